@@ -1,0 +1,35 @@
+PYTHON ?= python3
+VENV ?= .venv
+STUDIES ?=
+BIN = $(VENV)/bin
+export OMP_WAIT_POLICY = PASSIVE
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: reproduce test test-all lab lint clean
+
+reproduce: $(BIN)/.installed  ## run the pipeline; STUDIES="library" chooses others than params.yaml's
+	$(if $(STUDIES),crystalgen select $(STUDIES))
+	dvc repro
+	crystalgen show
+
+test: $(BIN)/.installed  ## the tests that fit into CI
+	pytest -m "not slow"
+
+test-all: $(BIN)/.installed  ## every test
+	pytest
+
+lab: $(BIN)/.installed  ## JupyterLab on the notebooks
+	jupyter lab notebooks
+
+lint: $(BIN)/.installed
+	ruff check src tests benchmarks
+	ruff format --check src tests benchmarks
+
+clean:  ## remove what the pipeline wrote; the environment and committed results stay
+	git clean -fdXq data figures reports models notebooks src tests
+
+$(BIN)/.installed: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@

@@ -1,0 +1,1 @@
+"""Elements, the periodic table's layout and space groups: constants, computed once."""

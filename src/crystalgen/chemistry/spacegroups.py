@@ -1,0 +1,55 @@
+"""Space groups: found in crystals, and encoded as symmetry operations for a network."""
+
+import warnings
+from functools import cache, lru_cache
+
+import numpy as np
+import pandas as pd
+import spglib
+
+MAX_OPERATIONS = 192  # of any space group's conventional setting (Fm-3m and the like)
+
+
+def find_space_groups(table: pd.DataFrame, symprec: float = 0.1) -> pd.DataFrame:
+    """The table with `space_group` (NA where spglib finds none) and `symprec` (Å) filled in."""
+    columns = zip(table["lattice"], table["frac_coords"], table["atomic_numbers"], strict=True)
+    numbers = [_space_group(cell, symprec) for cell in columns]
+    return table.assign(space_group=pd.array(numbers, dtype="Int16"), symprec=symprec)
+
+
+def _space_group(cell: tuple, symprec: float):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # spglib announces its next error convention on every call
+        try:
+            dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
+        except Exception:
+            return pd.NA
+    return pd.NA if dataset is None else int(dataset.number)
+
+
+@cache
+def symmetry_operations(number: int) -> np.ndarray:
+    """The group's operations as affine matrices, float32 (192, 4, 4), zero-padded (B §2.1, after PGCGM).
+
+    The conventional setting is spglib's first of that International number.
+
+    Raises:
+        ValueError: the number is not 1 to 230.
+    """
+    if number not in _first_hall_numbers():
+        raise ValueError(f"space group {number!r}: expected an International number from 1 to 230")
+    operations = spglib.get_symmetry_from_database(_first_hall_numbers()[number])
+    count = len(operations["rotations"])
+    matrices = np.zeros((MAX_OPERATIONS, 4, 4), dtype=np.float32)
+    matrices[:count, :3, :3] = operations["rotations"]
+    matrices[:count, :3, 3] = operations["translations"]
+    matrices[:count, 3, 3] = 1.0
+    return matrices
+
+
+@lru_cache(maxsize=1)
+def _first_hall_numbers() -> dict[int, int]:
+    first: dict[int, int] = {}
+    for hall in range(1, 531):
+        first.setdefault(spglib.get_spacegroup_type(hall).number, hall)
+    return first

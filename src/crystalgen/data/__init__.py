@@ -1,0 +1,1 @@
+"""Sources of crystals, the polymorph filter, splits, and the embedded library's builder."""

@@ -1,0 +1,1 @@
+"""Building the embedded library: recipe -> candidates -> volumes -> energies -> relaxation -> table."""

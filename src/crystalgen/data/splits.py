@@ -1,0 +1,45 @@
+"""Split by formula with balanced elements: no reduced formula stands on two sides (B §2.2, plus a test set)."""
+
+import numpy as np
+import pandas as pd
+
+
+def split_by_formula(table: pd.DataFrame, val: float = 0.1, test: float = 0.1, seed: int = 42) -> pd.DataFrame:
+    """The table with `split` filled in: train, val, test.
+
+    Whole reduced formulas are dealt out, so that neither a polymorph nor a doubled cell leaks. Formulas are
+    shuffled, then each goes to the side that is most behind its share of the formula's elements, counted in
+    structures: shares of every element stay close on all sides.
+
+    Raises:
+        ValueError: a fraction is out of range or a side stays empty.
+    """
+    if not (0 < val < 1 and 0 < test < 1 and val + test < 1):
+        raise ValueError(f"val={val} and test={test}: expected fractions above 0 whose sum is below 1")
+    shares = np.array([1 - val - test, val, test])
+    members = table.groupby("reduced_formula", sort=True).indices
+    names = np.random.default_rng(seed).permutation(np.array(list(members), dtype=object))
+    totals, filled = np.zeros(120), np.zeros((3, 120))
+    assigned = np.empty(len(table), dtype=int)
+    numbers = table["atomic_numbers"].to_numpy()
+    for name in names:
+        rows = members[name]
+        elements = np.unique(numbers[rows[0]])
+        totals[elements] += len(rows)
+        need = (shares[:, None] * totals[elements] - filled[:, elements]) / shares[:, None]
+        side = int(np.argmax(need.sum(axis=1)))
+        filled[side, elements] += len(rows)
+        assigned[rows] = side
+    result = table.assign(split=np.array(["train", "val", "test"], dtype=object)[assigned])
+    empty = {"train", "val", "test"} - set(result["split"])
+    if empty:
+        raise ValueError(f"{len(names)} formulas are too few for val={val}, test={test}: no formula in {sorted(empty)}")
+    assert_no_leak(result)
+    return result
+
+
+def assert_no_leak(table: pd.DataFrame) -> None:
+    """Raise ValueError naming a reduced formula that stands in more than one split."""
+    sides = table.groupby("reduced_formula")["split"].nunique()
+    if (sides > 1).any():
+        raise ValueError(f"formula {sides.idxmax()} stands in {int(sides.max())} splits; expected one")

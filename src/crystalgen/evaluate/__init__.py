@@ -1,0 +1,1 @@
+"""Measures of generated crystals, each with its count and its interval."""

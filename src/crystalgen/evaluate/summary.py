@@ -1,0 +1,100 @@
+"""A study's numbers: each model's verdicts and rates, gathered into one metrics.json."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from crystalgen import paths
+from crystalgen.crystals import read_crystals
+from crystalgen.evaluate.matching import match_targets
+from crystalgen.evaluate.statistics import clustered_bootstrap, rate
+from crystalgen.evaluate.validity import structure_validity
+
+
+def read_samples(folder: Path) -> tuple[pd.DataFrame, dict]:
+    """The crystals and the record that a sampling stage left."""
+    return read_crystals(folder / "crystals.parquet"), json.loads((folder / "record.json").read_text())
+
+
+def evaluate_samples(crystals: pd.DataFrame, samples: pd.DataFrame, record: dict, draws: int, source: str) -> tuple[pd.DataFrame, dict]:
+    """Verdicts, one row per sample asked for, and the model's rates for metrics.json.
+
+    Samples with a `target_id` are matched with those test crystals; all are checked for structure validity.
+    What could not be decoded counts as invalid and as not matched.
+    """
+    seeds = [record["seed"]]
+    validity = pd.DataFrame({"id": samples["id"], "formula": samples["formula"], "valid": structure_validity(samples)})
+    lost = record["requested"] - record["decoded"]
+    valid = np.concatenate([validity["valid"].to_numpy(float), np.zeros(lost)])
+    clusters = np.concatenate([validity["formula"].to_numpy(str), [f"lost {i}" for i in range(lost)]])
+    metrics = {"structure_validity": rate(valid, clusters, draws, seeds, f"{source}/metrics.json")}
+    if "target_id" not in samples:
+        return validity, metrics
+    targets = crystals[crystals["split"] == "test"]
+    asked = set(record.get("targets", targets["id"]))
+    verdicts = match_targets(targets[targets["id"].isin(asked)].reset_index(drop=True), samples)
+    metrics["match_rate"] = rate(verdicts["matched"], verdicts["formula"], draws, seeds, f"{source}/metrics.json")
+    return verdicts, metrics
+
+
+def collect_metrics(study: str, crystals: pd.DataFrame) -> dict:
+    """All headline numbers of a study: {"<model>.<metric>": {value, low, high, n, seeds, source}}."""
+    metrics = {"library.structures": _count(len(crystals), study), "library.groups": _count(crystals["formula"].nunique(), study)}
+    for file in sorted(paths.evaluation(study, "").glob("*/metrics.json")):
+        for name, row in json.loads(file.read_text()).items():
+            metrics[f"{file.parent.name}.{name}"] = row
+    return metrics
+
+
+def match_rows(metrics: dict, reference: dict) -> pd.DataFrame:
+    """Match rates as rows: model, value, low, high, n, paper_value."""
+    rows = []
+    for key, row in metrics.items():
+        model, _, name = key.rpartition(".")
+        if name == "match_rate":
+            paper = reference.get(key, {}).get("value", np.nan)
+            rows.append({"model": model, **{k: row[k] for k in ("value", "low", "high", "n")}, "paper_value": paper})
+    return pd.DataFrame(rows)
+
+
+def rates_by_size(study: str, draws: int) -> pd.DataFrame:
+    """Match rate of each model by number of sites: model, nsites, value, low, high, n."""
+    rows = []
+    for file in sorted(paths.evaluation(study, "").glob("*/verdicts.parquet")):
+        verdicts = pd.read_parquet(file)
+        if "matched" not in verdicts:
+            continue
+        for nsites, group in verdicts.groupby("nsites"):
+            matched = group["matched"].to_numpy(float)
+            low, high = clustered_bootstrap(matched, group["formula"].to_numpy(str), draws)
+            rows.append({"model": file.parent.name, "nsites": nsites, "value": matched.mean(), "low": low, "high": high, "n": len(group)})
+    return pd.DataFrame(rows)
+
+
+def shortfalls(study: str, metrics: dict) -> list[str]:
+    """What failed and what is missing, in sentences: rejected samples, models below the template, single seeds."""
+    sentences = []
+    for file in sorted(paths.samples(study, "").glob("*/record.json")):
+        record = json.loads(file.read_text())
+        for reason, count in record["rejected"].items():
+            sentences.append(
+                f"{record['model']}: {count} of {record['requested']} samples could not be decoded ({reason}); they count as failures."
+            )
+        if missing := record["requested"] - record["decoded"] - sum(record["rejected"].values()):
+            sentences.append(f"{record['model']}: {missing} of {record['requested']} targets have no template; they count as failures.")
+    template = metrics.get("template.match_rate", {}).get("value", np.nan)
+    for key, row in metrics.items():
+        if key.endswith(".match_rate") and not key.startswith("template") and row["value"] < template:
+            sentences.append(
+                f"{key.split('.')[0]} matches less often ({row['value']:.3f}) than copying a training crystal ({template:.3f})."
+            )
+    sentences.append("Every rate is of one training seed; the intervals cover the choice of formulas, not of the seed.")
+    sentences.append("Energies are those of a machine-learned potential, not of density-functional theory.")
+    return sentences
+
+
+def _count(value: int, study: str) -> dict:
+    source = str(paths.crystals(study).relative_to(paths.ROOT))
+    return {"value": value, "low": value, "high": value, "n": value, "seeds": [], "source": source}

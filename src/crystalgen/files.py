@@ -1,0 +1,22 @@
+"""Writing files whole: a run killed while writing leaves the file that was there before."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; it takes the name of `path` at the end."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    yield partial
+    partial.replace(path)
+
+
+def write_json(content, path: str | Path) -> None:
+    """Write JSON with a stable layout."""
+    with atomic(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

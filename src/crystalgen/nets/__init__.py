@@ -1,0 +1,1 @@
+"""Networks: each takes (x, t, condition) and returns a tensor shaped like x. Torch only."""

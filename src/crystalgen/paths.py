@@ -1,0 +1,73 @@
+"""Where things lie; the only module that knows the folders of the repository."""
+
+import os
+from pathlib import Path
+
+
+def _find_root() -> Path:
+    """The repository: $CRYSTALGEN_ROOT, or the nearest parent of the working folder with a dvc.yaml."""
+    if root := os.environ.get("CRYSTALGEN_ROOT"):
+        return Path(root)
+    here = Path.cwd()
+    return next((p for p in (here, *here.parents) if (p / "dvc.yaml").is_file()), Path(__file__).parents[2])
+
+
+ROOT = _find_root()
+DATA = ROOT / "data"
+LIBRARY = DATA / "library"
+REFERENCE = DATA / "reference"
+RAW = DATA / "raw"
+INTERIM = DATA / "interim"
+PROCESSED = DATA / "processed"
+STUDIES = ROOT / "studies"
+NOTEBOOKS = ROOT / "notebooks"
+FIGURES = ROOT / "figures"
+REPORTS = ROOT / "reports"
+MODELS = ROOT / "models"
+CLEAN_NOTEBOOKS = INTERIM / "notebooks"
+
+
+def crystals(study: str) -> Path:
+    """The study's filtered and split crystals."""
+    return PROCESSED / study / "crystals.parquet"
+
+
+def tensors(study: str, representation: str) -> Path:
+    """The study's encoded crystals, `matrix` or `unimat`."""
+    return PROCESSED / study / f"{representation}.safetensors"
+
+
+def model(study: str, name: str) -> Path:
+    """Folder of a trained model: weights.safetensors, card.json, curve.csv."""
+    return MODELS / study / name
+
+
+def checkpoint(study: str, name: str) -> Path:
+    """State of a training that runs or was interrupted; no stage's output, so that no rerun deletes it."""
+    return INTERIM / "checkpoints" / study / f"{name}.pt"
+
+
+def samples(study: str, name: str) -> Path:
+    """Folder of a model's samples: crystals.parquet and record.json."""
+    return PROCESSED / study / "samples" / name
+
+
+def evaluation(study: str, name: str) -> Path:
+    """Folder of a model's evaluation: verdicts.parquet and metrics.json."""
+    return PROCESSED / study / "evaluation" / name
+
+
+def figures(study: str, stage: str) -> Path:
+    """Folder of one stage's figures."""
+    return FIGURES / study / stage
+
+
+def tables(study: str, stage: str) -> Path:
+    """Folder of one stage's tables."""
+    return REPORTS / study / "tables" / stage
+
+
+def executed_notebook(name: str, parameters: dict) -> Path:
+    """Where a run's executed notebook goes; a run without a study belongs to the library."""
+    suffix = f"-{parameters['model']}" if "model" in parameters else ""
+    return REPORTS / parameters.get("study", "library-card") / "notebooks" / f"{name}{suffix}.ipynb"

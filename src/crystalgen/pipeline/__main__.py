@@ -1,0 +1,3 @@
+from crystalgen.pipeline.cli import main
+
+raise SystemExit(main())

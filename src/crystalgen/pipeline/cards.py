@@ -1,0 +1,70 @@
+"""Result cards: what ran, on what, for how long, from which code and data."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from crystalgen import paths
+from crystalgen.config import Model
+from crystalgen.training import Trained
+
+PACKAGES = ("torch", "numpy", "pymatgen", "accelerate", "diffusers", "spglib")
+
+
+def file_hash(path: Path) -> str:
+    """First 16 hex digits of the file's SHA-256."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+
+
+def result_card(model: str, study: str, data: Path, **facts) -> dict:
+    """Facts of a run with the hardware, versions, git commit and data hash they hold for."""
+    return {
+        "model": model,
+        "study": study,
+        **facts,
+        "hardware": _hardware(),
+        "git_commit": _git_commit(),
+        "data_sha256": file_hash(data),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def training_fingerprint(model: Model, data: Path) -> str:
+    """Of all that decides a training run's weights: a checkpoint of another run is not taken up."""
+    decisive = model.model_dump(mode="json", include={"representation", "net", "objective", "training"})
+    return hashlib.sha256((json.dumps(decisive, sort_keys=True) + file_hash(data)).encode()).hexdigest()
+
+
+def training_card(name: str, study: str, model: Model, data: Path, trained: Trained) -> dict:
+    """The result card of a training run."""
+    training = model.training
+    return result_card(
+        name,
+        study,
+        data,
+        parameters=sum(p.numel() for p in trained.net.parameters()),
+        steps=training.steps,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        seconds=round(trained.seconds, 1),
+        resumed=trained.resumed,
+        final=trained.curve[-1],
+    )
+
+
+def _hardware() -> dict:
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"machine": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu}
+
+
+def _git_commit() -> str:
+    command = ["git", "-C", str(paths.ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    return result.stdout.strip() or "not a git checkout"

@@ -1,0 +1,1 @@
+"""What readers see: figures, pictures of crystals, tables and the report of a study."""

@@ -1,0 +1,108 @@
+"""The report of a study: one HTML file that opens from disk, with every figure and table inside."""
+
+import base64
+import json
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from crystalgen.present.style import PNG_DPI, model_label
+from crystalgen.present.tables import headline_table
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_CSS_DPI = 96  # a figure is shown in the inches it was drawn for, so that letters match the text
+
+
+def build_report(
+    study: str,
+    title: str,
+    description: str,
+    report_dir: Path,
+    figures_dir: Path,
+    settings: dict,
+    metrics: dict,
+    reference: dict,
+    notebooks: list[Path],
+    cards: list[dict],
+    missing: list[str],
+) -> Path:
+    """Write `report_dir`/index.html and return its path; the same input gives the same bytes.
+
+    Args:
+        study: the study's id.
+        title, description: of the study, plain text.
+        report_dir: where the report goes; its `tables/*.json` (from `write_table`) are shown.
+        figures_dir: its `*.json` (from `save_figure`) name the figures to show.
+        settings: the study's parameters, shown as YAML.
+        metrics, reference: see `tables.headline_table`.
+        notebooks: the executed notebooks, linked to.
+        cards: one result card per run; any keys, `model` is its heading.
+        missing: sentences on what failed or was left out.
+
+    Raises:
+        FileNotFoundError: naming the figure file that a figure's JSON promises and that is not there.
+    """
+    report_dir = Path(report_dir)
+    report_dir.mkdir(parents=True, exist_ok=True)
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.j2").render(
+        study=study,
+        title=title,
+        description=description,
+        headline=headline_table(metrics, reference),
+        figures=[_figure(path, report_dir) for path in sorted(Path(figures_dir).rglob("*.json"))],
+        tables=[_read_json(path) for path in sorted((report_dir / "tables").rglob("*.json"))],
+        cards=[_card(card) for card in cards],
+        settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100),
+        notebooks=[{"name": Path(path).name, "link": _link(path, report_dir)} for path in notebooks],
+        missing=missing,
+    )
+    path = report_dir / "index.html"
+    path.write_text(page, encoding="utf-8", newline="\n")
+    return path
+
+
+def _figure(path: Path, report_dir: Path) -> dict:
+    """A figure's card with its PNG as base64 and links to its other files."""
+    card = _read_json(path)
+    files = [path.parent / name for name in card["files"]]
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: missing, but listed in {path}; draw the figure again")
+    picture = next(file for file in files if file.suffix == ".png")
+    image = picture.read_bytes()
+    width = int.from_bytes(image[16:20], "big") * _CSS_DPI // PNG_DPI  # bytes 16 to 19 of a PNG: its width
+    links = [{"text": file.suffix[1:].upper(), "link": _link(file, report_dir)} for file in files if file != picture]
+    return {**card, "image": base64.b64encode(image).decode("ascii"), "width": width, "links": links}
+
+
+def _card(card: dict) -> dict:
+    """Heading and (key, text) lines of a result card; nested keys are joined by dots."""
+    lines = pd.json_normalize(card, max_level=None).iloc[0].to_dict() if card else {}
+    shown = [(key.replace("_", " "), _text(value)) for key, value in lines.items() if key != "model"]
+    return {"heading": model_label(str(card.get("model", "run"))), "lines": shown}
+
+
+def _text(value) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return ", ".join(_text(item) for item in value) if isinstance(value, list | tuple) else str(value)
+
+
+def _link(path: Path, report_dir: Path) -> str:
+    """A relative URL from the report to the file, so that the folder can be moved or zipped."""
+    return quote(Path(os.path.relpath(path, report_dir)).as_posix())
+
+
+def _read_json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))

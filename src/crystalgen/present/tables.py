@@ -1,0 +1,152 @@
+"""Tables for readers: values with their intervals, written as CSV, Markdown, LaTeX and JSON."""
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from crystalgen.present.style import BASELINES, model_label, model_order
+
+METRICS = {
+    "match_rate": "Match rate",
+    "match_rate_csp": "Match rate (0.3/0.5/10)",
+    "metre": "METRe",
+    "crmse": "cRMSE",
+    "rmse": "RMSE",
+    "structure_validity": "Structure validity",
+    "composition_validity": "Composition validity",
+}
+OURS = "Ours [95 % interval]"
+HEADLINE_COLUMNS = ("Model", "Metric", OURS, "n", "Paper", "Paper's data", "Note")
+_BASELINE = "template.match_rate"
+_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
+_TEX |= {character: f"\\{character}" for character in "&%$#_{}"}
+
+
+def format_interval(value: float, low: float | None, high: float | None, digits: int = 3) -> str:
+    """`0.612 [0.58, 0.64]`: `digits` significant digits, at the ends without trailing zeros; `–` if unknown."""
+    ours = _number(value, digits, padded=True)
+    if not _known(low, high):
+        return ours
+    return f"{ours} [{_number(low, digits)}, {_number(high, digits)}]"
+
+
+def write_table(frame: pd.DataFrame, folder: Path, name: str, caption: str, note: str = "") -> Path:
+    """Write `name`.csv (full values), .md, .tex and .json (as shown); return the CSV's path.
+
+    The JSON holds name, caption, note, columns and rows of strings; the report is made from it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = [str(column) for column in frame.columns]
+    rows = [[_shown(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+    card = {"name": name, "caption": caption, "note": note, "columns": columns, "rows": rows}
+    texts = {
+        "md": _markdown(columns, rows, caption, note),
+        "tex": _latex(columns, rows, name, caption, note),
+        "json": json.dumps(card, indent=1, ensure_ascii=False) + "\n",
+    }
+    for suffix, text in texts.items():
+        (folder / f"{name}.{suffix}").write_text(text, encoding="utf-8")
+    return folder / f"{name}.csv"
+
+
+def headline_table(metrics: dict, reference: dict) -> pd.DataFrame:
+    """Our values beside the papers', with a verdict against the template baseline.
+
+    Args:
+        metrics: `<model>.<metric>` -> value, low, high (None where unknown), n, ...; `library.*` is left out.
+        reference: the same keys -> value, where (e.g. `B, Table 1`) and data (the paper's data set).
+
+    Returns:
+        strings in the columns `HEADLINE_COLUMNS`; match rates first, and models before baselines.
+    """
+    keys = [key for key in metrics if key.split(".", 1)[0] != "library"]
+    rows = []
+    for key in sorted(keys, key=_headline_order):
+        model, _, metric = key.partition(".")
+        ours, paper = metrics[key], reference.get(key)
+        rows.append(
+            [
+                model_label(model),
+                METRICS.get(metric, metric.replace("_", " ")),
+                format_interval(ours["value"], ours.get("low"), ours.get("high")),
+                _shown(ours.get("n")),
+                f"{_number(paper['value'], 4)} ({paper['where']})" if paper else "",
+                paper["data"] if paper else "",
+                _verdict(ours, metrics.get(_BASELINE)) if metric == "match_rate" and key != _BASELINE else "",
+            ]
+        )
+    return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
+
+
+def _headline_order(key: str) -> tuple:
+    model, _, metric = key.partition(".")
+    rank = list(METRICS).index(metric) if metric in METRICS else len(METRICS)
+    return rank, metric, model in BASELINES, model_order(model)
+
+
+def _verdict(ours: dict, template: dict | None) -> str:
+    """Above or below only where the two 95 % intervals do not touch."""
+    if template is None:
+        return ""
+    if not _known(ours.get("low"), ours.get("high"), template.get("low"), template.get("high")):
+        return "not compared: an interval is missing"
+    if ours["high"] < template["low"]:
+        return "below the template baseline"
+    if ours["low"] > template["high"]:
+        return "above the template baseline"
+    return "level with the template baseline"
+
+
+def _known(*values) -> bool:
+    return all(value is not None and not math.isnan(value) for value in values)
+
+
+def _number(value: float | None, digits: int, padded: bool = False) -> str:
+    if not _known(value):
+        return "–"
+    if isinstance(value, int) or abs(value) >= 10**digits:
+        return f"{value:.0f}"
+    return f"{value:#.{digits}g}".rstrip(".") if padded else f"{value:.{digits}g}"
+
+
+def _shown(value) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    return _number(value, 4) if isinstance(value, float) else str(value)
+
+
+def _markdown(columns: list[str], rows: list[list[str]], caption: str, note: str) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    body = "\n".join("| " + " | ".join(_one_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return f"{caption}\n\n{body}\n" + (f"\n{note}\n" if note else "")
+
+
+def _latex(columns: list[str], rows: list[list[str]], name: str, caption: str, note: str) -> str:
+    lines = [" & ".join(_tex(cell) for cell in line) + r" \\" for line in (columns, *rows)]
+    parts = [
+        r"\begin{table}",
+        rf"\caption{{{_tex(caption)}}}",
+        rf"\label{{tab:{name}}}",
+        rf"\begin{{tabular}}{{{'l' * len(columns)}}}",
+        r"\toprule",
+        lines[0],
+        r"\midrule",
+        *lines[1:],
+        r"\bottomrule",
+        r"\end{tabular}",
+        *([rf"\par\smallskip\footnotesize {_tex(note)}"] if note else []),
+        r"\end{table}",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(character, character) for character in _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

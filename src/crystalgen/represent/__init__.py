@@ -1,0 +1,1 @@
+"""Crystals as tensors, each representation with an exact inverse."""

@@ -1,0 +1,46 @@
+"""One description per crystal, as far as that is cheap: order, origin and orientation.
+
+The same crystal has many descriptions and a network that sees them all has to learn them all. Cells are
+taken as the source reduced them (the library and the CDVAE sets are Niggli-reduced).
+"""
+
+import numpy as np
+import pandas as pd
+
+_DIGITS = 3  # coordinates closer than this are equal when descriptions are compared
+
+
+def canonicalise(table: pd.DataFrame) -> pd.DataFrame:
+    """The same crystals with sites ordered, an atom of the first species at the origin, lattices lower triangular.
+
+    Species are ordered by count, then atomic number, so that the A of every AB3 comes first. The origin is
+    the atom of the first species that gives the least coordinate list.
+    """
+    columns = zip(table["lattice"], table["atomic_numbers"], table["frac_coords"], strict=True)
+    lattices, numbers, coords = zip(*(_canonical(m, z, x) for m, z, x in columns), strict=True)
+    return table.assign(lattice=list(lattices), atomic_numbers=list(numbers), frac_coords=list(coords))
+
+
+def wrap(frac_coords: np.ndarray) -> np.ndarray:
+    """Coordinates in [0, 1); what lies a rounding error below 1 is 0."""
+    wrapped = frac_coords % 1.0
+    return np.where(wrapped > 1 - 1e-5, 0.0, wrapped)
+
+
+def _canonical(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray):
+    if np.linalg.det(lattice) < 0:  # the same crystal on a right-handed basis, not its mirror image
+        lattice, coords = -lattice, -coords
+    lattice = np.linalg.cholesky(lattice @ lattice.T)
+    counts = np.bincount(numbers, minlength=120)
+    keys = counts[numbers] * 1000 + numbers
+    first = np.flatnonzero(keys == keys.min())
+    best = min((_ordered(keys, coords - coords[i]) for i in first), key=lambda item: item[0])
+    _, order, shifted = best
+    return lattice, numbers[order], shifted[order]
+
+
+def _ordered(keys: np.ndarray, coords: np.ndarray) -> tuple[tuple, np.ndarray, np.ndarray]:
+    coords = wrap(coords)
+    rounded = np.round(coords, _DIGITS) % 1.0
+    order = np.lexsort((rounded[:, 2], rounded[:, 1], rounded[:, 0], keys))
+    return tuple(rounded[order].ravel()), order, coords

@@ -1,0 +1,81 @@
+"""A study's crystals as files of tensors: all that a training job needs, on any machine.
+
+`crystalgen.tensors` reads these files and knows torch only; the chemistry stays on this side.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import save_file
+
+from crystalgen.chemistry.elements import standardised_properties
+from crystalgen.chemistry.spacegroups import MAX_OPERATIONS, symmetry_operations
+from crystalgen.files import atomic
+from crystalgen.represent import matrix, unimat
+
+SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
+
+
+def matrix_tensors(table: pd.DataFrame, rows: int | None = None) -> dict[str, np.ndarray]:
+    """Tensors of the matrix representation, their conditions and the training set's scales.
+
+    x (n, rows, 3), atomic_numbers (n, rows), nsites (n,), space_group (n,), energy (n,) eV/atom, split (n,),
+    element_properties (104, 22), operations (231, 192, 4, 4) with only the groups in use filled,
+    and the mean and spread of lattice (3, 3; of vectors over nsites^(1/3), Å) and energy over the training rows.
+    """
+    encoded = matrix.encode(table, rows)
+    split = _split_codes(table)
+    nsites = table["nsites"].to_numpy(np.float32)
+    scaled = encoded.x[:, -3:] / np.cbrt(nsites)[:, None, None]
+    energy = table["formation_energy_per_atom"].to_numpy(np.float32)
+    train = split == SPLIT_CODES["train"]
+    groups = table["space_group"].to_numpy(dtype=np.int64, na_value=0)
+    operations = np.zeros((231, MAX_OPERATIONS, 4, 4), dtype=np.float32)
+    for number in np.unique(groups[groups > 0]):
+        operations[number] = symmetry_operations(int(number))
+    return {
+        "x": encoded.x,
+        "atomic_numbers": encoded.atomic_numbers,
+        "nsites": nsites,
+        "space_group": groups,
+        "energy": energy,
+        "split": split,
+        "element_properties": standardised_properties(),
+        "operations": operations,
+        "lattice_mean": scaled[train].mean(axis=0),
+        "lattice_std": _spread(scaled[train]),
+        "energy_mean": energy[train].mean(keepdims=True),
+        "energy_std": _spread(energy[train])[None],
+    }
+
+
+def unimat_tensors(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Tensors of UniMat: x (n, 9, L, H, W), elements (H, W), split (n,), and the training set's cell scales (6,)."""
+    block = unimat.table_for(table)
+    x = unimat.encode(table, block)
+    split = _split_codes(table)
+    cells = x[split == SPLIT_CODES["train"]][:, unimat.CELL, 0, 0, 0]
+    return {
+        "x": x,
+        "elements": block.elements,
+        "split": split,
+        "cell_mean": cells.mean(axis=0),
+        "cell_std": _spread(cells),
+    }
+
+
+def save_tensors(tensors: dict[str, np.ndarray], path: Path) -> None:
+    """Write a safetensors file."""
+    with atomic(path) as partial:
+        save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, partial)
+
+
+def _split_codes(table: pd.DataFrame) -> np.ndarray:
+    return table["split"].map(SPLIT_CODES).to_numpy(np.int64)
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """Standard deviation over rows; 1 where nothing varies, so that scaling stays invertible."""
+    spread = values.std(axis=0)
+    return np.where(spread > 1e-6, spread, 1.0).astype(np.float32)
