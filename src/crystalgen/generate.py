@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from crystalgen.config import Sampling
@@ -24,7 +25,10 @@ def generate_for_targets(net: nn.Module, objective: Objective, data: MatrixData,
 
     Returns the decoded samples with `target_id`, and a record of how many were asked for and rejected, and why.
     """
-    rows = data.rows(TEST)[: sampling.max_targets]
+    rows = data.rows(TEST)
+    if sampling.max_targets is not None:  # a draw: neighbours in the table are polymorphs of one formula
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(sampling.seed))
+        rows = rows[order[: sampling.max_targets].sort().values]
     x = sample_matrices(net, objective, data, rows, sampling)
     numbers = data.tensors["atomic_numbers"][rows].numpy()
     decoded = matrix.decode(matrix.Matrices(x.numpy(), numbers))

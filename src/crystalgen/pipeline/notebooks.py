@@ -12,6 +12,7 @@ from papermill.exceptions import PapermillExecutionError
 from crystalgen import paths
 
 KERNEL = "python3"
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # Python's hashing and thread spinning are fixed here, for the kernel inherits them.
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE", "JUPYTER_PREFER_ENV_PATH": "1", "CRYSTALGEN_ROOT": str(paths.ROOT)}
@@ -42,6 +43,7 @@ def run_notebook(name: str, parameters: dict) -> int:
     try:
         papermill.execute_notebook(
             str(source), str(failed), parameters, kernel_name=KERNEL, progress_bar=False, log_output=False,
+            extra_arguments=["--IPKernelApp.log_level=40"],  # its warnings are about machines with many users
             stdout_file=sys.stdout, stderr_file=sys.stderr, cwd=str(paths.ROOT),
         )  # fmt: skip
     except PapermillExecutionError as error:
@@ -69,7 +71,7 @@ def clean_notebooks(source: Path, target: Path) -> None:
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop what differs between two equal runs: timings, random ids, progress (stderr), widget state, versions."""
+    """Drop what differs between two equal runs: timings, random ids, addresses, progress (stderr), widget state, versions."""
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02d}"
         cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
@@ -77,6 +79,10 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
             for output in cell.outputs:
                 output.pop("transient", None)
+                if "text" in output:
+                    output.text = _ADDRESS.sub("", output.text)
+                if "text/plain" in output.get("data", {}):
+                    output.data["text/plain"] = _ADDRESS.sub("", output.data["text/plain"])
                 if "metadata" in output:
                     output.metadata = {}
     notebook.metadata = nbformat.from_dict(

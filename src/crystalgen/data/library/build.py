@@ -11,6 +11,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+from ase.data import covalent_radii
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import from_structures, read_crystals, to_structures, write_crystals
+from crystalgen.crystals.geometry import nearest_distances
 from crystalgen.data.library import potentials
 from crystalgen.data.library.candidates import enumerate_candidates
 from crystalgen.data.library.recipe import Recipe
@@ -42,20 +44,24 @@ def build_library(recipe: Recipe, folder: Path, workers: int = 2) -> tuple[pd.Da
         distinct = _cached(folder / "distinct.parquet", lambda: drop_duplicates(scanned, "chgnet_order", recipe, workers))
     with clock("energies"):
         rated = _in_shards(distinct, folder / "energies", recipe.shard_size, workers, _energy_shard, recipe)
+        believed = drop_unphysical(rated, recipe)
     with clock("relaxation"):
-        chosen = choose_for_relaxation(rated, recipe)
+        wanted = choose_for_relaxation(believed, recipe)
+        chosen = wanted.head(recipe.relaxation.max_structures)
         relaxed_folder = folder / ("relaxed-" + _digest(recipe.relaxation.model_dump(exclude={"max_structures"})))
         relaxed = _in_shards(chosen, relaxed_folder, 16, workers, _relax_shard, recipe)
     with clock("table"):
-        rest = rated[~rated["id"].isin(chosen["id"])].assign(relaxed=False, relaxation_steps=0)
+        rest = believed[~believed["id"].isin(chosen["id"])].assign(relaxed=False, relaxation_steps=0)
         table = _finish(pd.concat([relaxed, rest], ignore_index=True), recipe, workers)
     record["counts"] = {
         "candidates": len(candidates),
         "with a volume": len(scanned),
         "distinct before energies": len(distinct),
         "with an energy": len(rated),
-        "relaxed": len(relaxed),
-        "relaxations converged": int(relaxed["relaxed"].sum()),
+        "with a physical energy": len(believed),
+        "near the hull or lowest of their formula": len(wanted),
+        "of these relaxed, lowest first": len(relaxed),
+        "relaxations that reached the force limit": int(relaxed["relaxed"].sum()),
         "crystals": len(table),
     }
     return table, record
@@ -86,8 +92,23 @@ def energies_above_hull(table: pd.DataFrame) -> np.ndarray:
     return np.clip(above, 0.0, None)
 
 
+def drop_unphysical(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+    """Drop crystals with atoms inside each other or an absurd energy: potentials invent there, and one such hull point spoils all."""
+    limits = recipe.physical
+    columns = zip(table["lattice"], table["frac_coords"], table["atomic_numbers"], strict=True)
+    apart = [_shortest_bond(m, x, z) >= limits.min_distance for m, x, z in columns]
+    table = table[apart].reset_index(drop=True)
+    sane = np.abs(formation_energies(table)) <= limits.max_formation_energy
+    return table[sane].reset_index(drop=True)
+
+
+def _shortest_bond(lattice: np.ndarray, coords: np.ndarray, numbers: np.ndarray) -> float:
+    radii = covalent_radii[numbers]
+    return float((nearest_distances(lattice, coords) / (radii[:, None] + radii[None, :])).min())
+
+
 def choose_for_relaxation(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
-    """Near the hull or lowest of their formula: elements first, then by energy above the hull, to the budget."""
+    """Near the hull or lowest of their formula: elements first, then by energy above the hull."""
     settings = recipe.relaxation
     rated = table.assign(formation_energy_per_atom=formation_energies(table), energy_source=potentials.ENERGY_SOURCE)
     rated["e_above_hull"] = energies_above_hull(rated)
@@ -95,7 +116,7 @@ def choose_for_relaxation(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     element = rated["atomic_numbers"].map(lambda z: len(set(z)) == 1)
     wanted = rated[(rated["e_above_hull"] <= settings.hull_window) | (rank <= settings.lowest_of_each_formula)]
     order = wanted.assign(_element=element).sort_values(["_element", "e_above_hull", "id"], ascending=[False, True, True])
-    return table.loc[order.index[: settings.max_structures]]
+    return table.loc[order.index]
 
 
 def drop_duplicates(table: pd.DataFrame, order: str, recipe: Recipe, workers: int) -> pd.DataFrame:
@@ -158,7 +179,7 @@ def _relax_shard(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
 
 
 def _finish(table: pd.DataFrame, recipe: Recipe, workers: int) -> pd.DataFrame:
-    table = drop_duplicates(table, "energy_per_atom", recipe, workers)
+    table = drop_duplicates(drop_unphysical(table, recipe), "energy_per_atom", recipe, workers)
     table = find_space_groups(table, recipe.symprec)
     table["formation_energy_per_atom"] = formation_energies(table)
     table["energy_source"] = potentials.ENERGY_SOURCE

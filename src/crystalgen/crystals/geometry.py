@@ -1,0 +1,22 @@
+"""Distances under periodic boundary conditions."""
+
+import numpy as np
+from pymatgen.core import Lattice
+
+_IMAGES = np.array([[i, j, k] for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)], dtype=float)
+
+
+def nearest_distances(lattice: np.ndarray, coords: np.ndarray) -> np.ndarray:
+    """Least distance between each two atoms over all images, Å (n, n); on the diagonal, to an atom's own images.
+
+    The 26 neighbouring images are enough in an LLL-reduced cell, so the cell is reduced first.
+
+    lattice: (3, 3), Å. coords: (n, 3), fractional.
+    """
+    reduced = Lattice(lattice).get_lll_reduced_lattice().matrix
+    coords = coords @ lattice @ np.linalg.inv(reduced)
+    difference = coords[:, None] - coords[None, :]
+    difference -= np.round(difference)
+    distances = np.linalg.norm((difference[:, :, None] + _IMAGES) @ reduced, axis=-1)
+    itself = np.eye(len(coords), dtype=bool)[:, :, None] & (_IMAGES == 0).all(axis=1)
+    return np.where(itself, np.inf, distances).min(axis=-1)

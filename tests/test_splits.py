@@ -1,0 +1,82 @@
+"""Splits: no formula on two sides, elements balanced, the same for the same seed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crystalgen.crystals import from_columns
+from crystalgen.data.splits import assert_no_leak, split_by_formula
+
+
+@pytest.fixture(scope="module")
+def big() -> pd.DataFrame:
+    """About 9000 crystals of 700 formulas, 12 elements from rare to common, doubled cells among them."""
+    rng = np.random.default_rng(11)
+    elements = np.array([5, 6, 7, 12, 13, 14, 22, 28, 29, 42, 73, 74])
+    odds = np.linspace(1, 5, 12)
+    numbers = []
+    for _ in range(700):
+        kinds = rng.choice(elements, size=rng.integers(2, 4), replace=False, p=odds / odds.sum())
+        cell = np.repeat(kinds, rng.integers(1, 4, len(kinds)))
+        for copy in range(rng.integers(1, 25)):
+            numbers.append(np.tile(cell, 1 + copy % 2))
+    lattices, coords = [np.eye(3) * 9] * len(numbers), [np.zeros((len(z), 3)) for z in numbers]
+    return from_columns(lattices, numbers, coords, "s")
+
+
+def test_no_reduced_formula_is_on_two_sides(big):
+    split = split_by_formula(big)
+    assert (split.groupby("reduced_formula")["split"].nunique() == 1).all()
+    assert split["formula"].nunique() > split["reduced_formula"].nunique(), "doubled cells are among them"
+    assert split["split"].notna().all()
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.1, 0.1), (0.1, 0.3), (0.25, 0.05)])
+def test_sides_have_their_shares_of_structures_and_of_each_element(big, val, test):
+    split = split_by_formula(big, val, test)
+    for side, share in (("train", 1 - val - test), ("val", val), ("test", test)):
+        on_side = (split["split"] == side).to_numpy()
+        assert on_side.mean() == pytest.approx(share, abs=0.02)
+        for z in np.unique(np.concatenate(split["atomic_numbers"].to_numpy())):
+            holds = split["atomic_numbers"].map(lambda numbers, z=z: z in numbers).to_numpy(bool)
+            assert on_side[holds].mean() == pytest.approx(share, abs=0.05), f"element {z} on {side}"
+
+
+def test_a_seed_gives_one_split_whatever_the_order_of_rows(big):
+    first = split_by_formula(big, seed=3)
+    shuffled = split_by_formula(big.sample(frac=1, random_state=0), seed=3)
+    pd.testing.assert_series_equal(first.set_index("id")["split"], shuffled.set_index("id")["split"].loc[first["id"]])
+    assert (split_by_formula(big, seed=4)["split"] != first["split"]).any()
+
+
+def test_rows_stay_in_place(big):
+    split = split_by_formula(big)
+    assert split.drop(columns="split").equals(big.drop(columns="split"))
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.0, 0.1), (0.1, 0.0), (0.5, 0.5), (-0.1, 0.2), (0.2, 1.0), (float("nan"), 0.1)])
+def test_fractions_out_of_range_are_refused(big, val, test):
+    with pytest.raises(ValueError, match="expected fractions"):
+        split_by_formula(big, val, test)
+
+
+def test_too_few_formulas_are_refused(big):
+    two = big[big["reduced_formula"].isin(big["reduced_formula"].unique()[:2])]
+    with pytest.raises(ValueError, match="2 formulas are too few.*no formula in"):
+        split_by_formula(two)
+
+
+def test_a_leak_is_named(big):
+    split = split_by_formula(big)
+    sizes = split["reduced_formula"].value_counts()
+    leaked = sizes.index[sizes > 1][0]
+    row = split.index[split["reduced_formula"] == leaked][0]
+    split.loc[row, "split"] = "val" if split.loc[row, "split"] == "train" else "train"
+    with pytest.raises(ValueError, match=f"formula {leaked} stands in 2 splits"):
+        assert_no_leak(split)
+
+
+def test_the_library_splits_without_a_leak(library):
+    split = split_by_formula(library)
+    assert_no_leak(split)
+    assert split["split"].value_counts(normalize=True).to_dict() == pytest.approx({"train": 0.8, "val": 0.1, "test": 0.1}, abs=0.02)

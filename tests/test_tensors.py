@@ -1,0 +1,126 @@
+"""Tensors for training: scaled by the training set alone, and back without loss."""
+
+import numpy as np
+import pytest
+import torch
+
+from crystalgen.represent import unimat
+from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
+from crystalgen.tensors import TEST, TRAIN, VAL, MatrixData, UniMatData, load_data
+
+MAKERS = {"matrix": matrix_tensors, "unimat": unimat_tensors}
+
+
+@pytest.fixture
+def table(crystals):
+    return crystals.assign(
+        split=np.resize(np.array(["train", "train", "val", "train", "test"], dtype=object), len(crystals)),
+        formation_energy_per_atom=np.linspace(-1, 1, len(crystals)),
+        energy_source="made up",
+    )
+
+
+def _data(table, tmp_path, representation):
+    save_tensors(MAKERS[representation](table), tmp_path / "t.safetensors")
+    return load_data(representation, tmp_path / "t.safetensors")
+
+
+@pytest.mark.parametrize("representation", ["matrix", "unimat"])
+def test_unscaling_undoes_scaling(table, tmp_path, representation):
+    data = _data(table, tmp_path, representation)
+    rows = torch.tensor([7, 3, 44, 0])
+    x = data.batch(rows).x
+    back = data.unscale(x, rows) if representation == "matrix" else data.unscale(x)
+    torch.testing.assert_close(back, data.tensors["x"][rows], atol=1e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("representation", ["matrix", "unimat"])
+def test_scales_come_from_the_training_rows_alone(table, representation):
+    def scales(t):
+        return {k: v for k, v in MAKERS[representation](t).items() if k.endswith(("_mean", "_std"))}
+
+    def stretched(side):
+        lattices = [m * 1.5 if s == side else m for m, s in zip(table["lattice"], table["split"], strict=True)]
+        energies = np.where(table["split"] == side, 30.0, table["formation_energy_per_atom"])
+        return scales(table.assign(lattice=lattices, formation_energy_per_atom=energies))
+
+    before = scales(table)
+    assert before
+    for side in ("val", "test"):
+        for name, value in stretched(side).items():
+            np.testing.assert_array_equal(value, before[name])
+    assert all((stretched("train")[name] != before[name]).any() for name in before if name in ("lattice_mean", "cell_mean", "energy_mean"))
+
+
+def test_training_lattices_and_energies_are_standardised(table, tmp_path):
+    data = _data(table, tmp_path, "matrix")
+    train = data.rows(TRAIN)
+    lattices = data.x[train, -3:]
+    torch.testing.assert_close(lattices.mean(dim=0), torch.full((3, 3), 0.5), atol=1e-4, rtol=0)
+    spread = lattices.std(dim=0, correction=0)
+    assert torch.isclose(spread, torch.tensor(12**-0.5), atol=1e-3).logical_or(spread < 1e-3).all()
+    torch.testing.assert_close(data.energy[train].mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(data.energy[train].std(correction=0), torch.tensor(1.0), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("representation", ["matrix", "unimat"])
+def test_a_constant_keeps_a_scale_of_one(table, representation):
+    """Float32 sums over thousands of equal rows are not exact: their rounding is no spread to divide by."""
+    many = table.iloc[np.zeros(6000, int)].reset_index(drop=True)
+    lattice = unimat.lattice_from_parameters(np.array([4.137, 5.211, 6.023, 109.471, 83.217, 77.777]))
+    tensors = MAKERS[representation](many.assign(lattice=[lattice] * len(many), split="train"))
+    np.testing.assert_array_equal(tensors["lattice_std" if representation == "matrix" else "cell_std"], 1)
+
+
+def test_rows_of_each_split_are_the_tables(table, tmp_path):
+    for representation in MAKERS:
+        data = _data(table, tmp_path, representation)
+        for code, name in ((TRAIN, "train"), (VAL, "val"), (TEST, "test")):
+            assert data.rows(code).tolist() == np.flatnonzero(table["split"] == name).tolist()
+
+
+def test_weights_are_zero_on_padding_and_even_between_atoms_and_lattice(table, tmp_path):
+    data = _data(table, tmp_path, "matrix")
+    batch = data.batch(torch.arange(len(table)))
+    nsites = torch.tensor(table["nsites"].to_numpy())
+    padding = (torch.arange(data.shape[0]) >= nsites[:, None]) & (torch.arange(data.shape[0]) < data.shape[0] - 3)
+    assert padding.any(dim=1).all()
+    assert (batch.weight[padding] == 0).all()
+    assert (batch.weight[~padding] > 0).all()
+    torch.testing.assert_close(batch.weight[:, :-3].sum(dim=(1, 2)), torch.full((len(table),), 3.0))
+    torch.testing.assert_close(batch.weight[:, -3:].sum(dim=(1, 2)), torch.full((len(table),), 3.0))
+
+
+def test_weights_of_unimat_count_every_place(table, tmp_path):
+    batch = _data(table, tmp_path, "unimat").batch(torch.arange(5))
+    assert (batch.weight.expand_as(batch.x) == 1).all()
+
+
+def test_conditions_are_those_of_the_rows(table, tmp_path):
+    data = _data(table, tmp_path, "matrix")
+    rows = torch.tensor([9, 2])
+    condition = data.batch(rows).condition
+    assert condition["space_group"].tolist() == table["space_group"].iloc[[9, 2]].tolist()
+    held = condition["atomic_numbers"][0] > 0
+    assert condition["atomic_numbers"][0][held].tolist() == table["atomic_numbers"].iloc[9].tolist()
+    energies = condition["energy"] * data.tensors["energy_std"] + data.tensors["energy_mean"]
+    np.testing.assert_allclose(energies.numpy(), table["formation_energy_per_atom"].iloc[[9, 2]], atol=1e-5)
+
+
+def test_only_the_operations_in_use_are_filled(table):
+    tensors = matrix_tensors(table)
+    filled = np.flatnonzero(np.abs(tensors["operations"]).sum(axis=(1, 2, 3)))
+    assert filled.tolist() == sorted(table["space_group"].unique().tolist())
+
+
+def test_a_batch_does_not_share_memory_with_the_data(table, tmp_path):
+    data = _data(table, tmp_path, "matrix")
+    before = data.x.clone()
+    data.batch(torch.arange(4)).x.fill_(7.0)
+    data.unscale(data.x[:4], torch.arange(4)).fill_(7.0)
+    torch.testing.assert_close(data.x, before, rtol=0, atol=0)
+
+
+def test_load_data_knows_both_representations(table, tmp_path):
+    assert isinstance(_data(table, tmp_path, "matrix"), MatrixData)
+    assert isinstance(_data(table, tmp_path, "unimat"), UniMatData)
