@@ -2,7 +2,6 @@ PYTHON ?= python3
 VENV ?= .venv
 STUDIES ?=
 BIN = $(VENV)/bin
-export OMP_WAIT_POLICY = PASSIVE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: reproduce test test-all lab lint clean

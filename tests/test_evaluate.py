@@ -117,8 +117,16 @@ def tested(crystals):
 
 def _samples(tested, keep):
     targets = tested[tested["split"] == "test"].reset_index(drop=True)
-    samples = targets.iloc[keep].assign(target_id=targets["id"], source="m").reset_index(drop=True)
-    record = {"model": "m", "requested": len(targets), "decoded": len(samples), "seed": 5, "rejected": {}, "targets": targets["id"].tolist()}
+    samples = targets.iloc[keep].reset_index(drop=True)
+    samples["target_id"] = samples["id"]
+    record = {
+        "model": "m",
+        "requested": len(targets),
+        "decoded": len(samples),
+        "seed": 5,
+        "rejected": {},
+        "targets": targets["id"].tolist(),
+    }
     return samples, record
 
 

@@ -143,8 +143,6 @@ BROKEN = {
     "NaN lattice": ("lattice", lambda row: row["lattice"] * np.nan),
     "no volume": ("lattice", lambda row: row["lattice"] * 0),
     "atoms on one place": ("frac_coords", lambda row: row["frac_coords"] * 0),
-    "too few coordinates": ("frac_coords", lambda row: row["frac_coords"][:1]),
-    "unknown element": ("atomic_numbers", lambda row: row["atomic_numbers"] * np.int16(0)),
 }
 
 

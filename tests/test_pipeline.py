@@ -175,7 +175,11 @@ def workshop(tmp_path, monkeypatch):
 
 
 def test_the_same_run_gives_the_same_bytes(workshop):
-    cells = ["study = 'y'", "import sys\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])", "print(study)\nprint('5 s', file=sys.stderr)\n{'b', 'a'}"]
+    cells = [
+        "study = 'y'",
+        "import sys\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])",
+        "print(study)\nprint('5 s', file=sys.stderr)\n{'b', 'a'}",
+    ]
     assert workshop(*cells).returncode == 0
     first = workshop.executed.read_bytes()
     assert workshop(*cells).returncode == 0

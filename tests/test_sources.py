@@ -61,7 +61,9 @@ class TestBenchmark:
 
 
 def _benchmark(tmp_path, **columns):
-    frame = pd.DataFrame({"lattice": [[4.0, 4, 4, 90, 90, 90]] * 3, "z": [[55, 17]] * 3, "frac": [[0.0, 0, 0, 0.5, 0.5, 0.5]] * 3} | columns)
+    frame = pd.DataFrame(
+        {"lattice": [[4.0, 4, 4, 90, 90, 90]] * 3, "z": [[55, 17]] * 3, "frac": [[0.0, 0, 0, 0.5, 0.5, 0.5]] * 3} | columns
+    )
     path = tmp_path / "set.parquet"
     frame.to_parquet(path)
     return path
@@ -236,7 +238,9 @@ def test_load_source_names_a_parquet_of_something_else(tmp_path):
 
 
 def test_space_groups_do_not_depend_on_how_a_cell_is_described(crystals):
-    moved = crystals.assign(frac_coords=[x[::-1] + 0.137 for x in crystals["frac_coords"]], atomic_numbers=[z[::-1] for z in crystals["atomic_numbers"]])
+    moved = crystals.assign(
+        frac_coords=[x[::-1] + 0.137 for x in crystals["frac_coords"]], atomic_numbers=[z[::-1] for z in crystals["atomic_numbers"]]
+    )
     assert find_space_groups(moved)["space_group"].tolist() == crystals["space_group"].tolist()
 
 

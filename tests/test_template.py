@@ -79,9 +79,7 @@ def test_species_of_equal_count_are_swapped_in_order_of_electronegativity():
 def test_the_volume_is_the_templates_times_the_ratio_of_atomic_volumes():
     """Training volumes are sums of atomic ones, so that those are known: Cs 30, Cl 20, Na 12, Br 25 Å^3."""
     volumes = {"Cs": 30.0, "Cl": 20.0, "Na": 12.0, "Br": 25.0}
-    training = _table(
-        [caesium_chloride((volumes[a] + volumes[b]) ** (1 / 3), a, b) for a, b in (("Cs", "Cl"), ("Na", "Cl"), ("Cs", "Br"))]
-    )
+    training = _table([caesium_chloride((volumes[a] + volumes[b]) ** (1 / 3), a, b) for a, b in (("Cs", "Cl"), ("Na", "Cl"), ("Cs", "Br"))])
     targets = _table([caesium_chloride(9.0, "Na", "Br")])
     for seed in range(5):
         (made,) = to_structures(substitute_templates(targets, training, seed=seed))

@@ -1,10 +1,10 @@
 """A study's parameters: strict, so that an unknown or misspelt key is an error that names it."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crystalgen import paths
 
@@ -17,6 +17,9 @@ class Strict(BaseModel):
     """Refuses unknown keys, and cannot be changed once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Settings = TypeVar("Settings", bound=Strict)
 
 
 class Filter(Strict):
@@ -111,6 +114,17 @@ class Training(Strict):
     checkpoint_every: int = 1000
 
 
+_SAMPLERS = {"flow": ("euler",), "diffusion": ("ddpm", "ddim")}
+
+
+def _check_sampler(model):
+    """Found out here rather than after training."""
+    allowed = _SAMPLERS[model.objective.name]
+    if model.sampling.sampler not in allowed:
+        raise ValueError(f"sampler '{model.sampling.sampler}' cannot sample a {model.objective.name} model; expected one of {allowed}")
+    return model
+
+
 class MatrixModel(Strict):
     """A model on the matrix representation."""
 
@@ -118,7 +132,11 @@ class MatrixModel(Strict):
     net: UNet1dConfig = UNet1dConfig()
     objective: Flow | Diffusion = Field(default=Flow(), discriminator="name")
     training: Training
-    sampling: Sampling = Sampling(sampler="euler", steps=50)
+    sampling: Sampling
+
+    @model_validator(mode="after")
+    def _sampler_fits(self):
+        return _check_sampler(self)
 
 
 class UniMatModel(Strict):
@@ -128,7 +146,11 @@ class UniMatModel(Strict):
     net: UNet3dConfig = UNet3dConfig()
     objective: Flow | Diffusion = Field(default=Diffusion(), discriminator="name")
     training: Training
-    sampling: Sampling = Sampling(sampler="ddpm", steps=100)
+    sampling: Sampling
+
+    @model_validator(mode="after")
+    def _sampler_fits(self):
+        return _check_sampler(self)
 
 
 Model = Annotated[MatrixModel | UniMatModel, Field(discriminator="representation")]
@@ -174,12 +196,19 @@ def load_study(name: str) -> Study:
 
 def read_study(path: Path) -> Study:
     """Read a study file from anywhere (see `load_study`)."""
+    return read_strict(Study, path)
+
+
+def read_strict(kind: type[Settings], path: Path) -> Settings:
+    """Read a YAML file into a strict model.
+
+    Raises:
+        StudyError: the file is no YAML, or keys are unknown, missing or of the wrong kind.
+    """
     try:
-        content = yaml.safe_load(path.read_text())
+        return kind.model_validate(yaml.safe_load(path.read_text()))
     except yaml.YAMLError as error:
         raise StudyError(f"{path}: not YAML ({error})") from None
-    try:
-        return Study.model_validate(content)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise StudyError(f"{path}: {faults}") from None

@@ -59,7 +59,7 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
     net = make_net()
     accelerator = Accelerator(mixed_precision=settings.precision)
     average = AveragedModel(net, device=accelerator.device, multi_avg_fn=_ema(settings.ema), use_buffers=False)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _learning_rate_factor(step, settings))
     net, optimiser = accelerator.prepare(net, optimiser)
     state = {"step": 0, "curve": [], "seconds": 0.0}

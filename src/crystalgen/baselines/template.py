@@ -39,7 +39,7 @@ def substitute_templates(targets: pd.DataFrame, training: pd.DataFrame, choice: 
             row = candidates[generator.integers(len(candidates))]
         else:
             gap = np.abs(energies[candidates] - targets["formation_energy_per_atom"].iloc[target])
-            row = candidates[int(np.argmin(gap))]
+            row = candidates[int(np.argmin(np.where(np.isnan(gap), np.inf, gap)))]
         found.append(target)
         rows.append(row)
     numbers = [_swap(training["atomic_numbers"].iloc[r], targets["atomic_numbers"].iloc[t]) for t, r in zip(found, rows, strict=True)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pandas as pd
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import DummySpecies, Element, Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalgen.crystals.schema import CrystalTableError
@@ -59,8 +59,13 @@ def structure_from_text(text: str, format: str, where: str) -> Structure:
                 atoms = ase.io.read(io.StringIO(text), format="extxyz", index=0)
                 if not atoms.pbc.all():
                     raise ValueError("no periodic cell (a 'Lattice=' entry is expected)")
-                return AseAtomsAdaptor.get_structure(atoms)
-            return Structure.from_str(text, fmt=format)
+                structure = AseAtomsAdaptor.get_structure(atoms)
+            else:
+                structure = Structure.from_str(text, fmt=format)
+            unknown = [str(s) for s in structure.composition if isinstance(s, DummySpecies)]
+            if unknown:
+                raise ValueError(f"unknown element {', '.join(unknown)}")
+            return structure
     except Exception as error:  # each parser raises types of its own
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CrystalTableError(f"{where}: not a readable {format} crystal ({reason})") from None
@@ -78,18 +83,30 @@ def is_structure_file(path: Path) -> bool:
 
 
 def write_structure_files(table: pd.DataFrame, folder: str | Path, format: str = "cif") -> list[Path]:
-    """Write one `<id>.<format>` per row (`cif`, `poscar` or `extxyz`); returns the paths."""
+    """Write one `<id>.<format>` per row (`cif`, `poscar` or `extxyz`); returns the paths.
+
+    A slash in an id becomes `_`; ids that then coincide get their row number.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    names = table["id"].str.replace("/", "_")
+    names = names.where(~names.duplicated(), names + "-row" + pd.Series(range(len(table)), index=table.index).astype(str))
     paths = []
-    for name, structure in zip(table["id"], to_structures(table), strict=True):
-        path = folder / f"{name.replace('/', '_')}.{format}"
+    for name, structure in zip(names, map(_right_handed, to_structures(table)), strict=True):
+        path = folder / f"{name}.{format}"
         if format == "extxyz":
             ase.io.write(path, AseAtomsAdaptor.get_atoms(structure, msonable=False), format="extxyz")
         else:
             structure.to(filename=str(path), fmt=format)
         paths.append(path)
     return paths
+
+
+def _right_handed(structure: Structure) -> Structure:
+    """The same crystal on a right-handed basis: a CIF's cell parameters would turn the other one into its mirror image."""
+    if np.linalg.det(structure.lattice.matrix) > 0:
+        return structure
+    return Structure(-structure.lattice.matrix, structure.species, -structure.frac_coords)
 
 
 def _format_of(path: Path) -> str:

@@ -16,7 +16,7 @@
 | `source` | str | the data set |
 | `split` | train, val, test or None | |
 
-Further columns are kept as they are.
+Further columns are kept as parquet keeps them: integers with gaps come back as floats.
 """
 
 import numpy as np
@@ -60,10 +60,11 @@ def validate(table: pd.DataFrame, where: str = "crystals table") -> pd.DataFrame
         CrystalTableError: naming `where`, the first bad row (number and id), the column, the value
             and what was expected.
     """
+    numbered = table.reset_index(drop=True)
     try:
-        SCHEMA.validate(table, lazy=False)
+        SCHEMA.validate(numbered, lazy=False)
     except pa.errors.SchemaError as error:
-        raise CrystalTableError(f"{where}: {_explain(error, table)}") from None
+        raise CrystalTableError(f"{where}: {_explain(error, numbered)}") from None
     for column, expected, bad in _geometry_checks(table):
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
@@ -93,7 +94,7 @@ def _geometry_checks(table: pd.DataFrame):
     yield "lattice", f"a cell volume above {MIN_VOLUME} Å^3", ~(volumes > MIN_VOLUME)
     starts = np.concatenate([[0], np.cumsum(nsites)[:-1]])
     numbers = np.concatenate(table["atomic_numbers"].to_numpy())
-    unknown = (numbers < 1) | (numbers > MAX_ATOMIC_NUMBER)
+    unknown = ~((numbers >= 1) & (numbers <= MAX_ATOMIC_NUMBER) & (numbers == np.floor(numbers)))  # NaN is unknown too
     yield "atomic_numbers", f"atomic numbers from 1 to {MAX_ATOMIC_NUMBER}", np.logical_or.reduceat(unknown, starts)
     coords = np.concatenate(table["frac_coords"].to_numpy())
     broken = ~np.isfinite(coords).all(axis=1)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pymatgen.core import Composition, Element
 
-from crystalgen.crystals.schema import COLUMNS, CrystalTableError, validate
+from crystalgen.crystals.schema import COLUMNS, MAX_ATOMIC_NUMBER, CrystalTableError, validate
 from crystalgen.files import atomic
 
 _ARROW_TYPES = {
@@ -38,10 +38,10 @@ def read_crystals(path: str | Path) -> pd.DataFrame:
         raise CrystalTableError(f"{path}: lacks the columns {missing}; expected {list(COLUMNS)}")
     nested = {name: _ragged(arrow[name].combine_chunks(), path, name) for name in _ARROW_TYPES}
     frame = arrow.drop_columns(list(_ARROW_TYPES)).to_pandas()
+    nested["lattice"] = [_reshape(v, (3, 3)) for v in nested["lattice"]]
+    nested["frac_coords"] = [_reshape(v, (-1, 3)) for v in nested["frac_coords"]]
     for name, values in nested.items():
-        frame[name] = values
-    frame["lattice"] = [_reshape(v, (3, 3)) for v in frame["lattice"]]
-    frame["frac_coords"] = [_reshape(v, (-1, 3)) for v in frame["frac_coords"]]
+        frame[name] = pd.Series(values, index=frame.index, dtype=object)
     return validate(_typed(frame), str(path))
 
 
@@ -78,7 +78,8 @@ def from_columns(
         id: n unique names; `<source>-<row>` if omitted.
         **columns: any further column of the schema or beyond it.
     """
-    numbers = [np.asarray(z, dtype=np.int16) for z in atomic_numbers]
+    # What does not fit becomes 0, which no element has, rather than wrapping round to another element.
+    numbers = [np.where(np.abs(z) <= MAX_ATOMIC_NUMBER, z, 0).astype(np.int16) for z in map(np.asarray, atomic_numbers)]
     table = pd.DataFrame(index=range(len(numbers)))
     table["id"] = [f"{source}-{i}" for i in range(len(numbers))] if id is None else [str(i) for i in id]
     table["formula"], table["reduced_formula"] = formulas(numbers)

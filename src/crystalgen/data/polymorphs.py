@@ -33,8 +33,9 @@ def filter_polymorphs(table: pd.DataFrame, settings: Filter) -> tuple[pd.DataFra
         sizes = kept.groupby("formula")["id"].transform("size")
         kept = kept[sizes.between(settings.min_group, settings.max_group)]
         steps.append((f"pass {number}: group size", kept))
-        if len(kept) == 0:
-            raise ValueError(f"the polymorph filter leaves nothing after '{steps[-1][0]}' with {settings}")
+        for name, rows in steps:
+            if len(rows) == 0:
+                raise ValueError(f"the polymorph filter leaves nothing after '{name}' with {settings}")
         if len(kept) == before:
             return kept.reset_index(drop=True), pd.DataFrame([describe(name, rows) for name, rows in steps])
 
@@ -62,7 +63,7 @@ def _common(table: pd.DataFrame, min_share: float) -> np.ndarray:
     """Mask of rows all of whose elements and whose space group reach the share; a lost space group never does."""
     if len(table) == 0:
         return np.zeros(0, bool)
-    least = min_share * len(table)
+    least = min_share * len(table) - 1e-9  # a share that is met exactly is met
     presence = np.zeros((len(table), 120), bool)
     rows = np.repeat(np.arange(len(table)), table["nsites"])
     presence[rows, np.concatenate(table["atomic_numbers"].to_numpy())] = True

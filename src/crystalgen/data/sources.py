@@ -18,6 +18,7 @@ from crystalgen.crystals import (
     validate,
 )
 from crystalgen.crystals.convert import is_structure_file
+from crystalgen.crystals.schema import COLUMNS
 
 _BENCHMARK_COLUMNS = {"lattice", "z", "frac"}
 _NAME_COLUMNS = ("id", "material_id")
@@ -42,7 +43,11 @@ def load_source(path: str | Path, symprec: float = 0.1) -> pd.DataFrame:
         table = read_benchmark(path) if _is_benchmark(path) else read_crystals(path)
     else:
         raise CrystalTableError(f"{path}: expected a folder of structure files, a .csv with a 'cif' column or a .parquet")
-    return table if table["space_group"].notna().any() else find_space_groups(table, symprec)
+    missing = table["space_group"].isna()
+    if missing.any():
+        found = find_space_groups(table[missing], symprec)
+        table.loc[missing, ["space_group", "symprec"]] = found[["space_group", "symprec"]]
+    return table
 
 
 def read_folder(folder: str | Path) -> pd.DataFrame:
@@ -58,7 +63,10 @@ def read_folder(folder: str | Path) -> pd.DataFrame:
 def read_csv(path: str | Path) -> pd.DataFrame:
     """A CSV with a `cif` column; `material_id`/`id`, `split` and `formation_energy_per_atom` are taken along."""
     path = Path(path)
-    frame = pd.read_csv(path)
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise CrystalTableError(f"{path}: not a readable CSV ({error})") from None
     if "cif" not in frame:
         raise CrystalTableError(f"{path}: lacks the column 'cif'; found {list(frame.columns)}")
     ids = _names(frame)
@@ -83,7 +91,7 @@ def read_benchmark(path: str | Path) -> pd.DataFrame:
     except (ValueError, TypeError) as error:
         raise CrystalTableError(f"{path}: 'lattice' must hold a, b, c, α, β, γ and 'frac' three numbers per atom ({error})") from None
     carried = _carried(frame, path.stem)
-    taken = {*carried, *_BENCHMARK_COLUMNS, *_SPACE_GROUP_COLUMNS, "id"}
+    taken = {*COLUMNS, *_BENCHMARK_COLUMNS, *_SPACE_GROUP_COLUMNS}  # formulas are derived, in one spelling
     rest = {name: frame[name].to_numpy() for name in frame if name not in taken}
     return validate(from_columns(lattices, frame["z"], coords, path.stem, _names(frame), **carried, **rest), str(path))
 

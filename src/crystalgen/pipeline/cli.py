@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="print where each selected study's report is, and its headline table")
     show.set_defaults(run=_show)
 
-    readme = commands.add_parser("readme", help="rewrite the README's table from a study's metrics.json")
+    readme = commands.add_parser("readme", help="rewrite the README's table of results and graph of stages")
     readme.add_argument("study")
     readme.set_defaults(run=_readme)
 

@@ -1,6 +1,9 @@
-"""The README's table of results, generated between two markers from a study's metrics.json."""
+"""What the README shows of the pipeline, written between markers: a study's results and the graph of stages."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import yaml
@@ -8,20 +11,21 @@ import yaml
 from crystalgen import paths
 from crystalgen.present.tables import headline_table
 
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-
 
 def update_readme(study: str, readme: Path) -> None:
-    """Replace what stands between the markers.
+    """Replace what stands between the markers of `results` and of `dag`.
 
     Raises:
         ValueError: the README lacks a marker.
     """
     text = readme.read_text()
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"{readme}: lacks the markers {BEGIN} and {END}")
-    head, rest = text.split(BEGIN, 1)
-    readme.write_text(f"{head}{BEGIN}\n{results_table(study)}\n{END}{rest.split(END, 1)[1]}")
+    for name, content in (("results", results_table(study)), ("dag", stage_graph())):
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        if begin not in text or end not in text:
+            raise ValueError(f"{readme}: lacks the markers {begin} and {end}")
+        head, rest = text.split(begin, 1)
+        text = f"{head}{begin}\n{content}\n{end}{rest.split(end, 1)[1]}"
+    readme.write_text(text)
 
 
 def results_table(study: str) -> str:
@@ -29,3 +33,12 @@ def results_table(study: str) -> str:
     metrics = json.loads((paths.REPORTS / study / "metrics.json").read_text())
     reference = yaml.safe_load((paths.REFERENCE / "headline.yaml").read_text())
     return headline_table(metrics, reference).to_markdown(index=False)
+
+
+def stage_graph() -> str:
+    """DVC's graph as Mermaid, the stages of one name drawn once."""
+    command = [sys.executable, "-m", "dvc", "dag", "--dot"]
+    dot = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout
+    edges = {(a.split("@")[0], b.split("@")[0]) for a, b in re.findall(r'"([^"]+)" -> "([^"]+)"', dot)}
+    shown = sorted(edge for edge in edges if edge[0] != "clean-notebooks")  # it feeds every stage
+    return "\n".join(["```mermaid", "flowchart LR", *(f"    {a} --> {b}" for a, b in shown), "```"])

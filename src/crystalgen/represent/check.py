@@ -7,7 +7,6 @@ import pandas as pd
 from pymatgen.core import Lattice
 
 from crystalgen.represent import matrix, unimat
-from crystalgen.represent.canonical import wrap
 
 
 def largest_round_trip_error(table: pd.DataFrame, representation: Literal["matrix", "unimat"]) -> float:
@@ -30,7 +29,7 @@ def largest_round_trip_error(table: pd.DataFrame, representation: Literal["matri
             lattice, lattice2 = _shape(lattice), _shape(lattice2)
         if not np.array_equal(z, z2):
             return np.inf
-        difference = wrap(x) - wrap(x2)
+        difference = x - x2
         worst = max(worst, np.abs(difference - np.round(difference)).max(), np.abs(lattice - lattice2).max())
     return float(worst)
 

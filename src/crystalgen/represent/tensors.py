@@ -23,7 +23,14 @@ def matrix_tensors(table: pd.DataFrame, rows: int | None = None) -> dict[str, np
     x (n, rows, 3), atomic_numbers (n, rows), nsites (n,), space_group (n,), energy (n,) eV/atom, split (n,),
     element_properties (104, 22), operations (231, 192, 4, 4) with only the groups in use filled,
     and the mean and spread of lattice (3, 3; of vectors over nsites^(1/3), Å) and energy over the training rows.
+
+    Raises:
+        ValueError: a crystal has no formation energy; its id is named.
     """
+    unknown = table["formation_energy_per_atom"].isna()
+    if unknown.any():
+        first = table.loc[unknown, "id"].iloc[0]
+        raise ValueError(f"crystal '{first}' has no formation_energy_per_atom ({int(unknown.sum())} in all); conditional models need it")
     encoded = matrix.encode(table, rows)
     split = _split_codes(table)
     nsites = table["nsites"].to_numpy(np.float32)
@@ -43,9 +50,9 @@ def matrix_tensors(table: pd.DataFrame, rows: int | None = None) -> dict[str, np
         "split": split,
         "element_properties": standardised_properties(),
         "operations": operations,
-        "lattice_mean": scaled[train].mean(axis=0),
+        "lattice_mean": _mean(scaled[train]),
         "lattice_std": _spread(scaled[train]),
-        "energy_mean": energy[train].mean(keepdims=True),
+        "energy_mean": _mean(energy[train])[None],
         "energy_std": _spread(energy[train])[None],
     }
 
@@ -60,7 +67,7 @@ def unimat_tensors(table: pd.DataFrame) -> dict[str, np.ndarray]:
         "x": x,
         "elements": block.elements,
         "split": split,
-        "cell_mean": cells.mean(axis=0),
+        "cell_mean": _mean(cells),
         "cell_std": _spread(cells),
     }
 
@@ -75,7 +82,13 @@ def _split_codes(table: pd.DataFrame) -> np.ndarray:
     return table["split"].map(SPLIT_CODES).to_numpy(np.int64)
 
 
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Over rows; summed in double precision, for a constant must come out as that constant."""
+    return values.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
 def _spread(values: np.ndarray) -> np.ndarray:
     """Standard deviation over rows; 1 where nothing varies, so that scaling stays invertible."""
-    spread = values.std(axis=0)
-    return np.where(spread > 1e-6, spread, 1.0).astype(np.float32)
+    spread = values.std(axis=0, dtype=np.float64)
+    varies = spread > 1e-6 * np.maximum(1.0, np.abs(values).max(axis=0))
+    return np.where(varies, spread, 1.0).astype(np.float32)

@@ -94,6 +94,8 @@ def decode(x: np.ndarray, table: Table) -> tuple[list[np.ndarray], list[np.ndarr
 def lattice_from_parameters(parameters: np.ndarray) -> np.ndarray:
     """Rows a, b, c for (a, b, c, α, β, γ); NaN where no such cell exists (the sample is then invalid)."""
     a, b, c, alpha, beta, gamma = parameters
+    if min(a, b, c) <= 0 or not all(0 < angle < 180 for angle in (alpha, beta, gamma)):
+        return np.full((3, 3), np.nan)
     cosines = np.cos(np.radians([alpha, beta, gamma]))
     lattice = np.zeros((3, 3))
     sine = np.sin(np.radians(gamma))

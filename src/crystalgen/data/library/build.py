@@ -41,7 +41,8 @@ def build_library(recipe: Recipe, folder: Path, workers: int = 2) -> tuple[pd.Da
     with clock("volumes"):
         scanned = _in_shards(candidates, folder / "volumes", recipe.shard_size, workers, _scan_shard, recipe)
     with clock("deduplicate candidates"):
-        distinct = _cached(folder / "distinct.parquet", lambda: drop_duplicates(scanned, "chgnet_order", recipe, workers))
+        window = recipe.duplicate_energy
+        distinct = _cached(folder / "distinct.parquet", lambda: drop_duplicates(scanned, "chgnet_order", workers, window))
     with clock("energies"):
         rated = _in_shards(distinct, folder / "energies", recipe.shard_size, workers, _energy_shard, recipe)
         believed = drop_unphysical(rated, recipe)
@@ -119,16 +120,16 @@ def choose_for_relaxation(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     return table.loc[order.index]
 
 
-def drop_duplicates(table: pd.DataFrame, order: str, recipe: Recipe, workers: int) -> pd.DataFrame:
-    """Keep the first (lowest `order`) of each StructureMatcher class within a full formula.
+def drop_duplicates(table: pd.DataFrame, order: str, workers: int, window: float = np.inf) -> pd.DataFrame:
+    """Keep the lowest `order` of each StructureMatcher class within a full formula.
 
-    Only crystals whose `order` values lie within `duplicate_energy` per atom are compared: the same crystal
-    has the same energy, so this loses nothing but time.
+    With a `window`, only crystals whose `order` differs by less are compared: a first, cheap pass. The matcher's
+    tolerances are wide, so that one topology at two c/a ratios is one crystal to it, whatever their energies.
     """
     table = table.sort_values(["formula", order, "id"], ignore_index=True)
     groups = [g for _, g in table.groupby("formula", sort=False)]
     chunks = [groups[i : i + 32] for i in range(0, len(groups), 32)]
-    jobs = (joblib.delayed(_distinct_of_groups)(c, order, recipe.duplicate_energy) for c in chunks)
+    jobs = (joblib.delayed(_distinct_of_groups)(c, order, window) for c in chunks)
     kept = list(_parallel(workers, jobs, len(chunks), "duplicates"))
     return table.loc[sorted(i for chunk in kept for i in chunk)].reset_index(drop=True)
 
@@ -179,7 +180,7 @@ def _relax_shard(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
 
 
 def _finish(table: pd.DataFrame, recipe: Recipe, workers: int) -> pd.DataFrame:
-    table = drop_duplicates(drop_unphysical(table, recipe), "energy_per_atom", recipe, workers)
+    table = drop_duplicates(drop_unphysical(table, recipe), "energy_per_atom", workers)
     table = find_space_groups(table, recipe.symprec)
     table["formation_energy_per_atom"] = formation_energies(table)
     table["energy_source"] = potentials.ENERGY_SOURCE

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import yaml
-from crystalgen.config import Strict
+from crystalgen.config import Strict, read_strict
 
 
 class Prototypes(Strict):
@@ -70,5 +69,9 @@ class Recipe(Strict):
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read and check a recipe; pydantic's error names the key and what was expected."""
-    return Recipe.model_validate(yaml.safe_load(Path(path).read_text()))
+    """Read and check a recipe.
+
+    Raises:
+        StudyError: naming the file and each key at fault.
+    """
+    return read_strict(Recipe, Path(path))
