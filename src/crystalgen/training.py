@@ -80,7 +80,7 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
         optimiser.step()
         schedule.step()
         average.update_parameters(accelerator.unwrap_model(net))
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         done = step + 1
         if done % settings.report_every == 0 or done == settings.steps:
             state["curve"].append(_report(done, losses, average.module, objective, data, settings, schedule, accelerator))

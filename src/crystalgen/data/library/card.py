@@ -73,7 +73,8 @@ def write_card(table: pd.DataFrame, record: dict, reference: Path, path: Path) -
 
 Computed by this project (MIT licence): decorations of the AFLOW prototypes that pymatgen ships, and superstructures of
 fcc, bcc and hcp enumerated by icet, over {len(set().union(*map(set, table["atomic_numbers"])))} elements.
-{POTENTIALS}. `recipe.yaml` holds every setting; `crystalgen build-library` rebuilds it and resumes where it stopped.
+{POTENTIALS}.
+`recipe.yaml` holds every setting; `crystalgen build-library` rebuilds it and resumes where it stopped.
 Made with {", ".join(f"{name} {version(name)}" for name in ("pymatgen", "ase"))} and the versions in `requirements.lock`.
 
 ## Content
@@ -96,7 +97,8 @@ Wall time with {record["workers"]} processes on 2 cores, other work beside it:
 
 1. Candidates: every distinct assignment of the elements to a prototype's sublattices; reduced primitive cells.
 2. Volumes: a scan of CHGNet energies at fixed shape and a Birch-Murnaghan fit. A candidate without a minimum is dropped.
-3. Duplicates within a full formula are removed by StructureMatcher.
+3. Duplicates within a full formula are removed by StructureMatcher (default tolerances): a cheap first pass here, among
+   close energies, and a full one at the end.
 4. One SevenNet energy each; the structures near the hull and lowest of their formula are relaxed with CHGNet within the
    budget of the recipe, and kept where the SevenNet energy fell.
 5. Formation energies against the lowest elemental crystal of the same potential; energies above the library's own hull.
