@@ -49,6 +49,12 @@ class Data(Strict):
     split: Split = Split()
 
 
+class Representations(Strict):
+    """What is encoded. UniMat's table grows with the elements, so that a CPU may want fewer of them."""
+
+    unimat_elements: tuple[str, ...] | None = None
+
+
 class UNet1dConfig(Strict):
     """B's U-Net over the rows of the matrix (B §4, A.3)."""
 
@@ -85,6 +91,7 @@ class Diffusion(Strict):
     name: Literal["diffusion"] = "diffusion"
     train_steps: int = 1000
     schedule: Literal["squaredcos_cap_v2", "linear"] = "squaredcos_cap_v2"
+    clip: float | None = 1.0  # bound of the data that a sampling step may predict; UniMat is scaled to [-1, 1]
 
 
 class Sampling(Strict):
@@ -176,6 +183,7 @@ class Study(Strict):
     title: str
     description: str
     data: Data
+    representations: Representations = Representations()
     models: dict[str, Model]
     baselines: dict[str, Baseline] = {}
     report: Report = Report()

@@ -69,7 +69,14 @@ class DenoisingDiffusion:
         return samplers.denoise(model, start, condition, scheduler, sampling.steps, generator)
 
     def _scheduler(self, kind: type):
-        return kind(self.settings.train_steps, beta_schedule=self.settings.schedule, clip_sample=False)
+        bound = self.settings.clip
+        return kind(
+            self.settings.train_steps,
+            beta_schedule=self.settings.schedule,
+            clip_sample=bound is not None,  # at high noise a small error of the noise is a huge one of the data
+            clip_sample_range=bound or 1.0,
+            timestep_spacing="trailing",  # start from pure noise, not a step below it
+        )
 
 
 def build_objective(settings: config.Flow | config.Diffusion) -> Objective:

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 UNIFORM_STD = 12**-0.5  # of U(0, 1): scaled lattices get its mean and spread, whatever the prior
+CELL_STD = 1 / 3  # of UniMat's scaled cells: with coordinates in [-1, 1), three deviations stay in [-1, 1]
 TRAIN, VAL, TEST = 0, 1, 2
 
 
@@ -79,7 +80,7 @@ class UniMatData:
         self.tensors = load_file(path)
         t = self.tensors
         self.x = t["x"].clone()
-        self.x[:, self.CELL] = (t["x"][:, self.CELL] - self._cell("mean")) / self._cell("std")
+        self.x[:, self.CELL] = (t["x"][:, self.CELL] - self._cell("mean")) / self._cell("std") * CELL_STD
 
     def _cell(self, name: str) -> Tensor:
         return self.tensors[f"cell_{name}"][:, None, None, None]
@@ -101,7 +102,7 @@ class UniMatData:
     def unscale(self, x: Tensor) -> Tensor:
         """Samples back to fractional coordinates, Å and degrees."""
         result = x.clone()
-        result[:, self.CELL] = x[:, self.CELL] * self._cell("std") + self._cell("mean")
+        result[:, self.CELL] = x[:, self.CELL] / CELL_STD * self._cell("std") + self._cell("mean")
         return result
 
 

@@ -22,7 +22,7 @@ def filter_polymorphs(table: pd.DataFrame, settings: Filter) -> tuple[pd.DataFra
     steps = [("all", table)]
     kept = table[table["nsites"].between(settings.min_sites, settings.max_sites)]
     if settings.elements is not None:
-        kept = kept[_made_of(kept, settings.elements)]
+        kept = kept[made_of(kept, settings.elements)]
     steps.append((f"{settings.min_sites}-{settings.max_sites} atoms" + (", elements" if settings.elements else ""), kept))
     number = 0
     while True:
@@ -54,7 +54,8 @@ def describe(step: str, table: pd.DataFrame) -> dict:
     }
 
 
-def _made_of(table: pd.DataFrame, symbols: tuple[str, ...]) -> np.ndarray:
+def made_of(table: pd.DataFrame, symbols: tuple[str, ...]) -> np.ndarray:
+    """Mask of the crystals that hold no element but these."""
     allowed = {Element(s).Z for s in symbols}
     return table["atomic_numbers"].map(lambda z: set(z.tolist()) <= allowed).to_numpy(bool)
 

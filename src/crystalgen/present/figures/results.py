@@ -91,7 +91,7 @@ def rate_by_group(rows: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     sizes = np.sort(points["nsites"].unique())
     figure, axes = new_figure(size=(float(np.clip(2.5 + 0.75 * len(sizes), 6.5, 13)), 4.4))
     ax = axes[0, 0]
-    offsets = np.linspace(-0.22, 0.22, len(colors)) if len(colors) > 1 else [0.0]
+    offsets = np.linspace(-0.1, 0.1, len(colors)) if len(colors) > 1 else [0.0]
     for i, (model, offset) in enumerate(zip(colors, offsets, strict=True)):
         part = points[points["model"] == model]
         place = np.searchsorted(sizes, part["nsites"]) + offset  # beside each other: intervals stay legible
