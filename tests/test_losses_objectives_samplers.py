@@ -171,6 +171,21 @@ def test_denoising_a_point_mass_gives_the_point(schedule, sampler, steps):
 # Seeds
 
 
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+def test_a_bound_keeps_the_samples_of_a_bad_network_inside(sampler):
+    """Without it, a network that always says 'no noise' sends the samples far away."""
+
+    def bad(x, t, condition):
+        return torch.zeros_like(x)
+
+    sampling, largest = Sampling(sampler=sampler, steps=20), {}
+    for clip in (None, 1.0):
+        drawn = build_objective(Diffusion(clip=clip)).sample(bad, (6, 3), {}, sampling, seeded())
+        largest[clip] = float(drawn.abs().max())
+    assert largest[1.0] <= 1.0 + 1e-5
+    assert largest[None] > 2.0
+
+
 @pytest.mark.parametrize(
     ("settings", "sampling"),
     [

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from crystalgen.config import Flow, MatrixModel, Training, UNet1dConfig
+from crystalgen.config import Flow, MatrixModel, Sampling, Training, UNet1dConfig
 from crystalgen.nets.build import build_net, load_net, save_net
 from crystalgen.objectives import build_objective
 from crystalgen.represent.tensors import matrix_tensors, save_tensors
@@ -39,14 +39,15 @@ print("resumed" if done.resumed else "fresh")
 def small_model(**training) -> MatrixModel:
     settings = {"steps": 12, "batch_size": 8, "warmup": 2, "ema": 0.9, "threads": 1, "report_every": 4, "checkpoint_every": 4} | training
     net = UNet1dConfig(channels=16, multipliers=(1, 2), blocks=1, attention=(1,), heads=2, dropout=0.1)
-    return MatrixModel(net=net, objective=Flow(), training=Training(**settings))
+    return MatrixModel(net=net, objective=Flow(), training=Training(**settings), sampling=Sampling(sampler="euler", steps=5))
 
 
 @pytest.fixture
 def job(tmp_path, crystals):
     """A folder with a data file for training."""
     split = np.where(np.arange(len(crystals)) % 5 == 0, "val", "train").astype(object)
-    save_tensors(matrix_tensors(crystals.assign(split=split)), tmp_path / "data.safetensors")
+    energies = np.linspace(-1, 1, len(crystals))
+    save_tensors(matrix_tensors(crystals.assign(split=split, formation_energy_per_atom=energies)), tmp_path / "data.safetensors")
     return tmp_path
 
 

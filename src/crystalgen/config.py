@@ -91,7 +91,7 @@ class Diffusion(Strict):
     name: Literal["diffusion"] = "diffusion"
     train_steps: int = 1000
     schedule: Literal["squaredcos_cap_v2", "linear"] = "squaredcos_cap_v2"
-    clip: float | None = 1.0  # bound of the data that a sampling step may predict; UniMat is scaled to [-1, 1]
+    clip: float | None = None  # bound of the data that a sampling step may predict; 1 fits UniMat, scaled to [-1, 1]
 
 
 class Sampling(Strict):
