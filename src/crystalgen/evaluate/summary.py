@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from crystalgen import paths
+from crystalgen.config import load_study
 from crystalgen.crystals import read_crystals
 from crystalgen.evaluate.matching import match_targets
 from crystalgen.evaluate.statistics import clustered_bootstrap, rate
@@ -74,7 +75,7 @@ def rates_by_size(study: str, draws: int) -> pd.DataFrame:
 
 
 def shortfalls(study: str, metrics: dict) -> list[str]:
-    """What failed and what is missing, in sentences: rejected samples, models below the template, single seeds."""
+    """What failed and what is missing, in sentences: rejected samples, models below a baseline, what was left out."""
     sentences = []
     for file in sorted(paths.samples(study, "").glob("*/record.json")):
         record = json.loads(file.read_text())
@@ -84,12 +85,13 @@ def shortfalls(study: str, metrics: dict) -> list[str]:
             )
         if missing := record["requested"] - record["decoded"] - sum(record["rejected"].values()):
             sentences.append(f"{record['model']}: {missing} of {record['requested']} targets have no template; they count as failures.")
-    template = metrics.get("template.match_rate", {}).get("value", np.nan)
-    for key, row in metrics.items():
-        if key.endswith(".match_rate") and not key.startswith("template") and row["value"] < template:
-            sentences.append(
-                f"{key.split('.')[0]} matches less often ({row['value']:.3f}) than copying a training crystal ({template:.3f})."
-            )
+    rates = {key.removesuffix(".match_rate"): row["value"] for key, row in metrics.items() if key.endswith(".match_rate")}
+    config = load_study(study)
+    for model in (name for name in rates if name in config.models):
+        for baseline in (name for name in rates if name in config.baselines and rates[name] > rates[model]):
+            sentences.append(f"{model} matches less often ({rates[model]:.3f}) than the baseline {baseline} ({rates[baseline]:.3f}).")
+    if elements := config.representations.unimat_elements:
+        sentences.append(f"UniMat was trained on the crystals of {', '.join(elements)} only.")
     sentences.append("Every rate is of one training seed; the intervals cover the choice of formulas, not of the seed.")
     sentences.append("Energies are those of a machine-learned potential, not of density-functional theory.")
     return sentences
