@@ -141,6 +141,7 @@ def test_headline_claims_only_what_the_intervals_allow():
         "template.match_rate": _metric(0.5, 0.4, 0.6),
         "unimat.match_rate": _metric(0.55, 0.45, 0.65),
         "worse.match_rate": _metric(0.2, 0.1, 0.3),
+        "overlapping.match_rate": _metric(0.3, 0.15, 0.45),
         "better.rmse": _metric(0.1, 0.05, 0.15),
         "better.match_rate": _metric(0.8, 0.7, 0.9),
         "bare.match_rate": _metric(0.9, None, None),
@@ -153,10 +154,11 @@ def test_headline_claims_only_what_the_intervals_allow():
         "bare Match rate": "not compared: an interval is missing",
         "better Match rate": "above the template baseline",
         "worse Match rate": "below the template baseline",
+        "overlapping Match rate": "below the template baseline",
         "Template substitution Match rate": "",
         "better RMSE": "",
     }
-    assert list(table["Model"])[4:] == ["Template substitution", "better"]  # baselines last, match rates first
+    assert list(table["Model"])[5:] == ["Template substitution", "better"]  # baselines last, match rates first
     assert table["Paper"][0] == "0.8074 (B, Table 1)"
     assert table["Paper's data"][0] == "AFLOW"
 

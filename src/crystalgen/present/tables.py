@@ -89,16 +89,14 @@ def _headline_order(key: str) -> tuple:
 
 
 def _verdict(ours: dict, template: dict | None) -> str:
-    """Above or below only where the two 95 % intervals do not touch."""
+    """Level only where each value lies in the other's 95 % interval: intervals that merely touch would flatter a loser."""
     if template is None:
         return ""
     if not _known(ours.get("low"), ours.get("high"), template.get("low"), template.get("high")):
         return "not compared: an interval is missing"
-    if ours["high"] < template["low"]:
-        return "below the template baseline"
-    if ours["low"] > template["high"]:
-        return "above the template baseline"
-    return "level with the template baseline"
+    if template["low"] <= ours["value"] <= template["high"] and ours["low"] <= template["value"] <= ours["high"]:
+        return "level with the template baseline"
+    return f"{'above' if ours['value'] > template['value'] else 'below'} the template baseline"
 
 
 def _known(*values) -> bool:
