@@ -12,7 +12,7 @@ FLOORS = [
     {"crystals", "chemistry", "config", "files", "paths"},
     {"data"},
     {"represent"},
-    {"tensors", "nets", "objectives", "losses", "samplers", "sampling", "training"},
+    {"tensors", "nets", "objectives", "losses", "samplers", "sampling", "training", "pairs", "jobs"},
     {"evaluate", "baselines", "generate"},
     {"present", "pipeline"},
 ]

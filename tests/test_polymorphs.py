@@ -4,12 +4,15 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pymatgen.core import Element
 
 from crystalgen.config import Filter
-from crystalgen.crystals import from_columns
-from crystalgen.data.polymorphs import describe, filter_polymorphs
+from crystalgen.crystals import CrystalTableError, from_columns, read_crystals, write_crystals
+from crystalgen.data import polymorphs
+from crystalgen.data.polymorphs import describe, filter_parquet, filter_polymorphs, made_of
 
 
 def _table(crystals: list[tuple[list[int], int | None]]) -> pd.DataFrame:
@@ -57,24 +60,113 @@ def test_the_result_fits_the_definition(many):
     assert len(report) > 6, "this table takes more than one pass"
 
 
-def test_nothing_that_could_stay_is_dropped(many):
-    """The same rules applied one row set at a time, in plain Python, end with the same crystals."""
-    rows = many[many["nsites"].between(SETTINGS.min_sites, SETTINGS.max_sites)]
+def _naive(table: pd.DataFrame, settings: Filter) -> pd.DataFrame:
+    """The same rules applied one row at a time, in plain Python."""
+    rows = table[table["nsites"].between(settings.min_sites, settings.max_sites)]
+    if settings.elements is not None:
+        allowed = {Element(s).Z for s in settings.elements}
+        rows = rows[[set(z.tolist()) <= allowed for z in rows["atomic_numbers"]]]
     while True:
         before = len(rows)
         elements = Counter(z for numbers in rows["atomic_numbers"] for z in set(numbers.tolist()))
         groups = Counter(rows["space_group"].dropna().tolist())
-        least = SETTINGS.min_share * len(rows) - 1e-9
+        least = settings.min_share * len(rows) - 1e-9
         fits = [
             not pd.isna(g) and groups[g] >= least and all(elements[i] >= least for i in z)
             for z, g in zip(rows["atomic_numbers"], rows["space_group"], strict=True)
         ]
         rows = rows[fits]
         sizes = Counter(rows["formula"])
-        rows = rows[[SETTINGS.min_group <= sizes[f] <= SETTINGS.max_group for f in rows["formula"]]]
+        rows = rows[[settings.min_group <= sizes[f] <= settings.max_group for f in rows["formula"]]]
         if len(rows) == before:
-            break
-    assert filter_polymorphs(many, SETTINGS)[0]["id"].tolist() == rows["id"].tolist()
+            return rows
+
+
+def test_nothing_that_could_stay_is_dropped(many):
+    assert filter_polymorphs(many, SETTINGS)[0]["id"].tolist() == _naive(many, SETTINGS)["id"].tolist()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_tables_end_as_the_plain_rules_say(seed):
+    """Elements up to 103, so that both halves of the bits are in use."""
+    rng = np.random.default_rng(seed)
+    elements = rng.choice(np.arange(1, 104), 12, replace=False)
+    odds = rng.dirichlet(np.full(12, 0.7))
+    crystals = []
+    for _ in range(400):
+        kinds = rng.choice(elements, size=rng.integers(1, 4), p=odds)
+        crystals.append((rng.permutation(np.repeat(kinds, rng.integers(1, 3, len(kinds)))).tolist(), int(rng.geometric(0.2))))
+    settings = Filter(
+        min_sites=int(rng.integers(1, 3)),
+        max_sites=int(rng.integers(3, 7)),
+        min_share=float(rng.choice([0.0, 0.02, 0.05])),
+        min_group=int(rng.integers(1, 5)),
+        max_group=int(rng.integers(20, 80)),
+        elements=tuple(Element.from_Z(int(z)).symbol for z in elements[:10]) if seed % 2 else None,
+    )
+    table = _table(crystals)
+    expected = _naive(table, settings)["id"].tolist()
+    assert 0 < len(expected) < len(table)
+    assert filter_polymorphs(table, settings)[0]["id"].tolist() == expected
+
+
+# Files
+
+
+@pytest.mark.parametrize("batch", [64, 999, 10_000])
+def test_a_file_is_filtered_as_its_table_is(many, tmp_path, monkeypatch, batch):
+    monkeypatch.setattr(polymorphs, "BATCH", batch)
+    table = many.assign(prototype=[f"p{i % 5}" for i in range(len(many))])
+    write_crystals(table, tmp_path / "all.parquet")
+    report = filter_parquet(tmp_path / "all.parquet", SETTINGS, tmp_path / "kept.parquet")
+    kept, expected = filter_polymorphs(read_crystals(tmp_path / "all.parquet"), SETTINGS)
+    pd.testing.assert_frame_equal(report, expected)
+    pd.testing.assert_frame_equal(read_crystals(tmp_path / "kept.parquet"), kept)
+
+
+def test_a_file_of_which_nothing_is_left_writes_nothing(many, tmp_path):
+    write_crystals(many, tmp_path / "all.parquet")
+    with pytest.raises(ValueError, match="nothing after '50-60 atoms'"):
+        filter_parquet(tmp_path / "all.parquet", Filter(min_sites=50), tmp_path / "kept.parquet")
+    assert [p.name for p in tmp_path.iterdir()] == ["all.parquet"]
+
+
+def test_what_is_no_crystals_parquet_is_named(tmp_path):
+    path = tmp_path / "t.parquet"
+    with pytest.raises(CrystalTableError, match="t.parquet: not a readable parquet"):
+        filter_parquet(path, SETTINGS, tmp_path / "kept.parquet")
+    path.write_bytes(b"PAR1")
+    with pytest.raises(CrystalTableError, match="t.parquet: not a readable parquet"):
+        filter_parquet(path, SETTINGS, tmp_path / "kept.parquet")
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+    with pytest.raises(CrystalTableError, match="t.parquet: lacks the columns.*'id'"):
+        filter_parquet(path, SETTINGS, tmp_path / "kept.parquet")
+    write_crystals(_table([([5], 1)]).head(0).astype({n: object for n in ("lattice", "atomic_numbers", "frac_coords")}), path)
+    with pytest.raises(CrystalTableError, match="t.parquet: holds no crystals"):
+        filter_parquet(path, SETTINGS, tmp_path / "kept.parquet")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("nsites", [2, 3, 2], "row 1, column 'atomic_numbers': expected one atomic number per site"),
+        ("atomic_numbers", [[5, 74], None, [5, 74]], "row 1, column 'atomic_numbers': expected one"),
+        ("atomic_numbers", [[5, 74], [5, 74], [5, 104]], "row 2, column 'atomic_numbers': expected atomic numbers from 1 to 103"),
+        ("space_group", [225, 225, 231], "row 2, column 'space_group': expected an International number"),
+    ],
+)
+def test_a_bad_row_of_a_file_is_named(tmp_path, monkeypatch, column, values, message):
+    monkeypatch.setattr(polymorphs, "BATCH", 2)
+    path = tmp_path / "t.parquet"
+    write_crystals(_table([([5, 74], 225)] * 3), path)
+    arrow = pq.read_table(path)
+    place = arrow.schema.get_field_index(column)
+    pq.write_table(arrow.set_column(place, column, pa.array(values, arrow.schema.field(column).type)), path)
+    with pytest.raises(CrystalTableError, match=message):
+        filter_parquet(path, SETTINGS, tmp_path / "kept.parquet")
+
+
+# The definition, by examples
 
 
 def test_the_result_is_a_fixed_point(many):
@@ -96,6 +188,8 @@ def test_only_the_asked_elements_are_kept(many):
     symbols = ("B", "C", "Al")
     kept, _ = filter_polymorphs(many, SETTINGS.model_copy(update={"elements": symbols}))
     assert set(np.concatenate(kept["atomic_numbers"].to_numpy())) <= {Element(s).Z for s in symbols}
+    assert made_of(kept, symbols).all()
+    assert made_of(kept.head(0), symbols).tolist() == []
 
 
 def test_a_crystal_without_a_space_group_is_dropped():

@@ -1,6 +1,7 @@
 """From a trained network to crystals: sample, decode, and count what could not be decoded."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,49 +9,146 @@ import pandas as pd
 import torch
 from torch import nn
 
-from crystalgen.config import Sampling
+from crystalgen.config import MatrixModel, Sampling, UniMatModel
 from crystalgen.crystals import from_columns, write_crystals
 from crystalgen.crystals.schema import MIN_VOLUME
 from crystalgen.files import write_json
-from crystalgen.objectives import Objective
+from crystalgen.objectives import Objective, build_objective
 from crystalgen.represent import matrix, unimat
 from crystalgen.represent.canonical import wrap
-from crystalgen.sampling import sample_matrices, sample_unimat
+from crystalgen.sampling import draw_samples
 from crystalgen.tensors import TEST, MatrixData, UniMatData
 
+_ASKED = ("space_group", "formation_energy_per_atom")  # a condition's columns that a crystal has too
 
-def generate_for_targets(net: nn.Module, objective: Objective, data: MatrixData, crystals: pd.DataFrame, sampling: Sampling,
-                         model: str) -> tuple[pd.DataFrame, dict]:  # fmt: skip
-    """One crystal for the elements, space group and energy of each test crystal.
 
-    Returns the decoded samples with `target_id`, and a record of how many were asked for and rejected, and why.
+def sample_row(row: str, model: MatrixModel | UniMatModel, nets: dict[int, nn.Module], data: MatrixData | UniMatData,
+               crystals: pd.DataFrame) -> tuple[pd.DataFrame, dict, pd.DataFrame | None]:  # fmt: skip
+    """One of a model's ways to sample, for every training seed: samples, record and, for a matrix model, what was asked."""
+    sampling, objective = model.sampling[row], build_objective(model.objective)
+    if isinstance(data, UniMatData):
+        return *generate_freely(nets, objective, data, sampling, row), None
+    requests = evaluation_requests(data, crystals, sampling)
+    return *generate_for_requests(nets, objective, data, requests, sampling, row), requests
+
+
+def evaluation_requests(data: MatrixData, crystals: pd.DataFrame, sampling: Sampling | None = None) -> pd.DataFrame:
+    """What is asked of a conditional model: one row per test item, or a draw of `sampling.max_targets` of them.
+
+    Columns: request (its number as text), target_id, for modification input_id too, and item (row numbers in the table).
     """
-    rows = data.rows(TEST)
-    if sampling.max_targets is not None:  # a draw: neighbours in the table are polymorphs of one formula
-        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(sampling.seed))
-        rows = rows[order[: sampling.max_targets].sort().values]
-    x = sample_matrices(net, objective, data, rows, sampling)
-    numbers = data.tensors["atomic_numbers"][rows].numpy()
-    decoded = matrix.decode(matrix.Matrices(x.numpy(), numbers))
-    names = crystals["id"].iloc[rows.tolist()].to_numpy()
-    return _collect(*decoded, model, sampling, target_id=names)
+    items = data.items(TEST)
+    if sampling is not None and sampling.max_targets is not None:  # a draw: neighbours in the table are polymorphs of one formula
+        order = torch.randperm(len(items), generator=torch.Generator().manual_seed(sampling.seed))
+        items = items[order[: sampling.max_targets].sort().values]
+    ids = crystals["id"].to_numpy()
+    requests = pd.DataFrame({"request": np.arange(len(items)).astype(str), "target_id": ids[data.targets(items)]})
+    if items.dim() == 2:
+        requests["input_id"] = ids[items[:, 0]]
+    return requests.assign(item=list(items.numpy()))
 
 
-def generate_freely(net: nn.Module, objective: Objective, data: UniMatData, crystals: pd.DataFrame, sampling: Sampling,
-                    model: str) -> tuple[pd.DataFrame, dict]:  # fmt: skip
-    """`sampling.count` unconditional UniMat crystals; see `generate_for_targets`."""
-    x = sample_unimat(net, objective, data, sampling)
+def generate_for_requests(nets: dict[int, nn.Module], objective: Objective, data: MatrixData, requests: pd.DataFrame, sampling: Sampling,
+                          row: str) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+    """One crystal per request and training seed.
+
+    Args:
+        nets: by training seed.
+        requests: see `evaluation_requests`.
+        row: name of this way to sample, the row of the tables.
+
+    Returns:
+        the decoded samples with seed, request, target_id, and a record of how many were asked for and rejected, and why.
+    """
+    items = torch.as_tensor(np.stack(requests["item"].to_numpy())) if len(requests) else torch.zeros(0, dtype=torch.long)
+    condition = data.condition(items)
+    asked = requests.drop(columns="item")
+    return _for_seeds(nets, lambda net: _sample_matrices(net, objective, data, condition, sampling), sampling, row, asked)
+
+
+def generate_for_conditions(nets: dict[int, nn.Module], objective: Objective, data: MatrixData, conditions: pd.DataFrame,
+                            sampling: Sampling, row: str) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+    """One crystal per row of one's own conditions and training seed; as `generate_for_requests`, with the conditions' columns.
+
+    conditions: columns atomic_numbers (each an array, see `represent.canonical.ordered_numbers`), space_group and
+    formation_energy_per_atom (eV).
+
+    Raises:
+        ValueError: a composition too long, or an element or a space group that the network never saw; the row is named.
+    """
+    numbers = _padded_numbers(conditions, data)
+    condition = data.conditions(
+        numbers,
+        torch.as_tensor(conditions["space_group"].to_numpy(dtype=np.int64)),
+        torch.as_tensor(conditions["formation_energy_per_atom"].to_numpy(dtype=np.float32)),
+    )
+    asked = conditions.drop(columns="atomic_numbers").rename(columns={c: f"asked_{c}" for c in _ASKED})
+    return _for_seeds(nets, lambda net: _sample_matrices(net, objective, data, condition, sampling), sampling, row, asked)
+
+
+def generate_freely(nets: dict[int, nn.Module], objective: Objective, data: UniMatData, sampling: Sampling,
+                    row: str) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+    """`sampling.count` unconditional UniMat crystals per training seed; see `generate_for_requests`."""
     block = unimat.Table(data.tensors["elements"].numpy(), data.shape[1])
-    return _collect(*unimat.decode(x.numpy(), block), model, sampling)
+
+    def sample(net: nn.Module) -> tuple[list, list, list]:
+        x = draw_samples(net, objective, data.shape, {}, sampling.count, sampling)
+        return unimat.decode(data.unscale(x).numpy(), block)
+
+    return _for_seeds(nets, sample, sampling, row, pd.DataFrame(index=range(sampling.count)))
 
 
-def save_samples(samples: pd.DataFrame, record: dict, folder: Path) -> None:
-    """Write crystals.parquet and record.json."""
+def _sample_matrices(net: nn.Module, objective: Objective, data: MatrixData, condition: dict, sampling: Sampling) -> tuple[list, list, list]:
+    numbers = condition["atomic_numbers"]
+    x = draw_samples(net, objective, data.shape, condition, len(numbers), sampling)
+    return matrix.decode(matrix.Matrices(data.unscale(x, numbers).numpy(), numbers.numpy()))
+
+
+def _padded_numbers(conditions: pd.DataFrame, data: MatrixData) -> torch.Tensor:
+    """Atomic numbers (n, rows), zero where a row holds no atom."""
+    rows, t = data.shape[0], data.tensors
+    seen = set(torch.unique(t["atomic_numbers"]).tolist())
+    groups = set(torch.unique(t["space_group"]).tolist())
+    numbers = torch.zeros(len(conditions), rows, dtype=torch.long)
+    for i, (z, group) in enumerate(zip(conditions["atomic_numbers"], conditions["space_group"], strict=True)):
+        if len(z) > rows - matrix.EXTRA_ROWS:
+            raise ValueError(f"condition {i}: {len(z)} sites; the network holds at most {rows - matrix.EXTRA_ROWS}")
+        if strange := sorted(set(int(a) for a in z) - seen):
+            raise ValueError(f"condition {i}: atomic numbers {strange} are not in the training data")
+        if int(group) not in groups:
+            raise ValueError(f"condition {i}: space group {group} is not in the training data; expected one of {sorted(groups)}")
+        numbers[i, : len(z)] = torch.as_tensor(np.asarray(z, dtype=np.int64))
+    return numbers
+
+
+def _for_seeds(nets: dict[int, nn.Module], sample: Callable, sampling: Sampling, row: str, asked: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
+    """The crystals of each network, one table; `asked` (one row per sample) is taken along."""
+    tables, rejected = [], Counter()
+    for seed, net in nets.items():
+        table, faults = _decoded(*sample(net), row, seed, asked)
+        tables.append(table)
+        rejected += faults
+    samples = pd.concat(tables, ignore_index=True)
+    record = {
+        "row": row,
+        "requested": len(asked) * len(nets),
+        "decoded": len(samples),
+        "seeds": list(nets),
+        "sampling_seed": sampling.seed,
+        "rejected": dict(sorted(rejected.items())),
+    }
+    return samples, record
+
+
+def save_samples(samples: pd.DataFrame, record: dict, folder: Path, requests: pd.DataFrame | None = None) -> None:
+    """Write crystals.parquet, record.json and, for a conditional model, requests.parquet."""
     write_crystals(samples, folder / "crystals.parquet")
     write_json(record, folder / "record.json")
+    if requests is not None:
+        requests.drop(columns="item").to_parquet(folder / "requests.parquet", index=False)
 
 
-def _collect(lattices: list, numbers: list, coords: list, model: str, sampling: Sampling, **columns) -> tuple[pd.DataFrame, dict]:
+def _decoded(lattices: list, numbers: list, coords: list, row: str, seed: int, asked: pd.DataFrame) -> tuple[pd.DataFrame, Counter]:
     """The samples that are crystals at all; the others are counted by reason."""
     reasons = [_fault(m, z, x) for m, z, x in zip(lattices, numbers, coords, strict=True)]
     kept = [i for i, reason in enumerate(reasons) if reason is None]
@@ -58,15 +156,12 @@ def _collect(lattices: list, numbers: list, coords: list, model: str, sampling: 
         [lattices[i] for i in kept],
         [numbers[i] for i in kept],
         [wrap(coords[i]) for i in kept],
-        model,
-        [f"{model}-{i}" for i in kept],
-        **{name: np.asarray(values)[kept] for name, values in columns.items()},
+        row,
+        [f"{row}-{seed}-{i}" for i in kept],
+        seed=np.full(len(kept), seed),
+        **{name: asked[name].to_numpy()[kept] for name in asked},
     )
-    rejected = dict(sorted(Counter(r for r in reasons if r is not None).items()))
-    record = {"model": model, "requested": len(reasons), "decoded": len(kept), "seed": sampling.seed, "rejected": rejected}
-    if columns:
-        record["targets"] = [str(i) for i in columns["target_id"]]
-    return samples, record
+    return samples, Counter(reason for reason in reasons if reason is not None)
 
 
 def _fault(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> str | None:

@@ -1,9 +1,10 @@
 """Objectives: what a network sees (x_t), what it should say (the target), and how it is sampled. Torch only.
 
 Times are in [0, 1]. Every random number comes from the generator that is passed in, on the CPU, so that a
-step is the same whatever happened before it.
+step is the same whatever happened before it. A structure to modify stands in the condition as `start`.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -11,62 +12,97 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
 from crystalgen import config, samplers
+from crystalgen.losses import LOSSES, weighted_mse
+from crystalgen.tensors import LATTICE_ROWS
 
 
 class Objective(Protocol):
     """Both halves of a generative method: the training pair and the way back."""
 
-    def corrupt(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor]  # (prediction, target, weight), see `losses`
+
+    def corrupt(self, x: Tensor, condition: dict, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Data (B, ...) to (x_t, t (B,), target), both shaped like the data."""
 
     def sample(self, model: samplers.Model, shape: tuple[int, ...], condition: dict, sampling: config.Sampling,
-               generator: torch.Generator) -> Tensor:  # fmt: skip
-        """Draw `shape` (B, ...) samples."""
+               generator: samplers.Generators) -> Tensor:  # fmt: skip
+        """Draw `shape` (B, ...) samples; `generator` is one for all or a list of one per sample."""
+
+
+class Regression:
+    """The target structure in one step from the structure to modify (B Alg. 1, 2)."""
+
+    def __init__(self, settings: config.Regression):
+        self.loss = LOSSES[settings.loss]
+
+    def corrupt(self, x: Tensor, condition: dict, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Objective`; nothing is random."""
+        return condition["start"], torch.zeros(len(x), device=x.device), x
+
+    def sample(self, model: samplers.Model, shape: tuple[int, ...], condition: dict, sampling: config.Sampling,
+               generator: samplers.Generators) -> Tensor:  # fmt: skip
+        """See `Objective`."""
+        return model(condition["start"], torch.zeros(shape[0], device=condition["start"].device), condition)
 
 
 class FlowMatching:
-    """Straight lines from noise to data; the target is the velocity x_1 - x_0 (B Alg. 5, 6)."""
+    """Straight lines from noise, or from the structure to modify, to data; the target is the velocity x_1 - x_0 (B Alg. 4-6).
+
+    Wrapped, coordinates take the shorter way around the cell: x_0 and x_1 lie on a torus (as in FlowMM, arXiv 2406.04713).
+    """
+
+    loss = staticmethod(weighted_mse)
 
     def __init__(self, settings: config.Flow):
         self.settings = settings
 
-    def corrupt(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def corrupt(self, x: Tensor, condition: dict, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """See `Objective`."""
-        start = self._prior(x.shape, generator).to(x.device)
+        start = self._start(x.shape, condition, generator).to(x.device)
         t = torch.rand(len(x), generator=generator).to(x.device)
         along = t.view(-1, *[1] * (x.dim() - 1))
-        return along * x + (1 - along) * start, t, x - start
+        velocity = x - start
+        if self.settings.wrapped:
+            velocity[:, :-LATTICE_ROWS] -= velocity[:, :-LATTICE_ROWS].round()
+        return start + along * velocity, t, velocity
 
     def sample(self, model: samplers.Model, shape: tuple[int, ...], condition: dict, sampling: config.Sampling,
-               generator: torch.Generator) -> Tensor:  # fmt: skip
+               generator: samplers.Generators) -> Tensor:  # fmt: skip
         """See `Objective`; the start is drawn from the prior of training."""
-        start = self._prior(shape, generator).to(_device_of(condition))
+        start = self._start(shape, condition, generator).to(_device_of(condition))
         return samplers.euler(model, start, condition, sampling.steps)
 
-    def _prior(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        draw = torch.rand if self.settings.prior == "uniform" else torch.randn
-        return draw(shape, generator=generator)
+    def _start(self, shape: tuple[int, ...], condition: dict, generator: samplers.Generators) -> Tensor:
+        if self.settings.prior == "structure":
+            return condition["start"]
+        if self.settings.prior == "uniform":
+            return samplers.draw(torch.rand, shape, generator)
+        return self.settings.mean + self.settings.std * samplers.draw(torch.randn, shape, generator)
 
 
 class DenoisingDiffusion:
-    """Gaussian diffusion; the target is the noise (B Alg. 9-11; A §2.2)."""
+    """Gaussian diffusion; the target is the noise (B Alg. 7-11; A §2.2). Palette is this with `start` given to the network."""
+
+    loss = staticmethod(weighted_mse)
 
     def __init__(self, settings: config.Diffusion):
         self.settings = settings
         self.forward_process = self._scheduler(DDPMScheduler)
 
-    def corrupt(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def corrupt(self, x: Tensor, condition: dict, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """See `Objective`."""
         noise = torch.randn(x.shape, generator=generator).to(x.device)
         step = torch.randint(self.settings.train_steps, (len(x),), generator=generator).to(x.device)
-        return self.forward_process.add_noise(x, noise, step), step / self.settings.train_steps, noise
+        scaled = (x - self.settings.mean) / self.settings.std
+        return self.forward_process.add_noise(scaled, noise, step), step / self.settings.train_steps, noise
 
     def sample(self, model: samplers.Model, shape: tuple[int, ...], condition: dict, sampling: config.Sampling,
-               generator: torch.Generator) -> Tensor:  # fmt: skip
+               generator: samplers.Generators) -> Tensor:  # fmt: skip
         """See `Objective`."""
-        start = torch.randn(shape, generator=generator).to(_device_of(condition))
+        start = samplers.draw(torch.randn, shape, generator).to(_device_of(condition))
         scheduler = self._scheduler({"ddpm": DDPMScheduler, "ddim": DDIMScheduler}[sampling.sampler])
-        return samplers.denoise(model, start, condition, scheduler, sampling.steps, generator)
+        drawn = samplers.denoise(model, start, condition, scheduler, sampling.steps, generator)
+        return drawn * self.settings.std + self.settings.mean
 
     def _scheduler(self, kind: type):
         bound = self.settings.clip
@@ -79,9 +115,9 @@ class DenoisingDiffusion:
         )
 
 
-def build_objective(settings: config.Flow | config.Diffusion) -> Objective:
+def build_objective(settings: config.Regression | config.Flow | config.Diffusion) -> Objective:
     """The objective that a study's model names."""
-    return {"flow": FlowMatching, "diffusion": DenoisingDiffusion}[settings.name](settings)
+    return {"regression": Regression, "flow": FlowMatching, "diffusion": DenoisingDiffusion}[settings.name](settings)
 
 
 def _device_of(condition: dict) -> torch.device:

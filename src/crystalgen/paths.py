@@ -38,22 +38,22 @@ def tensors(study: str, representation: str) -> Path:
 
 
 def model(study: str, name: str) -> Path:
-    """Folder of a trained model: weights.safetensors, card.json, curve.csv."""
+    """Folder of a trained model: weights/<seed>.safetensors, card.json, curve.csv."""
     return MODELS / study / name
 
 
-def checkpoint(study: str, name: str) -> Path:
-    """State of a training that runs or was interrupted; no stage's output, so that no rerun deletes it."""
-    return INTERIM / "checkpoints" / study / f"{name}.pt"
+def checkpoints(study: str, name: str) -> Path:
+    """States of a training that runs or was interrupted; no stage's output, so that no rerun deletes them."""
+    return INTERIM / "checkpoints" / study / name
 
 
 def samples(study: str, name: str) -> Path:
-    """Folder of a model's samples: crystals.parquet and record.json."""
+    """Folder of a model's samples: per way to sample (row) a folder with crystals.parquet, record.json and, if conditional, requests.parquet."""
     return PROCESSED / study / "samples" / name
 
 
 def evaluation(study: str, name: str) -> Path:
-    """Folder of a model's evaluation: verdicts.parquet and metrics.json."""
+    """Folder of a model's evaluation: per way to sample (row) a folder with verdicts.parquet and metrics.json."""
     return PROCESSED / study / "evaluation" / name
 
 

@@ -1,37 +1,53 @@
-"""The one sampling loop: fixed batches, each with its own generator, so that a seed gives the same crystals. Torch only."""
+"""The one sampling loop: batches that fit into memory, one random stream per sample, so that a seed gives the same crystals. Torch only."""
+
+import os
 
 import torch
 from torch import Tensor, nn
 
 from crystalgen.config import Sampling
 from crystalgen.objectives import Objective
-from crystalgen.tensors import MatrixData, UniMatData
+from crystalgen.samplers import guided
 
-BATCH = 256
-
-
-@torch.no_grad()
-def sample_matrices(net: nn.Module, objective: Objective, data: MatrixData, rows: Tensor, sampling: Sampling) -> Tensor:
-    """One sample for the conditions of each given row; (n, rows, 3), unscaled (Å), in the rows' order."""
-    net.eval()
-    samples = []
-    for number, chunk in enumerate(rows.split(BATCH)):
-        shape = (len(chunk), *data.shape)
-        drawn = objective.sample(net, shape, data.condition(chunk), sampling, _generator(sampling.seed, number))
-        samples.append(data.unscale(drawn, chunk))
-    return torch.cat(samples)
+MAX_BATCH = {"cpu": 256, "cuda": 4096}  # beyond these a larger batch is no faster
+MEMORY_SHARE = 0.25  # of what is free
 
 
 @torch.no_grad()
-def sample_unimat(net: nn.Module, objective: Objective, data: UniMatData, sampling: Sampling) -> Tensor:
-    """`sampling.count` unconditional samples; (count, 9, L, H, W), unscaled (Å, degrees)."""
+def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], condition: dict[str, Tensor], count: int,
+                 sampling: Sampling) -> Tensor:  # fmt: skip
+    """`count` samples of `shape`, (count, *shape), scaled as the training data; sample i follows from (seed, i) and its condition.
+
+    condition: tensors (count, ...), or empty for an unconditional model.
+    """
     net.eval()
-    samples = []
-    for number, start in enumerate(range(0, sampling.count, BATCH)):
-        shape = (min(BATCH, sampling.count - start), *data.shape)
-        samples.append(data.unscale(objective.sample(net, shape, {}, sampling, _generator(sampling.seed, number))))
-    return torch.cat(samples)
+    device = next(net.parameters()).device
+    model = guided(net, sampling.guidance)
+    size = batch_size(net, shape, {name: value[:1] for name, value in condition.items()}, device)
+    drawn = []
+    for start in range(0, count, size):
+        numbers = range(start, min(start + size, count))
+        part = {name: value[start : start + size].to(device) for name, value in condition.items()}
+        generators = [torch.Generator().manual_seed(sampling.seed * 1_000_003 + number) for number in numbers]
+        drawn.append(objective.sample(model, (len(numbers), *shape), part, sampling, generators).cpu())
+    return torch.cat(drawn) if drawn else torch.zeros(0, *shape)
 
 
-def _generator(seed: int, number: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed * 1_000_003 + number)
+@torch.no_grad()
+def batch_size(net: nn.Module, shape: tuple[int, ...], condition: dict[str, Tensor], device: torch.device) -> int:
+    """Samples at a time: as many as fit into a share of the free memory if no layer's output were ever given back."""
+    outputs = []
+    hooks = [m.register_forward_hook(lambda _m, _i, out: outputs.append(out)) for m in net.modules() if not list(m.children())]
+    one = {name: value.to(device) for name, value in condition.items()}
+    net(torch.zeros(1, *shape, device=device), torch.zeros(1, device=device), one)
+    for hook in hooks:
+        hook.remove()
+    needed = sum(out.numel() * out.element_size() for out in outputs if isinstance(out, Tensor))
+    return max(1, min(MAX_BATCH.get(device.type, MAX_BATCH["cpu"]), int(MEMORY_SHARE * _free_memory(device) / needed)))
+
+
+def _free_memory(device: torch.device) -> int:
+    """Bytes."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

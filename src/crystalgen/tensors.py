@@ -9,7 +9,8 @@ from torch import Tensor
 
 UNIFORM_STD = 12**-0.5  # of U(0, 1): scaled lattices get its mean and spread, whatever the prior
 CELL_STD = 1 / 3  # of UniMat's scaled cells: with coordinates in [-1, 1), three deviations stay in [-1, 1]
-TRAIN, VAL, TEST = 0, 1, 2
+LATTICE_ROWS = 3  # the last rows of a matrix; above them stand fractional coordinates
+TRAIN, VAL, TEST, HELD_OUT = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -31,48 +32,72 @@ class Batch:
 
 
 class MatrixData:
-    """Matrix crystals; see `represent.tensors.matrix_tensors` for the file."""
+    """Matrix crystals, one item per crystal; see `represent.tensors.matrix_tensors` for the file."""
 
     def __init__(self, path: Path):
         self.tensors = load_file(path)
         t = self.tensors
-        self.size = (t["nsites"].double() ** (1 / 3)).float()[:, None, None]
         self.x = t["x"].clone()
-        self.x[:, -3:] = (t["x"][:, -3:] / self.size - t["lattice_mean"]) / t["lattice_std"] * UNIFORM_STD + 0.5
+        self.x[:, -LATTICE_ROWS:] = self._standardised(t["x"][:, -LATTICE_ROWS:], t["nsites"])
         held = (t["atomic_numbers"] > 0).float()
         atoms = held / t["nsites"][:, None]
         # Atoms together and lattice together weigh the same in every crystal; padding weighs nothing.
         self.weight = atoms[:, :, None].repeat(1, 1, 3)
-        self.weight[:, -3:] = 1 / 3
-        self.energy = (t["energy"] - t["energy_mean"]) / t["energy_std"]
+        self.weight[:, -LATTICE_ROWS:] = 1 / LATTICE_ROWS
 
     @property
     def shape(self) -> tuple[int, int]:
         """(rows, 3)."""
         return tuple(self.x.shape[1:])
 
-    def rows(self, split: int) -> Tensor:
-        """Row numbers of a split, int64."""
+    def items(self, split: int) -> Tensor:
+        """Items of a split in a fixed order, int64: row numbers (n,)."""
         return torch.nonzero(self.tensors["split"] == split).flatten()
 
-    def batch(self, rows: Tensor) -> Batch:
-        """The crystals of the given rows."""
-        return Batch(self.x[rows], self.weight[rows], self.condition(rows))
+    def epoch(self, generator: torch.Generator) -> Tensor:
+        """The training items of one epoch in random order; always as many."""
+        return _shuffled(self.items(TRAIN), generator)
 
-    def condition(self, rows: Tensor) -> dict[str, Tensor]:
-        """atomic_numbers (B, rows), space_group (B,), energy (B,) standardised."""
+    def targets(self, items: Tensor) -> Tensor:
+        """Row numbers (n,) of the crystals that a network should give for the items."""
+        return items
+
+    def batch(self, items: Tensor) -> Batch:
+        """The crystals of the given items."""
+        rows = self.targets(items)
+        return Batch(self.x[rows], self.weight[rows], self.condition(items))
+
+    def condition(self, items: Tensor) -> dict[str, Tensor]:
+        """What is asked for: see `conditions`."""
         t = self.tensors
-        return {"atomic_numbers": t["atomic_numbers"][rows].long(), "space_group": t["space_group"][rows], "energy": self.energy[rows]}
+        return self.conditions(t["atomic_numbers"][items], t["space_group"][items], t["energy"][items])
 
-    def unscale(self, x: Tensor, rows: Tensor) -> Tensor:
-        """Samples for the given rows' conditions back to fractional coordinates and lattice vectors in Å."""
+    def conditions(self, atomic_numbers: Tensor, space_group: Tensor, energy: Tensor) -> dict[str, Tensor]:
+        """Conditions from atomic numbers (n, rows), space groups (n,) and energies (n,) in eV/atom, of the data or one's own.
+
+        Returns atomic_numbers and space_group as int64, energy standardised, energy_known (n,) all True.
+        """
+        return {
+            "atomic_numbers": atomic_numbers.long(),
+            "space_group": space_group.long(),
+            "energy": (energy - self.tensors["energy_mean"]) / self.tensors["energy_std"],
+            "energy_known": torch.ones(len(energy), dtype=torch.bool),
+        }
+
+    def unscale(self, x: Tensor, atomic_numbers: Tensor) -> Tensor:
+        """Samples back to fractional coordinates and lattice vectors in Å; atomic_numbers (n, rows) give the number of sites."""
         t, result = self.tensors, x.clone()
-        result[:, -3:] = ((x[:, -3:] - 0.5) / UNIFORM_STD * t["lattice_std"] + t["lattice_mean"]) * self.size[rows]
+        size = _cell_size((atomic_numbers > 0).sum(dim=1))
+        result[:, -LATTICE_ROWS:] = ((x[:, -LATTICE_ROWS:] - 0.5) / UNIFORM_STD * t["lattice_std"] + t["lattice_mean"]) * size
         return result
+
+    def _standardised(self, lattice: Tensor, nsites: Tensor) -> Tensor:
+        t = self.tensors
+        return (lattice / _cell_size(nsites) - t["lattice_mean"]) / t["lattice_std"] * UNIFORM_STD + 0.5
 
 
 class UniMatData:
-    """UniMat crystals; see `represent.tensors.unimat_tensors` for the file."""
+    """UniMat crystals, one item per crystal; see `represent.tensors.unimat_tensors` for the file."""
 
     COORDINATES, CELL = slice(0, 3), slice(3, 9)
 
@@ -90,14 +115,17 @@ class UniMatData:
         """(channels, L, H, W)."""
         return tuple(self.x.shape[1:])
 
-    def rows(self, split: int) -> Tensor:
-        """Row numbers of a split, int64."""
+    def items(self, split: int) -> Tensor:
+        """See `MatrixData`."""
         return torch.nonzero(self.tensors["split"] == split).flatten()
 
-    def batch(self, rows: Tensor) -> Batch:
-        """The crystals of the given rows; every place counts, since a null atom is information too."""
-        x = self.x[rows]
-        return Batch(x, torch.ones(1), {})
+    def epoch(self, generator: torch.Generator) -> Tensor:
+        """See `MatrixData`."""
+        return _shuffled(self.items(TRAIN), generator)
+
+    def batch(self, items: Tensor) -> Batch:
+        """The crystals of the given items; every place counts, since a null atom is information too."""
+        return Batch(self.x[items], torch.ones(1), {})
 
     def unscale(self, x: Tensor) -> Tensor:
         """Samples back to fractional coordinates, Å and degrees."""
@@ -106,6 +134,10 @@ class UniMatData:
         return result
 
 
-def load_data(representation: str, path: Path) -> MatrixData | UniMatData:
-    """The data set of a representation, `matrix` or `unimat`."""
-    return {"matrix": MatrixData, "unimat": UniMatData}[representation](path)
+def _cell_size(nsites: Tensor) -> Tensor:
+    """Edge of a cell of that many sites of 1 Å^3 each, (n, 1, 1)."""
+    return (nsites.double() ** (1 / 3)).float()[:, None, None]
+
+
+def _shuffled(items: Tensor, generator: torch.Generator) -> Tensor:
+    return items[torch.randperm(len(items), generator=generator)]

@@ -8,7 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,44 +18,46 @@ from torch.optim.swa_utils import AveragedModel
 
 from crystalgen.config import Training
 from crystalgen.files import atomic
-from crystalgen.losses import weighted_mse
 from crystalgen.objectives import Objective
-from crystalgen.tensors import TRAIN, VAL, Batch, MatrixData, UniMatData
+from crystalgen.tensors import VAL, Batch, MatrixData, UniMatData
 
-VALIDATION_ROWS = 512  # at most; the same rows and noise each time, so that the curve is smooth
-_STREAMS = {"order": 1, "step": 2, "validation": 3, "weights": 4}
+VALIDATION_ITEMS = 512  # at most; the same items and noise each time, so that the curve is smooth
+_STREAMS = {"order": 1, "step": 2, "validation": 3, "weights": 4, "dropout": 5}
 
 
 @dataclass(frozen=True)
 class Trained:
     """What training leaves.
 
+    seed: of the run.
     net: the network with its averaged (EMA) weights.
     curve: one dict per report: step, loss (mean since the last report), val_loss, learning_rate.
     seconds: of training, interrupted runs included.
     resumed: whether a checkpoint was taken up.
     """
 
+    seed: int
     net: nn.Module
     curve: list[dict]
     seconds: float
     resumed: bool
 
 
-def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixData | UniMatData, settings: Training,
+def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixData | UniMatData, settings: Training, seed: int,
           checkpoint: Path, fingerprint: str) -> Trained:  # fmt: skip
     """Train to `settings.steps`; returns the averaged network and the loss curve.
 
     Args:
-        make_net: builds the network; called once, under the study's seed.
-        checkpoint: where the run's state is kept while it runs; removed at the end.
+        make_net: builds the network; called once, under the seed.
+        seed: of everything random in the run.
+        checkpoint: where the run's state is kept, the end's too: whoever has saved the result removes it.
         fingerprint: of everything that decides the run; a checkpoint with another one is not taken up.
 
     Raises:
         FloatingPointError: the loss is no longer finite; the message names the step.
     """
     torch.set_num_threads(settings.threads)
-    torch.manual_seed(_seed(settings.seed, "weights", 0))
+    torch.manual_seed(_seed(seed, "weights", 0))
     net = make_net()
     accelerator = Accelerator(mixed_precision=settings.precision)
     average = AveragedModel(net, device=accelerator.device, multi_avg_fn=_ema(settings.ema), use_buffers=False)
@@ -67,11 +69,12 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
     if accelerator.scaler is not None:
         parts["scaler"] = accelerator.scaler
     resumed = _load(checkpoint, fingerprint, parts, state)
-    rows, losses, start = data.rows(TRAIN), [], time.perf_counter() - state["seconds"]
-    batches = _row_batches(rows, settings, state["step"])
+    losses, start = [], time.perf_counter() - state["seconds"]
+    batches = _item_batches(data, settings.batch_size, seed, state["step"])
     for step in range(state["step"], settings.steps):
         net.train()
-        loss = _step_loss(net, objective, data.batch(next(batches)).to(accelerator.device), settings.seed, "step", step, accelerator)
+        batch = _withhold_energies(data.batch(next(batches)), settings.energy_dropout, _seed(seed, "dropout", step))
+        loss = _step_loss(net, objective, batch.to(accelerator.device), _seed(seed, "step", step), accelerator)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {float(loss)} at step {step}; try a lower learning_rate than {settings.learning_rate}")
         optimiser.zero_grad()
@@ -83,49 +86,62 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
         losses.append(float(loss.detach()))
         done = step + 1
         if done % settings.report_every == 0 or done == settings.steps:
-            state["curve"].append(_report(done, losses, average.module, objective, data, settings, schedule, accelerator))
+            state["curve"].append(_report(done, losses, average.module, objective, data, settings, seed, schedule, accelerator))
             losses.clear()
-        if done % settings.checkpoint_every == 0 and done < settings.steps and not losses:
+        if done == settings.steps or (done % settings.checkpoint_every == 0 and not losses):
             state |= {"step": done, "seconds": time.perf_counter() - start}
             _save(checkpoint, fingerprint, parts, state)
-    checkpoint.unlink(missing_ok=True)
-    return Trained(average.module.cpu().eval(), state["curve"], time.perf_counter() - start, resumed)
+    return Trained(seed, average.module.cpu().eval(), state["curve"], state["seconds"], resumed)
 
 
-def _step_loss(net, objective: Objective, batch: Batch, seed: int, stream: str, step: int, accelerator: Accelerator) -> Tensor:
-    number = _seed(seed, stream, step)
+def _step_loss(net, objective: Objective, batch: Batch, number: int, accelerator: Accelerator) -> Tensor:
     torch.manual_seed(number)  # dropout
-    x_t, t, target = objective.corrupt(batch.x, torch.Generator().manual_seed(number))
+    x_t, t, target = objective.corrupt(batch.x, batch.condition, torch.Generator().manual_seed(number))
     with accelerator.autocast():
         prediction = net(x_t, t, batch.condition)
-    return weighted_mse(prediction, target, batch.weight)
+    return objective.loss(prediction, target, batch.weight)
 
 
-def _report(step: int, losses: list[float], net, objective, data, settings: Training, schedule, accelerator: Accelerator) -> dict:
+def _withhold_energies(batch: Batch, share: float, number: int) -> Batch:
+    """Some samples' energies become unknown, so that the network learns to do without (classifier-free guidance)."""
+    if share == 0 or "energy_known" not in batch.condition:
+        return batch
+    known = torch.rand(len(batch.x), generator=torch.Generator().manual_seed(number)) >= share
+    return replace(batch, condition=batch.condition | {"energy_known": known})
+
+
+def _report(step: int, losses: list[float], net, objective, data, settings: Training, seed: int, schedule,
+            accelerator: Accelerator) -> dict:  # fmt: skip
     net.eval()
-    rows = data.rows(VAL)[:VALIDATION_ROWS]
+    items = data.items(VAL)
+    items = items[torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[:VALIDATION_ITEMS]]
     with torch.no_grad():
-        parts = rows.split(settings.batch_size)
+        parts = items.split(settings.batch_size)
         values = [
-            float(_step_loss(net, objective, data.batch(r).to(accelerator.device), settings.seed, "validation", i, accelerator)) * len(r)
-            for i, r in enumerate(parts)
+            float(_step_loss(net, objective, data.batch(part).to(accelerator.device), _seed(seed, "validation", i), accelerator)) * len(part)
+            for i, part in enumerate(parts)
         ]
-    val_loss = sum(values) / len(rows) if len(rows) else math.nan
+    val_loss = sum(values) / len(items) if len(items) else math.nan
     entry = {"step": step, "loss": sum(losses) / len(losses), "val_loss": val_loss, "learning_rate": schedule.get_last_lr()[0]}
-    print(f"step {step}/{settings.steps}  loss {entry['loss']:.4f}  val {val_loss:.4f}", file=sys.stderr, flush=True)
+    print(f"seed {seed}  step {step}/{settings.steps}  loss {entry['loss']:.4f}  val {val_loss:.4f}", file=sys.stderr, flush=True)
     return entry
 
 
-def _row_batches(rows: Tensor, settings: Training, first: int) -> Iterator[Tensor]:
-    """Batches of a fresh order each epoch, starting with that of step `first`; the last, short one is dropped."""
-    size = min(settings.batch_size, len(rows))
-    per_epoch = len(rows) // size
+def _item_batches(data: MatrixData | UniMatData, batch_size: int, seed: int, first: int) -> Iterator[Tensor]:
+    """Batches of a fresh epoch each time, starting with that of step `first`; an epoch's last, short batch is dropped.
+
+    An epoch shorter than a batch is taken whole.
+    """
+
+    def epoch_items(epoch: int) -> Tensor:
+        return data.epoch(torch.Generator().manual_seed(_seed(seed, "order", epoch)))
+
+    per_epoch = max(len(epoch_items(0)) // batch_size, 1)
     epoch, skip = divmod(first, per_epoch)
     while True:
-        generator = torch.Generator().manual_seed(_seed(settings.seed, "order", epoch))
-        order = rows[torch.randperm(len(rows), generator=generator)]
+        items = epoch_items(epoch)
         for i in range(skip, per_epoch):
-            yield order[i * size : (i + 1) * size]
+            yield items[i * batch_size : (i + 1) * batch_size]
         epoch, skip = epoch + 1, 0
 
 

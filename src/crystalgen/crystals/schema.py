@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "test", "held_out")  # held out: for a search, seen by no model
 MAX_ATOMIC_NUMBER = 103
 MIN_VOLUME = 0.1  # Å^3; below it a cell is degenerate (the threshold of CDVAE's structure validity)
 

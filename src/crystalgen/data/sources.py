@@ -1,5 +1,6 @@
 """Sources of crystals: each reader returns a checked crystals table."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 from pymatgen.core import Lattice
 
 from crystalgen.chemistry.spacegroups import find_space_groups
+from crystalgen.config import Filter
 from crystalgen.crystals import (
     CrystalTableError,
     from_columns,
@@ -19,6 +21,7 @@ from crystalgen.crystals import (
 )
 from crystalgen.crystals.convert import is_structure_file
 from crystalgen.crystals.schema import COLUMNS
+from crystalgen.data.polymorphs import filter_parquet, filter_polymorphs
 
 _BENCHMARK_COLUMNS = {"lattice", "z", "frac"}
 _NAME_COLUMNS = ("id", "material_id")
@@ -48,6 +51,19 @@ def load_source(path: str | Path, symprec: float = 0.1) -> pd.DataFrame:
         found = find_space_groups(table[missing], symprec)
         table.loc[missing, ["space_group", "symprec"]] = found[["space_group", "symprec"]]
     return table
+
+
+def load_polymorphs(path: str | Path, settings: Filter) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`polymorphs.filter_polymorphs` of a source: the kept crystals and the report.
+
+    Of a crystals parquet only what the filter keeps is ever in memory, so that all of AFLOW can be filtered.
+    """
+    path = Path(path)
+    if path.suffix == ".parquet" and path.is_file() and not _is_benchmark(path) and not _lacks_space_groups(path):
+        with tempfile.TemporaryDirectory() as folder:
+            report = filter_parquet(path, settings, Path(folder) / "kept.parquet")
+            return read_crystals(Path(folder) / "kept.parquet"), report
+    return filter_polymorphs(load_source(path), settings)
 
 
 def read_folder(folder: str | Path) -> pd.DataFrame:
@@ -116,6 +132,10 @@ def _carried(frame: pd.DataFrame, source: str) -> dict:
             carried["space_group"] = frame[name].astype("Int16").array
             carried["symprec"] = symprec
     return carried
+
+
+def _lacks_space_groups(path: Path) -> bool:
+    return pq.read_table(path, columns=["space_group"])["space_group"].null_count > 0
 
 
 def _is_benchmark(path: Path) -> bool:

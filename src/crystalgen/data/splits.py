@@ -2,10 +2,11 @@
 
 import numpy as np
 import pandas as pd
+from pymatgen.core import Element
 
 
-def split_by_formula(table: pd.DataFrame, val: float = 0.1, test: float = 0.1, seed: int = 42) -> pd.DataFrame:
-    """The table with `split` filled in: train, val, test.
+def split_by_formula(table: pd.DataFrame, val: float = 0.1, test: float = 0.1, seed: int = 42, hold_out: tuple[str, ...] = ()) -> pd.DataFrame:
+    """The table with `split` filled in: train, val, test, and held_out for the systems of `hold_out` (e.g. Ta-W-B).
 
     Whole reduced formulas are dealt out, so that neither a polymorph nor a doubled cell leaks. Formulas are
     shuffled, then each goes to the side that is most behind its share of the formula's elements, counted in
@@ -14,6 +15,10 @@ def split_by_formula(table: pd.DataFrame, val: float = 0.1, test: float = 0.1, s
     Raises:
         ValueError: a fraction is out of range or a side stays empty.
     """
+    if hold_out:
+        aside = of_systems(table, hold_out)
+        rest = split_by_formula(table[~aside], val, test, seed)["split"]
+        return table.assign(split=rest.reindex(table.index).fillna("held_out"))
     if not (0 < val < 1 and 0 < test < 1 and val + test < 1):
         raise ValueError(f"val={val} and test={test}: expected fractions above 0 whose sum is below 1")
     shares = np.array([1 - val - test, val, test])
@@ -36,6 +41,12 @@ def split_by_formula(table: pd.DataFrame, val: float = 0.1, test: float = 0.1, s
         raise ValueError(f"{len(names)} formulas are too few for val={val}, test={test}: no formula in {sorted(empty)}")
     assert_no_leak(result)
     return result
+
+
+def of_systems(table: pd.DataFrame, systems: tuple[str, ...]) -> np.ndarray:
+    """Mask of the crystals made of exactly the elements of one of the systems, written as Ta-W-B."""
+    wanted = {frozenset(Element(symbol).Z for symbol in system.split("-")) for system in systems}
+    return np.array([frozenset(z.tolist()) in wanted for z in table["atomic_numbers"]], dtype=bool)
 
 
 def assert_no_leak(table: pd.DataFrame) -> None:

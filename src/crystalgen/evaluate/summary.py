@@ -14,36 +14,47 @@ from crystalgen.evaluate.statistics import clustered_bootstrap, rate
 from crystalgen.evaluate.validity import structure_validity
 
 
-def read_samples(folder: Path) -> tuple[pd.DataFrame, dict]:
-    """The crystals and the record that a sampling stage left."""
-    return read_crystals(folder / "crystals.parquet"), json.loads((folder / "record.json").read_text())
+def read_samples(folder: Path) -> tuple[pd.DataFrame, dict, pd.DataFrame | None]:
+    """The crystals and the record that a sampling stage left, and what was asked of a conditional model."""
+    requests = folder / "requests.parquet"
+    asked = pd.read_parquet(requests) if requests.is_file() else None
+    return read_crystals(folder / "crystals.parquet"), json.loads((folder / "record.json").read_text()), asked
 
 
-def evaluate_samples(crystals: pd.DataFrame, samples: pd.DataFrame, record: dict, draws: int, source: str) -> tuple[pd.DataFrame, dict]:
-    """Verdicts, one row per sample asked for, and the model's rates for metrics.json.
+def evaluate_samples(crystals: pd.DataFrame, samples: pd.DataFrame, record: dict, requests: pd.DataFrame | None, draws: int,
+                     source: str) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+    """Verdicts, one row per sample asked for, and the rates for metrics.json.
 
-    Samples with a `target_id` are matched with those test crystals; all are checked for structure validity.
-    What could not be decoded counts as invalid and as not matched.
+    Samples of `requests` are matched with their targets; all are checked for structure validity.
+    What could not be decoded counts as invalid and as not matched. Intervals redraw whole formulas, all seeds together;
+    `by_seed` gives the rate of each training seed.
     """
-    seeds = [record["seed"]]
-    validity = pd.DataFrame({"id": samples["id"], "formula": samples["formula"], "valid": structure_validity(samples)})
+    seeds = record["seeds"]
+    validity = samples[["id", "formula", "seed"]].assign(valid=structure_validity(samples))
     lost = record["requested"] - record["decoded"]
     valid = np.concatenate([validity["valid"].to_numpy(float), np.zeros(lost)])
     clusters = np.concatenate([validity["formula"].to_numpy(str), [f"lost {i}" for i in range(lost)]])
     metrics = {"structure_validity": rate(valid, clusters, draws, seeds, f"{source}/metrics.json")}
-    if "target_id" not in samples:
+    if requests is None:
         return validity, metrics
-    targets = crystals[crystals["split"] == "test"]
-    asked = set(record.get("targets", targets["id"]))
-    verdicts = match_targets(targets[targets["id"].isin(asked)].reset_index(drop=True), samples)
+    verdicts = pd.concat([match_requests(crystals, samples[samples["seed"] == seed], requests).assign(seed=seed) for seed in seeds])
     metrics["match_rate"] = rate(verdicts["matched"], verdicts["formula"], draws, seeds, f"{source}/metrics.json")
-    return verdicts, metrics
+    metrics["match_rate"]["n"] = len(requests)
+    metrics["match_rate"]["by_seed"] = verdicts.groupby("seed")["matched"].mean().round(6).tolist()
+    return verdicts.reset_index(drop=True), metrics
+
+
+def match_requests(crystals: pd.DataFrame, samples: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
+    """`match_targets` of one seed's samples with what each was asked to be: its columns, request and the requests' own."""
+    targets = crystals.set_index("id").loc[requests["target_id"]].reset_index().assign(id=requests["request"].to_numpy())
+    verdicts = match_targets(targets, samples.assign(target_id=samples["request"]))
+    return verdicts.rename(columns={"target_id": "request"}).merge(requests, on="request", how="left", validate="many_to_one")
 
 
 def collect_metrics(study: str, crystals: pd.DataFrame) -> dict:
     """All headline numbers of a study: {"<model>.<metric>": {value, low, high, n, seeds, source}}."""
     metrics = {"library.structures": _count(len(crystals), study), "library.groups": _count(crystals["formula"].nunique(), study)}
-    for file in sorted(paths.evaluation(study, "").glob("*/metrics.json")):
+    for file in sorted(paths.evaluation(study, "").glob("*/*/metrics.json")):
         for name, row in json.loads(file.read_text()).items():
             metrics[f"{file.parent.name}.{name}"] = row
     return metrics
@@ -63,7 +74,7 @@ def match_rows(metrics: dict, reference: dict) -> pd.DataFrame:
 def rates_by_size(study: str, draws: int) -> pd.DataFrame:
     """Match rate of each model by number of sites: model, nsites, value, low, high, n."""
     rows = []
-    for file in sorted(paths.evaluation(study, "").glob("*/verdicts.parquet")):
+    for file in sorted(paths.evaluation(study, "").glob("*/*/verdicts.parquet")):
         verdicts = pd.read_parquet(file)
         if "matched" not in verdicts:
             continue
@@ -77,14 +88,14 @@ def rates_by_size(study: str, draws: int) -> pd.DataFrame:
 def shortfalls(study: str, metrics: dict) -> list[str]:
     """What failed and what is missing, in sentences: rejected samples, models below a baseline, what was left out."""
     sentences = []
-    for file in sorted(paths.samples(study, "").glob("*/record.json")):
+    for file in sorted(paths.samples(study, "").glob("*/*/record.json")):
         record = json.loads(file.read_text())
         for reason, count in record["rejected"].items():
             sentences.append(
-                f"{record['model']}: {count} of {record['requested']} samples could not be decoded ({reason}); they count as failures."
+                f"{record['row']}: {count} of {record['requested']} samples could not be decoded ({reason}); they count as failures."
             )
         if missing := record["requested"] - record["decoded"] - sum(record["rejected"].values()):
-            sentences.append(f"{record['model']}: {missing} of {record['requested']} targets have no template; they count as failures.")
+            sentences.append(f"{record['row']}: {missing} of {record['requested']} targets have no template; they count as failures.")
     rates = {key.removesuffix(".match_rate"): row["value"] for key, row in metrics.items() if key.endswith(".match_rate")}
     config = load_study(study)
     for model in (name for name in rates if name in config.models):

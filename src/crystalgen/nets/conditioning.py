@@ -5,7 +5,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-TIME_SCALE = 1000.0  # t is in [0, 1]; the sinusoidal embedding was made for steps 0 to 1000
 
 
 def sinusoidal(values: Tensor, width: int, longest: float = 10000.0) -> Tensor:
@@ -16,28 +15,33 @@ def sinusoidal(values: Tensor, width: int, longest: float = 10000.0) -> Tensor:
 
 
 class TimeEmbedding(nn.Module):
-    """t (B,) in [0, 1] to (B, width)."""
+    """t (B,) in [0, 1] to (B, width); `scale` brings it to the steps 0 to 1000 that the sinusoids were made for."""
 
-    def __init__(self, channels: int, width: int):
+    def __init__(self, channels: int, width: int, scale: float = 1000.0):
         super().__init__()
-        self.channels = channels
+        self.channels, self.scale = channels, scale
         self.layers = nn.Sequential(nn.Linear(channels, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor) -> Tensor:
-        return self.layers(sinusoidal(t * TIME_SCALE, self.channels))
+        return self.layers(sinusoidal(t * self.scale, self.channels))
 
 
 class EnergyEmbedding(nn.Module):
-    """A standardised energy (B,) to (B, width); waves of many lengths let close energies differ."""
+    """A scaled energy (B,) to (B, width); waves of several lengths let close energies differ.
 
-    def __init__(self, width: int, waves: int = 16):
+    Where `known` (B,) is False the energy is withheld and a learned vector stands for it.
+    """
+
+    def __init__(self, width: int, waves: int = 16, octaves: tuple[float, float] = (-2.0, 6.0)):
         super().__init__()
-        self.register_buffer("frequencies", 2.0 ** torch.linspace(-2, 6, waves), persistent=False)
+        self.register_buffer("frequencies", 2.0 ** torch.linspace(*octaves, waves), persistent=False)
         self.layers = nn.Sequential(nn.Linear(2 * waves + 1, width), nn.SiLU(), nn.Linear(width, width))
+        self.unknown = nn.Parameter(torch.zeros(width))
 
-    def forward(self, energy: Tensor) -> Tensor:
+    def forward(self, energy: Tensor, known: Tensor) -> Tensor:
         angles = energy[:, None] * self.frequencies
-        return self.layers(torch.cat([energy[:, None], angles.sin(), angles.cos()], dim=1))
+        embedded = self.layers(torch.cat([energy[:, None], angles.sin(), angles.cos()], dim=1))
+        return torch.where(known[:, None], embedded, self.unknown)
 
 
 class SpaceGroupEmbedding(nn.Module):

@@ -1,5 +1,7 @@
 """B's 1-D U-Net over the rows of the matrix, guided-diffusion style (B §4, A.3)."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,8 +9,9 @@ from torch import Tensor, nn
 from crystalgen.config import UNet1dConfig
 from crystalgen.nets.blocks import Trunk, zero_init
 from crystalgen.nets.conditioning import ElementEmbedding, EnergyEmbedding, SpaceGroupEmbedding, TimeEmbedding
+from crystalgen.tensors import LATTICE_ROWS
 
-LATTICE_ROWS = 3
+PERIODIC_WAVES = 2
 
 
 class Attention(nn.Module):
@@ -35,19 +38,21 @@ class UNet1d(nn.Module):
         rows: rows of the matrix.
         element_properties: (104, 22), standardised.
         operations: (231, 192, 4, 4) symmetry operations.
-        config: widths and depths.
+        config: widths, depths and inputs.
     """
 
     def __init__(self, rows: int, element_properties: Tensor, operations: Tensor, config: UNet1dConfig):
         super().__init__()
         channels, width = config.channels, 4 * config.channels
-        self.time = TimeEmbedding(channels, width)
-        self.energy = EnergyEmbedding(width)
+        self.config = config
+        self.time = TimeEmbedding(channels, width, config.time_scale)
+        self.energy = EnergyEmbedding(width, config.energy_waves, config.energy_octaves)
         self.space_group = SpaceGroupEmbedding(operations, width)
         self.elements = ElementEmbedding(element_properties, channels)
         self.combine = nn.Sequential(nn.Linear(2 * width + channels, width), nn.SiLU(), nn.Linear(width, width))
         self.position = nn.Parameter(torch.randn(channels, rows) * 0.02)
-        self.enter = nn.Conv1d(3 + channels, channels, 3, padding=1)
+        inputs = (3 + 6 * PERIODIC_WAVES if config.periodic else 3) * (2 if config.start else 1)
+        self.enter = nn.Conv1d(inputs + channels, channels, 3, padding=1)
 
         def attention(channels: int, depth: int) -> Attention | None:
             return Attention(channels, config.heads) if 2**depth in config.attention else None
@@ -59,11 +64,22 @@ class UNet1d(nn.Module):
         """x (B, rows, 3), t (B,) in [0, 1], condition as `tensors.MatrixData.condition`."""
         numbers = condition["atomic_numbers"]
         features, pooled = self.elements(numbers)  # (B, C, rows), (B, C)
-        known = [pooled, self.space_group(condition["space_group"]), self.energy(condition["energy"])]
+        energy = self.energy(condition["energy"], condition["energy_known"])
+        known = [pooled, self.space_group(condition["space_group"]), energy]
         embedding = self.time(t) + self.combine(torch.cat(known, dim=1))  # (B, E)
-        h = self.enter(torch.cat([x.transpose(1, 2), features + self.position], dim=1))  # (B, C, rows)
+        given = [self._coordinates(x)] + ([self._coordinates(condition["start"])] if self.config.start else [])
+        h = self.enter(torch.cat([*given, features + self.position], dim=1))  # (B, C, rows)
         h = self.trunk(h, embedding, self._held(numbers))
         return self.leave(h).transpose(1, 2)
+
+    def _coordinates(self, x: Tensor) -> Tensor:
+        """The rows as input channels (B, 3 or more, rows); periodic, coordinates enter by their waves and lattices as they are."""
+        if self.config.periodic:
+            atoms, lattice = x[:, :-LATTICE_ROWS], x[:, -LATTICE_ROWS:]
+            angles = torch.cat([2 * math.pi * (k + 1) * atoms for k in range(PERIODIC_WAVES)], dim=2)
+            waves = F.pad(torch.cat([angles.sin(), angles.cos()], dim=2), (0, 0, 0, LATTICE_ROWS))
+            x = torch.cat([F.pad(lattice, (0, 0, atoms.shape[1], 0)), waves], dim=2)
+        return x.transpose(1, 2)
 
     def _held(self, numbers: Tensor) -> list[Tensor]:
         """Rows with content at each depth: atoms and lattice, and what they are pooled into."""

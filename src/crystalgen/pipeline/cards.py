@@ -38,30 +38,32 @@ def result_card(model: str, study: str, data: Path, **facts) -> dict:
 
 def training_fingerprint(model: Model, data: Path) -> str:
     """Of all that decides a training run's weights: a checkpoint of another run is not taken up."""
-    decisive = model.model_dump(mode="json", include={"representation", "net", "objective", "training"})
+    decisive = model.model_dump(mode="json", exclude={"sampling": True, "training": {"seeds", "processes"}})
     return hashlib.sha256((json.dumps(decisive, sort_keys=True) + file_hash(data)).encode()).hexdigest()
 
 
-def training_card(name: str, study: str, model: Model, data: Path, trained: Trained) -> dict:
-    """The result card of a training run."""
+def training_card(name: str, study: str, model: Model, data: Path, trained: list[Trained]) -> dict:
+    """The result card of a training job, all its seeds."""
     training = model.training
     return result_card(
         name,
         study,
         data,
-        parameters=sum(p.numel() for p in trained.net.parameters()),
+        parameters=sum(p.numel() for p in trained[0].net.parameters()),
         steps=training.steps,
         batch_size=training.batch_size,
-        seed=training.seed,
-        seconds=round(trained.seconds, 1),
-        resumed=trained.resumed,
-        final=trained.curve[-1],
+        seeds=[run.seed for run in trained],
+        seconds=[round(run.seconds, 1) for run in trained],
+        threads=training.threads,
+        processes=training.processes,
+        resumed=any(run.resumed for run in trained),
+        val_loss=[round(run.curve[-1]["val_loss"], 6) for run in trained],
     )
 
 
 def _hardware() -> dict:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"machine": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu}
+    return {"machine": platform.machine(), "cores": os.cpu_count(), "gpu": gpu}
 
 
 def _git_commit() -> str:

@@ -34,6 +34,8 @@ MODELS = {
 BASELINES = {
     "template": ("Template substitution", GREY),
     "template_energy": ("Template, nearest energy", "#44AA99"),
+    "modification_input": ("Modification, return the input", "#AAAAAA"),
+    "modification_template": ("Modification, template substitution", "#555555"),
     "random_search": ("Random search", "#000000"),
 }
 _KNOWN = {**MODELS, **BASELINES}

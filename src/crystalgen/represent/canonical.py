@@ -21,6 +21,11 @@ def canonicalise(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(lattice=list(lattices), atomic_numbers=list(numbers), frac_coords=list(coords))
 
 
+def ordered_numbers(atomic_numbers: np.ndarray) -> np.ndarray:
+    """Atomic numbers in the order of canonical sites: rarer species first, then the lighter."""
+    return atomic_numbers[np.argsort(_species_keys(atomic_numbers), kind="stable")]
+
+
 def wrap(frac_coords: np.ndarray) -> np.ndarray:
     """Coordinates in [0, 1); what lies a rounding error below 1 is 0."""
     wrapped = frac_coords % 1.0
@@ -31,12 +36,15 @@ def _canonical(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray):
     if np.linalg.det(lattice) < 0:  # the same crystal on a right-handed basis, not its mirror image
         lattice, coords = -lattice, -coords
     lattice = np.linalg.cholesky(lattice @ lattice.T)
-    counts = np.bincount(numbers, minlength=120)
-    keys = counts[numbers] * 1000 + numbers
+    keys = _species_keys(numbers)
     first = np.flatnonzero(keys == keys.min())
     best = min((_ordered(keys, coords - coords[i]) for i in first), key=lambda item: item[0])
     _, order, shifted = best
     return lattice, numbers[order], shifted[order]
+
+
+def _species_keys(numbers: np.ndarray) -> np.ndarray:
+    return np.bincount(numbers, minlength=120)[numbers] * 1000 + numbers
 
 
 def _ordered(keys: np.ndarray, coords: np.ndarray) -> tuple[tuple, np.ndarray, np.ndarray]:

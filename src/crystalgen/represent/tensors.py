@@ -14,13 +14,14 @@ from crystalgen.chemistry.spacegroups import MAX_OPERATIONS, symmetry_operations
 from crystalgen.files import atomic
 from crystalgen.represent import matrix, unimat
 
-SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
+SPLIT_CODES = {"train": 0, "val": 1, "test": 2, "held_out": 3}
 
 
 def matrix_tensors(table: pd.DataFrame, rows: int | None = None) -> dict[str, np.ndarray]:
     """Tensors of the matrix representation, their conditions and the training set's scales.
 
     x (n, rows, 3), atomic_numbers (n, rows), nsites (n,), space_group (n,), energy (n,) eV/atom, split (n,),
+    group (n,), the same number for polymorphs of one formula,
     element_properties (104, 22), operations (231, 192, 4, 4) with only the groups in use filled,
     and the mean and spread of lattice (3, 3; of vectors over nsites^(1/3), Å) and energy over the training rows.
 
@@ -48,6 +49,7 @@ def matrix_tensors(table: pd.DataFrame, rows: int | None = None) -> dict[str, np
         "space_group": groups,
         "energy": energy,
         "split": split,
+        "group": np.unique(table["formula"].to_numpy(str), return_inverse=True)[1].astype(np.int64),
         "element_properties": standardised_properties(),
         "operations": operations,
         "lattice_mean": _mean(scaled[train]),

@@ -7,6 +7,7 @@ from crystalgen.present.figures.data import (
     group_size_histogram,
     space_group_bars,
 )
+from crystalgen.present.figures.losses import pbc_example
 from crystalgen.present.figures.results import match_rate_bars, rate_by_group, training_curves
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "energy_histogram",
     "group_size_histogram",
     "match_rate_bars",
+    "pbc_example",
     "rate_by_group",
     "space_group_bars",
     "training_curves",

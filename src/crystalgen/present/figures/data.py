@@ -10,7 +10,7 @@ from pymatgen.symmetry.groups import sg_symbol_from_int_number
 from crystalgen.present.style import LINES, PALETTE, new_figure, say_empty
 
 _BINS = 40
-_SPLIT_ORDER = ("train", "val", "test")
+_SPLIT_ORDER = ("train", "val", "test", "held_out")
 
 
 def energy_histogram(table: pd.DataFrame, by: str = "split") -> tuple[Figure, pd.DataFrame]:

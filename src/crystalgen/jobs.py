@@ -1,0 +1,55 @@
+"""A training job: a file of tensors and a model's settings in, one trained network per seed out. Torch only."""
+
+import shutil
+from pathlib import Path
+
+from joblib import Parallel, delayed
+
+from torch import nn
+
+from crystalgen.config import MatrixModel, Pairs, UniMatModel
+from crystalgen.nets.build import build_net, load_net, save_net
+from crystalgen.objectives import build_objective
+from crystalgen.pairs import PairData
+from crystalgen.tensors import MatrixData, UniMatData
+from crystalgen.training import Trained, train
+
+
+def load_data(model: MatrixModel | UniMatModel, path: Path) -> MatrixData | UniMatData:
+    """The data set that a model trains on, from its representation's file of tensors."""
+    if isinstance(model, UniMatModel):
+        return UniMatData(path)
+    return PairData(path, model.pairs) if model.task == "modification" else MatrixData(path)
+
+
+def load_task(task: str, path: Path) -> MatrixData:
+    """The matrix data of a task, `generation` or `modification`, with default pairs: what is validated and tested does not depend on them."""
+    return PairData(path, Pairs()) if task == "modification" else MatrixData(path)
+
+
+def run_job(model: MatrixModel | UniMatModel, file: Path, checkpoints: Path, fingerprint: str) -> list[Trained]:
+    """Train every seed of `model.training.seeds`, `model.training.processes` at a time.
+
+    Each seed keeps its state in `checkpoints`/<seed>.pt, the finished ones too, so that a killed job loses no
+    seed; remove the folder once the result is saved. Errors are those of `training.train`.
+    """
+    settings = model.training
+    jobs = (delayed(_train_seed)(model, file, seed, checkpoints / f"{seed}.pt", fingerprint) for seed in settings.seeds)
+    return Parallel(n_jobs=min(settings.processes, len(settings.seeds)))(jobs)
+
+
+def save_job(trained: list[Trained], folder: Path, checkpoints: Path) -> None:
+    """Write each seed's weights, `folder`/<seed>.safetensors, and remove the checkpoints."""
+    for run in trained:
+        save_net(run.net, folder / f"{run.seed}.safetensors")
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def load_nets(model: MatrixModel | UniMatModel, data: MatrixData | UniMatData, folder: Path) -> dict[int, nn.Module]:
+    """The trained networks by seed; a missing one is a FileNotFoundError that says what leaves it."""
+    return {seed: load_net(model, data, folder / f"{seed}.safetensors") for seed in model.training.seeds}
+
+
+def _train_seed(model: MatrixModel | UniMatModel, file: Path, seed: int, checkpoint: Path, fingerprint: str) -> Trained:
+    data = load_data(model, file)
+    return train(lambda: build_net(model, data), build_objective(model.objective), data, model.training, seed, checkpoint, fingerprint)
