@@ -32,12 +32,12 @@ def sample_row(row: str, model: MatrixModel | UniMatModel, nets: dict[int, nn.Mo
     return *generate_for_requests(nets, objective, data, requests, sampling, row), requests
 
 
-def evaluation_requests(data: MatrixData, crystals: pd.DataFrame, sampling: Sampling | None = None) -> pd.DataFrame:
-    """What is asked of a conditional model: one row per test item, or a draw of `sampling.max_targets` of them.
+def evaluation_requests(data: MatrixData, crystals: pd.DataFrame, sampling: Sampling | None = None, split: int = TEST) -> pd.DataFrame:
+    """What is asked of a conditional model: one row per item of the split, or a draw of `sampling.max_targets` of them.
 
     Columns: request (its number as text), target_id, for modification input_id too, and item (row numbers in the table).
     """
-    items = data.items(TEST)
+    items = data.items(split)
     if sampling is not None and sampling.max_targets is not None:  # a draw: neighbours in the table are polymorphs of one formula
         order = torch.randperm(len(items), generator=torch.Generator().manual_seed(sampling.seed))
         items = items[order[: sampling.max_targets].sort().values]

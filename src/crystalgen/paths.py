@@ -48,7 +48,7 @@ def checkpoints(study: str, name: str) -> Path:
 
 
 def samples(study: str, name: str) -> Path:
-    """Folder of a model's samples: per way to sample (row) a folder with crystals.parquet, record.json and, if conditional, requests.parquet."""
+    """Folder of a model's samples: per way to sample (row) a folder with crystals.parquet, record.json and perhaps requests.parquet."""
     return PROCESSED / study / "samples" / name
 
 
@@ -68,6 +68,7 @@ def tables(study: str, stage: str) -> Path:
 
 
 def executed_notebook(name: str, parameters: dict) -> Path:
-    """Where a run's executed notebook goes; a run without a study belongs to the library."""
-    suffix = f"-{parameters['model']}" if "model" in parameters else ""
-    return REPORTS / parameters.get("study", "library-card") / "notebooks" / f"{name}{suffix}.ipynb"
+    """Where a run's executed notebook goes; a run without a study belongs to the ablations or to the library."""
+    which = parameters.get("model") or parameters.get("ablation")
+    folder = parameters.get("study") or ("ablations" if "ablation" in parameters else "library-card")
+    return REPORTS / folder / "notebooks" / (f"{name}-{which}.ipynb" if which else f"{name}.ipynb")

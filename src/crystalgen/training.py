@@ -117,11 +117,9 @@ def _report(step: int, losses: list[float], net, objective, data, settings: Trai
     items = items[torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[:VALIDATION_ITEMS]]
     with torch.no_grad():
         parts = items.split(settings.batch_size)
-        values = [
-            float(_step_loss(net, objective, data.batch(part).to(accelerator.device), _seed(seed, "validation", i), accelerator)) * len(part)
-            for i, part in enumerate(parts)
-        ]
-    val_loss = sum(values) / len(items) if len(items) else math.nan
+        batches = [data.batch(part).to(accelerator.device) for part in parts]
+        losses_of = [float(_step_loss(net, objective, batch, _seed(seed, "validation", i), accelerator)) for i, batch in enumerate(batches)]
+    val_loss = sum(loss * len(part) for loss, part in zip(losses_of, parts, strict=True)) / len(items) if len(items) else math.nan
     entry = {"step": step, "loss": sum(losses) / len(losses), "val_loss": val_loss, "learning_rate": schedule.get_last_lr()[0]}
     print(f"seed {seed}  step {step}/{settings.steps}  loss {entry['loss']:.4f}  val {val_loss:.4f}", file=sys.stderr, flush=True)
     return entry

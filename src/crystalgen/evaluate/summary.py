@@ -1,17 +1,38 @@
-"""A study's numbers: each model's verdicts and rates, gathered into one metrics.json."""
+"""A study's numbers: each row's verdicts and rates, gathered into one metrics.json."""
 
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from crystalgen import paths
-from crystalgen.config import load_study
+from crystalgen.config import Study, load_study
 from crystalgen.crystals import read_crystals
 from crystalgen.evaluate.matching import match_targets
 from crystalgen.evaluate.statistics import clustered_bootstrap, rate
 from crystalgen.evaluate.validity import structure_validity
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the tables: one way to sample one model, or one baseline.
+
+    model: the folder that it lies in.
+    task: generation or modification; None for samples that nothing was asked of.
+    """
+
+    model: str
+    task: str | None
+    baseline: bool
+
+
+def study_rows(config: Study) -> dict[str, Row]:
+    """Every row that the study names, the models' before the baselines'."""
+    rows = {row: Row(name, getattr(model, "task", None), False) for name, model in config.models.items() for row in model.sampling}
+    return rows | {name: Row(name, baseline.task, True) for name, baseline in config.baselines.items()}
 
 
 def read_samples(folder: Path) -> tuple[pd.DataFrame, dict, pd.DataFrame | None]:
@@ -27,20 +48,22 @@ def evaluate_samples(crystals: pd.DataFrame, samples: pd.DataFrame, record: dict
 
     Samples of `requests` are matched with their targets; all are checked for structure validity.
     What could not be decoded counts as invalid and as not matched. Intervals redraw whole formulas, all seeds together;
-    `by_seed` gives the rate of each training seed.
+    `by_seed` gives the rate of each training seed, and `n` counts what each was asked for.
     """
-    seeds = record["seeds"]
+    seeds, asked = record["seeds"], record["requested"] // len(record["seeds"])
     validity = samples[["id", "formula", "seed"]].assign(valid=structure_validity(samples))
     lost = record["requested"] - record["decoded"]
     valid = np.concatenate([validity["valid"].to_numpy(float), np.zeros(lost)])
     clusters = np.concatenate([validity["formula"].to_numpy(str), [f"lost {i}" for i in range(lost)]])
+    by_seed = validity.groupby("seed")["valid"].sum().reindex(seeds, fill_value=0) / asked
     metrics = {"structure_validity": rate(valid, clusters, draws, seeds, f"{source}/metrics.json")}
+    metrics["structure_validity"] |= {"n": asked, "by_seed": by_seed.round(6).tolist()}
     if requests is None:
         return validity, metrics
     verdicts = pd.concat([match_requests(crystals, samples[samples["seed"] == seed], requests).assign(seed=seed) for seed in seeds])
+    by_seed = verdicts.groupby("seed")["matched"].mean().loc[seeds]
     metrics["match_rate"] = rate(verdicts["matched"], verdicts["formula"], draws, seeds, f"{source}/metrics.json")
-    metrics["match_rate"]["n"] = len(requests)
-    metrics["match_rate"]["by_seed"] = verdicts.groupby("seed")["matched"].mean().round(6).tolist()
+    metrics["match_rate"] |= {"n": asked, "by_seed": by_seed.round(6).tolist()}
     return verdicts.reset_index(drop=True), metrics
 
 
@@ -52,59 +75,116 @@ def match_requests(crystals: pd.DataFrame, samples: pd.DataFrame, requests: pd.D
 
 
 def collect_metrics(study: str, crystals: pd.DataFrame) -> dict:
-    """All headline numbers of a study: {"<model>.<metric>": {value, low, high, n, seeds, source}}."""
+    """All headline numbers of a study: {"<row>.<metric>": {value, low, high, n, seeds, by_seed, source, task, baseline}}.
+
+    A row that was not evaluated has none; `shortfalls` names it.
+    """
     metrics = {"library.structures": _count(len(crystals), study), "library.groups": _count(crystals["formula"].nunique(), study)}
-    for file in sorted(paths.evaluation(study, "").glob("*/*/metrics.json")):
-        for name, row in json.loads(file.read_text()).items():
-            metrics[f"{file.parent.name}.{name}"] = row
+    for name, row, file in _files(study, paths.evaluation, "metrics.json"):
+        for metric, values in json.loads(file.read_text()).items():
+            metrics[f"{name}.{metric}"] = values | {"task": row.task, "baseline": row.baseline}
     return metrics
 
 
-def match_rows(metrics: dict, reference: dict) -> pd.DataFrame:
-    """Match rates as rows: model, value, low, high, n, paper_value."""
+def match_rows(metrics: dict, reference: dict, task: str) -> pd.DataFrame:
+    """Match rates of a task as rows: model (the row's name), value, low, high, n, by_seed (a list), paper_value."""
     rows = []
     for key, row in metrics.items():
-        model, _, name = key.rpartition(".")
-        if name == "match_rate":
+        name, _, metric = key.rpartition(".")
+        if metric == "match_rate" and row["task"] == task:
             paper = reference.get(key, {}).get("value", np.nan)
-            rows.append({"model": model, **{k: row[k] for k in ("value", "low", "high", "n")}, "paper_value": paper})
-    return pd.DataFrame(rows)
+            rows.append({"model": name, **{k: row[k] for k in ("value", "low", "high", "n", "by_seed")}, "paper_value": paper})
+    return pd.DataFrame(rows, columns=["model", "value", "low", "high", "n", "by_seed", "paper_value"])
 
 
-def rates_by_size(study: str, draws: int) -> pd.DataFrame:
-    """Match rate of each model by number of sites: model, nsites, value, low, high, n."""
+def rates_by_size(study: str, draws: int, task: str) -> pd.DataFrame:
+    """Match rate by number of sites, all seeds together: model (the row's name), baseline, nsites, value, low, high, n (requests)."""
     rows = []
-    for file in sorted(paths.evaluation(study, "").glob("*/*/verdicts.parquet")):
-        verdicts = pd.read_parquet(file)
-        if "matched" not in verdicts:
+    for name, row, file in _files(study, paths.evaluation, "verdicts.parquet"):
+        if row.task != task:
             continue
-        for nsites, group in verdicts.groupby("nsites"):
+        for nsites, group in pd.read_parquet(file).groupby("nsites"):
             matched = group["matched"].to_numpy(float)
             low, high = clustered_bootstrap(matched, group["formula"].to_numpy(str), draws)
-            rows.append({"model": file.parent.name, "nsites": nsites, "value": matched.mean(), "low": low, "high": high, "n": len(group)})
-    return pd.DataFrame(rows)
+            rates = {"value": matched.mean(), "low": low, "high": high, "n": group["request"].nunique()}
+            rows.append({"model": name, "baseline": row.baseline, "nsites": nsites, **rates})
+    return pd.DataFrame(rows, columns=["model", "baseline", "nsites", "value", "low", "high", "n"])
 
 
 def shortfalls(study: str, metrics: dict) -> list[str]:
-    """What failed and what is missing, in sentences: rejected samples, models below a baseline, what was left out."""
-    sentences = []
-    for file in sorted(paths.samples(study, "").glob("*/*/record.json")):
-        record = json.loads(file.read_text())
-        for reason, count in record["rejected"].items():
-            sentences.append(
-                f"{record['row']}: {count} of {record['requested']} samples could not be decoded ({reason}); they count as failures."
-            )
-        if missing := record["requested"] - record["decoded"] - sum(record["rejected"].values()):
-            sentences.append(f"{record['row']}: {missing} of {record['requested']} targets have no template; they count as failures.")
-    rates = {key.removesuffix(".match_rate"): row["value"] for key, row in metrics.items() if key.endswith(".match_rate")}
+    """What failed and what is missing, in sentences: lost samples, rows below a baseline of their task, what was left out."""
     config = load_study(study)
-    for model in (name for name in rates if name in config.models):
-        for baseline in (name for name in rates if name in config.baselines and rates[name] > rates[model]):
-            sentences.append(f"{model} matches less often ({rates[model]:.3f}) than the baseline {baseline} ({rates[baseline]:.3f}).")
+    rates = {key.removesuffix(".match_rate"): row for key, row in metrics.items() if key.endswith(".match_rate")}
+    sentences = [f"{name} was not evaluated." for name in study_rows(config) if f"{name}.structure_validity" not in metrics]
+    for name, row, file in _files(study, paths.samples, "record.json"):
+        sentences += _lost(name, row, json.loads(file.read_text()))
+    for name, ours in rates.items():
+        rivals = {other: theirs for other, theirs in rates.items() if theirs["baseline"] and theirs["task"] == ours["task"]}
+        if not ours["baseline"]:
+            sentences += _below(name, ours, rivals)
+    sentences += _spread(metrics)
     if elements := config.representations.unimat_elements:
         sentences.append(f"UniMat was trained on the crystals of {', '.join(elements)} only.")
-    sentences.append("Every rate is of one training seed; the intervals cover the choice of formulas, not of the seed.")
-    sentences.append("Energies are those of a machine-learned potential, not of density-functional theory.")
+    if (paths.ROOT / config.data.path).is_relative_to(paths.LIBRARY):
+        sentences.append("Energies are those of a machine-learned potential, not of density-functional theory.")
+    return sentences
+
+
+def _files(study: str, folder: Callable[[str, str], Path], file: str) -> Iterator[tuple[str, Row, Path]]:
+    """Name, row and file of each row of the study that has one; `folder` is `paths.samples` or `paths.evaluation`."""
+    for name, row in study_rows(load_study(study)).items():
+        path = folder(study, row.model) / name / file
+        if path.is_file():
+            yield name, row, path
+
+
+def _lost(name: str, row: Row, record: dict) -> list[str]:
+    sentences = [
+        f"{name}: {count} of {record['requested']} samples could not be decoded ({reason}); they count as failures."
+        for reason, count in record["rejected"].items()
+    ]
+    if missing := record["requested"] - record["decoded"] - sum(record["rejected"].values()):
+        why = "targets have no template" if row.baseline else "samples are missing"
+        sentences.append(f"{name}: {missing} of {record['requested']} {why}; they count as failures.")
+    return sentences
+
+
+def _below(name: str, ours: dict, rivals: dict[str, dict]) -> list[str]:
+    """A model's match rate beside the baselines of its task that are better, and whether it was asked for as much."""
+    sentences = []
+    if better := {other: theirs for other, theirs in rivals.items() if theirs["value"] > ours["value"]}:
+        against = " and ".join(f"{other} ({theirs['value']:.3f})" for other, theirs in better.items())
+        sentences.append(
+            f"{name} ({ours['task']}) matches less often than the baseline{'s' if len(better) > 1 else ''} {against}: "
+            f"{ours['value']:.3f}, n = {ours['n']}, {_seeds(ours)}."
+        )
+    most = max((theirs["n"] for theirs in rivals.values()), default=ours["n"])
+    if ours["n"] < most:
+        sentences.append(f"{name} was asked for a draw of {ours['n']} of the {most} test items that its baselines were asked for.")
+    return sentences
+
+
+def _seeds(row: dict) -> str:
+    by_seed = row["by_seed"]
+    return f"{len(by_seed)} seeds from {min(by_seed):.3f} to {max(by_seed):.3f}" if len(by_seed) > 1 else "one seed"
+
+
+def _spread(metrics: dict) -> list[str]:
+    """How far the training seeds of one model lie apart, and which models have but one."""
+    trained = {key: row for key, row in metrics.items() if not row.get("baseline", True)}  # counts of the data have no such key
+    repeated = {key: row["by_seed"] for key, row in trained.items() if key.endswith(".match_rate") and len(row["seeds"]) > 1}
+    single = dict.fromkeys(key.split(".")[0] for key, row in trained.items() if len(row["seeds"]) == 1)
+    sentences = []
+    if repeated:
+        widest = max(repeated, key=lambda key: max(repeated[key]) - min(repeated[key]))
+        low, high = min(repeated[widest]), max(repeated[widest])
+        sentences.append(
+            f"Rates are means over training seeds; between the seeds of one row the match rate differs by up to {high - low:.3f} "
+            f"({widest.removesuffix('.match_rate')}: {low:.3f} to {high:.3f})."
+        )
+    if single:
+        sentences.append(f"Of one training seed only: {', '.join(single)}.")
+    sentences.append("The 95 % intervals cover the choice of formulas, not of the training seed.")
     return sentences
 
 

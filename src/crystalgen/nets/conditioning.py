@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 
-
 def sinusoidal(values: Tensor, width: int, longest: float = 10000.0) -> Tensor:
     """Transformer positional encoding of (B,) values, (B, width)."""
     frequencies = torch.exp(-math.log(longest) * torch.arange(width // 2, device=values.device) / (width // 2))

@@ -1,25 +1,42 @@
-"""Which crystals a gallery shows: a draw by seed, never a selection of the best."""
+"""Which rows and which crystals a gallery shows: crystals by a draw, never a selection of the best."""
 
 import numpy as np
 import pandas as pd
 
 from crystalgen import paths
+from crystalgen.config import load_study
 from crystalgen.crystals import read_crystals
 
 
-def gallery_pairs(study: str, model: str, crystals: pd.DataFrame, count: int, seed: int = 0) -> list[dict]:
-    """`count` targets with what the model generated for them, for `pictures.gallery`."""
-    verdicts = pd.read_parquet(paths.evaluation(study, model) / "verdicts.parquet")
-    verdicts = verdicts[verdicts["sampled"]].reset_index(drop=True)
-    samples = read_crystals(paths.samples(study, model) / "crystals.parquet").set_index("target_id", drop=False)
-    targets = crystals.set_index("id", drop=False)
-    chosen = np.random.default_rng(seed).permutation(len(verdicts))[:count]
-    return [
-        {
-            "title": targets.loc[row["target_id"], "formula"],
-            "target": targets.loc[row["target_id"]],
-            "generated": samples.loc[row["target_id"]],
-            "matched": bool(row["matched"]),
-        }
-        for _, row in verdicts.iloc[np.sort(chosen)].iterrows()
-    ]
+def best_row(metrics: dict, task: str) -> str:
+    """The way to sample, of a model for the task, with the highest match rate.
+
+    Raises:
+        ValueError: no model was evaluated for the task.
+    """
+    rates = {
+        key.removesuffix(".match_rate"): row["value"]
+        for key, row in metrics.items()
+        if key.endswith(".match_rate") and row["task"] == task and not row["baseline"]
+    }
+    if not rates:
+        raise ValueError(f"no match rate of a model for {task}; expected the evaluation of at least one")
+    return max(rates, key=rates.get)
+
+
+def gallery_items(study: str, row: str, crystals: pd.DataFrame, count: int, seed: int = 0) -> list[dict]:
+    """`count` requests with what the row's first training seed made of them, for `pictures.gallery`."""
+    folder = load_study(study).model_of(row)
+    verdicts = pd.read_parquet(paths.evaluation(study, folder) / row / "verdicts.parquet")
+    first = verdicts["seed"].iloc[0]
+    verdicts = verdicts[verdicts["sampled"] & (verdicts["seed"] == first)]
+    samples = read_crystals(paths.samples(study, folder) / row / "crystals.parquet")
+    generated = samples[samples["seed"] == first].set_index("request", drop=False)
+    by_id = crystals.set_index("id", drop=False)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(verdicts))[:count])
+    items = []
+    for _, verdict in verdicts.iloc[chosen].iterrows():
+        shown = {"input": by_id.loc[verdict["input_id"]]} if "input_id" in verdict else {}
+        shown |= {"target": by_id.loc[verdict["target_id"]], "generated": generated.loc[verdict["request"]]}
+        items.append({"title": verdict["formula"], "crystals": shown, "matched": bool(verdict["matched"])})
+    return items

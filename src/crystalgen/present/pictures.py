@@ -21,7 +21,7 @@ RADIUS_SCALE = 0.5  # of the covalent radius: bonds stay open, so that atoms beh
 BOUNDARY_TOLERANCE = 1e-2  # fractional
 _TURN, _TILT = np.radians(24), np.radians(14)  # away from a lattice plane, so that no two corners coincide
 _SEGMENTS = 24  # pieces per cell edge, each hidden or drawn by its own depth
-_COLUMNS = 6  # crystals side by side before a gallery starts a new pair of rows
+_COLUMNS = 6  # crystals side by side before a gallery goes on below
 
 
 def boundary_images(frac_coords: np.ndarray, tolerance: float = BOUNDARY_TOLERANCE) -> tuple[np.ndarray, np.ndarray]:
@@ -92,27 +92,37 @@ def element_legend(where: Axes | Figure, atomic_numbers: np.ndarray) -> None:
         where.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.1)
 
 
-def gallery(pairs: list[dict]) -> Figure:
-    """Targets above what was generated for them.
+def gallery(items: list[dict]) -> Figure:
+    """Crystals above one another, such as a target above what was generated for it.
 
     Args:
-        pairs: dicts of `title`, `target` and `generated` (rows of the crystals table) and `matched`
-            (bool, or None where no verdict is known).
+        items: dicts of `title`, `crystals` (rows of the crystals table by name, the same names in every item, shown
+            from top to bottom) and `matched` (bool, or None where no verdict is known), written above the last.
     """
-    blocks = [pairs[start : start + _COLUMNS] for start in range(0, len(pairs), _COLUMNS)]
+    names = list(items[0]["crystals"])
+    blocks = [items[start : start + _COLUMNS] for start in range(0, len(items), _COLUMNS)]
     columns = max(len(block) for block in blocks)
-    figure, axes = new_figure(2 * len(blocks), columns, size=(2.1 * columns + 0.6, 5.2 * len(blocks)))
+    figure, axes = new_figure(len(names) * len(blocks), columns, size=(2.1 * columns + 0.6, 2.6 * len(names) * len(blocks)))
     for ax in axes.flat:
         ax.set_axis_off()
-    for block, (upper, lower) in zip(blocks, axes.reshape(-1, 2, columns), strict=True):
-        for pair, top, bottom in zip(block, upper, lower, strict=False):  # the last block may be shorter
-            _draw_row(top, pair["target"], pair["title"])
-            _draw_row(bottom, pair["generated"], _verdict(pair["matched"]))
-        for ax, text in ((upper[0], "target"), (lower[0], "generated")):
-            ax.text(-0.04, 0.5, text, rotation=90, ha="right", va="center", transform=ax.transAxes)
-    rows = [pair[key] for pair in pairs for key in ("target", "generated")]
-    element_legend(figure, np.concatenate([row["atomic_numbers"] for row in rows]))
+    for block, lines in zip(blocks, axes.reshape(-1, len(names), columns), strict=True):
+        for item, column in zip(block, lines.T, strict=False):  # the last block may be shorter
+            titles = [item["title"], *[""] * (len(names) - 2), _verdict(item["matched"])]
+            for ax, row, title in zip(column, item["crystals"].values(), titles, strict=True):
+                _draw_row(ax, row, title)
+        for ax, name in zip(lines[:, 0], names, strict=True):
+            ax.text(-0.04, 0.5, name, rotation=90, ha="right", va="center", transform=ax.transAxes)
+    element_legend(figure, np.concatenate([row["atomic_numbers"] for item in items for row in item["crystals"].values()]))
     return figure
+
+
+def gallery_points(items: list[dict]) -> pd.DataFrame:
+    """`site_points` of every crystal of a gallery, with columns item (from 1) and shown (its name there)."""
+    parts = []
+    for number, item in enumerate(items, 1):
+        for name, row in item["crystals"].items():
+            parts.append(site_points([row], [item["title"]]).assign(item=number, shown=name))
+    return pd.concat(parts, ignore_index=True)
 
 
 def crystal_strip(rows: list[pd.Series], titles: list[str]) -> Figure:

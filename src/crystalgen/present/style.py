@@ -18,11 +18,11 @@ PNG_DPI = 150
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":")
 
-# model id -> (label, colour), in the order in which models are shown; baselines follow the models.
+# row of the tables (or model) -> (label, colour), in the order in which they are shown; baselines follow the models.
 # Two colours are of Tol's muted palette: Okabe and Ito's has too few that stand out on white.
 MODELS = {
-    "matrix_generation_flow_uniform": ("Matrix U-Net, flow matching U(0,1)", "#0072B2"),
-    "matrix_generation_flow_normal": ("Matrix U-Net, flow matching N(0,1)", "#56B4E9"),
+    "matrix_generation_flow_uniform": ("Matrix U-Net, flow matching from U(0,1)", "#0072B2"),
+    "matrix_generation_flow_normal": ("Matrix U-Net, flow matching from normal noise", "#56B4E9"),
     "matrix_generation_diffusion": ("Matrix U-Net, diffusion", "#D55E00"),
     "matrix_generation_ddpm": ("Matrix U-Net, diffusion (DDPM)", "#D55E00"),
     "matrix_generation_ddim": ("Matrix U-Net, diffusion (DDIM)", "#E69F00"),
@@ -31,12 +31,13 @@ MODELS = {
     "matrix_modification_flow": ("Matrix U-Net, modification by flow matching", "#999933"),
     "unimat": ("UniMat, diffusion", "#CC79A7"),
 }
+# and what a sentence calls it
 BASELINES = {
-    "template": ("Template substitution", GREY),
-    "template_energy": ("Template, nearest energy", "#44AA99"),
-    "modification_input": ("Modification, return the input", "#AAAAAA"),
-    "modification_template": ("Modification, template substitution", "#555555"),
-    "random_search": ("Random search", "#000000"),
+    "template": ("Template substitution", GREY, "template substitution"),
+    "template_energy": ("Template of nearest energy", "#44AA99", "the template of nearest energy"),
+    "modification_input": ("Modification, return the input", "#AAAAAA", "returning the input"),
+    "modification_template": ("Modification, template substitution", "#555555", "template substitution"),
+    "random_search": ("Random search", "#000000", "random search"),
 }
 _KNOWN = {**MODELS, **BASELINES}
 
@@ -76,6 +77,16 @@ def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7, 
 def model_label(model: str) -> str:
     """What a reader calls the model; an unknown id is its own label."""
     return _KNOWN[model][0] if model in _KNOWN else model
+
+
+def wrapped_label(model: str) -> str:
+    """The label, broken after its comma."""
+    return model_label(model).replace(", ", ",\n")
+
+
+def baseline_phrase(row: str) -> str:
+    """A baseline within a sentence; an unknown id stands for itself."""
+    return BASELINES[row][2] if row in BASELINES else row
 
 
 def model_colors(models: Iterable[str]) -> dict[str, str]:

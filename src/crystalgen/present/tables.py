@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from crystalgen.present.style import BASELINES, model_label, model_order
+from crystalgen.present.style import baseline_phrase, model_label, model_order
 
 METRICS = {
     "match_rate": "Match rate",
@@ -18,8 +18,8 @@ METRICS = {
     "composition_validity": "Composition validity",
 }
 OURS = "Ours [95 % interval]"
-HEADLINE_COLUMNS = ("Model", "Metric", OURS, "n", "Paper", "Paper's data", "Note")
-_BASELINE = "template.match_rate"
+HEADLINE_COLUMNS = ("Model", "Metric", OURS, "n", "Seeds", "Paper", "Paper's data", "Note")
+_TASKS = ("generation", "modification")
 _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
 _TEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
@@ -30,6 +30,16 @@ def format_interval(value: float, low: float | None, high: float | None, digits:
     if not _known(low, high):
         return ours
     return f"{ours} [{_number(low, digits)}, {_number(high, digits)}]"
+
+
+def format_seeds(row: dict, digits: int = 3) -> str:
+    """`3: 0.550–0.583`, the number of training seeds and the range of their values; `1`; `–` where nothing was trained."""
+    by_seed = row.get("by_seed") or []
+    if row.get("baseline") or not by_seed:
+        return "–"
+    if len(by_seed) == 1:
+        return "1"
+    return f"{len(by_seed)}: {_number(min(by_seed), digits, padded=True)}–{_number(max(by_seed), digits, padded=True)}"
 
 
 def write_table(frame: pd.DataFrame, folder: Path, name: str, caption: str, note: str = "") -> Path:
@@ -54,18 +64,19 @@ def write_table(frame: pd.DataFrame, folder: Path, name: str, caption: str, note
 
 
 def headline_table(metrics: dict, reference: dict) -> pd.DataFrame:
-    """Our values beside the papers', with a verdict against the template baseline.
+    """Our values beside the papers', with a verdict against the baselines of the same task.
 
     Args:
-        metrics: `<model>.<metric>` -> value, low, high (None where unknown), n, ...; `library.*` is left out.
+        metrics: `<row>.<metric>` -> value, low, high (None where unknown), n, by_seed, task, baseline (bool), ...;
+            `library.*` is left out.
         reference: the same keys -> value, where (e.g. `B, Table 1`) and data (the paper's data set).
 
     Returns:
-        strings in the columns `HEADLINE_COLUMNS`; match rates first, and models before baselines.
+        strings in the columns `HEADLINE_COLUMNS`; match rates first, by task, and models before baselines.
     """
     keys = [key for key in metrics if key.split(".", 1)[0] != "library"]
     rows = []
-    for key in sorted(keys, key=_headline_order):
+    for key in sorted(keys, key=lambda key: _headline_order(key, metrics[key])):
         model, _, metric = key.partition(".")
         ours, paper = metrics[key], reference.get(key)
         rows.append(
@@ -74,29 +85,45 @@ def headline_table(metrics: dict, reference: dict) -> pd.DataFrame:
                 METRICS.get(metric, metric.replace("_", " ")),
                 format_interval(ours["value"], ours.get("low"), ours.get("high")),
                 _shown(ours.get("n")),
+                format_seeds(ours),
                 f"{_number(paper['value'], 4)} ({paper['where']})" if paper else "",
                 paper["data"] if paper else "",
-                _verdict(ours, metrics.get(_BASELINE)) if metric == "match_rate" and key != _BASELINE else "",
+                baseline_verdict(key, metrics) if metric == "match_rate" else "",
             ]
         )
     return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
 
 
-def _headline_order(key: str) -> tuple:
+def baseline_verdict(key: str, metrics: dict) -> str:
+    """How a model's value compares with each baseline of its task, e.g. `above returning the input; below template substitution`.
+
+    Empty for a baseline, and where the task has none.
+    """
+    ours, metric = metrics[key], key.rpartition(".")[2]
+    if ours.get("baseline"):
+        return ""
+    relations: dict[str, list[str]] = {}
+    for other, theirs in sorted(metrics.items(), key=lambda item: model_order(item[0].rpartition(".")[0])):
+        row, _, name = other.rpartition(".")
+        if name == metric and theirs.get("baseline") and theirs.get("task") == ours.get("task"):
+            relations.setdefault(_relation(ours, theirs), []).append(baseline_phrase(row))
+    return "; ".join(f"{relation} {' and '.join(names)}" for relation, names in relations.items())
+
+
+def _headline_order(key: str, row: dict) -> tuple:
     model, _, metric = key.partition(".")
     rank = list(METRICS).index(metric) if metric in METRICS else len(METRICS)
-    return rank, metric, model in BASELINES, model_order(model)
+    task = _TASKS.index(row["task"]) if row.get("task") in _TASKS else len(_TASKS)
+    return rank, metric, task, bool(row.get("baseline")), model_order(model)
 
 
-def _verdict(ours: dict, template: dict | None) -> str:
+def _relation(ours: dict, theirs: dict) -> str:
     """Level only where each value lies in the other's 95 % interval: intervals that merely touch would flatter a loser."""
-    if template is None:
-        return ""
-    if not _known(ours.get("low"), ours.get("high"), template.get("low"), template.get("high")):
-        return "not compared: an interval is missing"
-    if template["low"] <= ours["value"] <= template["high"] and ours["low"] <= template["value"] <= ours["high"]:
-        return "level with the template baseline"
-    return f"{'above' if ours['value'] > template['value'] else 'below'} the template baseline"
+    if not _known(ours.get("low"), ours.get("high"), theirs.get("low"), theirs.get("high")):
+        return "not compared (an interval is missing) with"
+    if theirs["low"] <= ours["value"] <= theirs["high"] and ours["low"] <= theirs["value"] <= ours["high"]:
+        return "level with"
+    return "above" if ours["value"] > theirs["value"] else "below"
 
 
 def _known(*values) -> bool:

@@ -11,17 +11,15 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-from ase.data import covalent_radii
-from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core import Composition
 from tqdm import tqdm
 
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import from_structures, read_crystals, to_structures, write_crystals
-from crystalgen.crystals.geometry import nearest_distances
 from crystalgen.data.library import potentials
 from crystalgen.data.library.candidates import enumerate_candidates
+from crystalgen.data.library.hull import energies_above_hull, formation_energies
+from crystalgen.data.library.physical import shortest_bond
 from crystalgen.data.library.recipe import Recipe
 
 
@@ -68,44 +66,14 @@ def build_library(recipe: Recipe, folder: Path, workers: int = 2) -> tuple[pd.Da
     return table, record
 
 
-def formation_energies(table: pd.DataFrame) -> np.ndarray:
-    """eV/atom against the lowest `energy_per_atom` of each element in the same table."""
-    unary = table[table["atomic_numbers"].map(lambda z: len(set(z)) == 1)]
-    references = unary.groupby(unary["atomic_numbers"].map(lambda z: int(z[0])))["energy_per_atom"].min()
-    lookup = np.full(120, np.nan)
-    lookup[references.index] = references.to_numpy()
-    return np.array([e - lookup[z].mean() for e, z in zip(table["energy_per_atom"], table["atomic_numbers"], strict=True)])
-
-
-def energies_above_hull(table: pd.DataFrame) -> np.ndarray:
-    """eV/atom above the hull of the table's own formation energies, one phase diagram per chemical system."""
-    compositions = [Composition(f) for f in table["formula"]]
-    energies = table["formation_energy_per_atom"].to_numpy()
-    systems = [frozenset(c.chemical_system_set) for c in compositions]
-    entries: dict[frozenset, list] = {}
-    for composition, energy, system in zip(compositions, energies, systems, strict=True):
-        entries.setdefault(system, []).append(PDEntry(composition, energy * composition.num_atoms))
-    above = np.empty(len(table))
-    for system in entries:
-        diagram = PhaseDiagram([e for other, some in entries.items() if other <= system for e in some])
-        rows = [i for i, s in enumerate(systems) if s == system]
-        above[rows] = [diagram.get_e_above_hull(PDEntry(compositions[i], energies[i] * compositions[i].num_atoms)) for i in rows]
-    return np.clip(above, 0.0, None)
-
-
 def drop_unphysical(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     """Drop crystals with atoms inside each other or an absurd energy: potentials invent there, and one such hull point spoils all."""
     limits = recipe.physical
     columns = zip(table["lattice"], table["frac_coords"], table["atomic_numbers"], strict=True)
-    apart = [_shortest_bond(m, x, z) >= limits.min_distance for m, x, z in columns]
+    apart = [shortest_bond(m, x, z) >= limits.min_distance for m, x, z in columns]
     table = table[apart].reset_index(drop=True)
     sane = np.abs(formation_energies(table)) <= limits.max_formation_energy
     return table[sane].reset_index(drop=True)
-
-
-def _shortest_bond(lattice: np.ndarray, coords: np.ndarray, numbers: np.ndarray) -> float:
-    radii = covalent_radii[numbers]
-    return float((nearest_distances(lattice, coords) / (radii[:, None] + radii[None, :])).min())
 
 
 def choose_for_relaxation(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
@@ -167,7 +135,7 @@ def _relax_shard(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     settings, rows = recipe.relaxation, []
     for structure in to_structures(table):
         steps = settings.reference_max_steps if len(structure.elements) == 1 else settings.max_steps
-        rows.append(potentials.relax(structure, settings, steps))
+        rows.append(potentials.relax(structure, settings.fmax, steps))
     structures, converged, steps = zip(*rows, strict=True)
     result = from_structures(structures, "library", list(table["id"]))
     for column in ("prototype", "family", "chgnet_order"):

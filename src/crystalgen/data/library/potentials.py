@@ -5,16 +5,18 @@ energies carry the Materials Project's corrections and SevenNet's are plain PBE:
 """
 
 import warnings
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 import torch
+from ase import Atoms
 from ase.filters import FrechetCellFilter
 from ase.optimize import LBFGS
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from crystalgen.data.library.recipe import Relaxation, Volumes
+from crystalgen.data.library.recipe import Volumes
 
 ENERGY_SOURCE = "7net-l3i5"
 GEOMETRY_SOURCE = "CHGNet 0.3.0"
@@ -45,12 +47,21 @@ def energies_per_atom(structures: list[Structure]) -> np.ndarray:
     return np.array([_sevennet_energy(model, cutoff, s) / len(s) for s in structures])
 
 
-def relax(structure: Structure, settings: Relaxation, max_steps: int) -> tuple[Structure, bool, int]:
-    """Relax cell and positions with CHGNet (L-BFGS); returns structure, converged, steps."""
+def relax(structure: Structure, fmax: float, max_steps: int, guard: Callable[[Atoms], None] | None = None) -> tuple[Structure, bool, int]:
+    """Relax cell and positions with CHGNet (L-BFGS); returns structure, converged, steps.
+
+    Args:
+        structure: the start.
+        fmax: the force, eV/Å, below which it is converged.
+        max_steps: where it ends otherwise.
+        guard: sees the atoms before the first step and after each; what it raises ends the relaxation.
+    """
     atoms = AseAtomsAdaptor.get_atoms(structure)
     atoms.calc = _chgnet_calculator()
     optimiser = LBFGS(FrechetCellFilter(atoms), logfile=None)
-    converged = optimiser.run(fmax=settings.fmax, steps=max_steps)
+    if guard is not None:
+        optimiser.attach(guard, 1, atoms)
+    converged = optimiser.run(fmax=fmax, steps=max_steps)
     return AseAtomsAdaptor.get_structure(atoms), bool(converged), int(optimiser.nsteps)
 
 

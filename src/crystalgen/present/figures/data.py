@@ -40,29 +40,6 @@ def energy_histogram(table: pd.DataFrame, by: str = "split") -> tuple[Figure, pd
     return figure, points
 
 
-def coordinate_distribution(tables: dict[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
-    """Distributions of the fractional coordinates x, y, z, wrapped into [0, 1) (B, Fig. 3).
-
-    Args:
-        tables: crystals tables by the name to show, e.g. `training data` and `generated`.
-
-    Returns:
-        the figure, and points with columns axis, crystals, bin_left, bin_right, count, density.
-    """
-    figure, axes = new_figure(1, 3, size=(10, 3.6), sharey=True)
-    edges = np.linspace(0, 1, _BINS + 1)
-    coords = {name: np.vstack([np.reshape(x, (-1, 3)) for x in t["frac_coords"]]) % 1.0 for name, t in tables.items()}
-    parts = []
-    for k, (ax, letter) in enumerate(zip(axes[0], "xyz", strict=True)):
-        part = _steps(ax, {name: c[:, k] for name, c in coords.items()}, edges, "crystals", " atoms")
-        part.insert(0, "axis", letter)
-        parts.append(part)
-        ax.set(xlabel=f"fractional coordinate {letter}", xlim=(0, 1))
-    axes[0, 0].set_ylabel("density")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(tables))
-    return figure, pd.concat(parts, ignore_index=True)
-
-
 def space_group_bars(table: pd.DataFrame, most: int = 20) -> tuple[Figure, pd.DataFrame]:
     """Number of crystals in each of the `most` frequent space groups.
 
@@ -148,14 +125,14 @@ def _symbol(number: int) -> str:
     return symbol[0] + symbol[2:-1] if 3 <= number <= 15 else symbol
 
 
-def _steps(ax, values: dict[str, np.ndarray], edges: np.ndarray, by: str, unit: str = "") -> pd.DataFrame:
+def _steps(ax, values: dict[str, np.ndarray], edges: np.ndarray, by: str) -> pd.DataFrame:
     """Draw one density outline per name, told apart by colour and line; return its points."""
     parts = []
     for i, (name, sample) in enumerate(values.items()):
         count, _ = np.histogram(sample, bins=edges)
         density = count / max(count.sum(), 1) / np.diff(edges)
         style = {"color": PALETTE[i % len(PALETTE)], "linestyle": LINES[i % len(LINES)], "linewidth": 1.8}
-        ax.stairs(density, edges, label=f"{name} (n = {count.sum()}{unit})", **style)
+        ax.stairs(density, edges, label=f"{name} (n = {count.sum()})", **style)
         part = {by: name, "bin_left": edges[:-1], "bin_right": edges[1:], "count": count, "density": density}
         parts.append(pd.DataFrame(part))
     return pd.concat(parts, ignore_index=True)

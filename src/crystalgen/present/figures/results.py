@@ -1,117 +1,141 @@
-"""Figures of results: training curves and match rates."""
+"""Figures of match rates: by method, by number of sites, by number of sampling steps."""
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import NullLocator
 
-from crystalgen.present.style import LINES, MARKERS, PALETTE, model_colors, model_label, model_order, new_figure
+from crystalgen.present.style import (
+    LINES,
+    MARKERS,
+    baseline_phrase,
+    model_colors,
+    model_label,
+    model_order,
+    new_figure,
+    say_empty,
+    wrapped_label,
+)
 
 _PAPER = "paper (another data set)"
-
-
-def training_curves(curves: dict[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
-    """Training and validation loss against the step, one panel per model.
-
-    Args:
-        curves: by model id, a table with columns step, loss and val_loss (NaN where not measured).
-
-    Returns:
-        the figure, and points with columns model, step, loss, val_loss.
-    """
-    columns = min(len(curves), 3)
-    rows = -(-len(curves) // columns)
-    figure, axes = new_figure(rows, columns, size=(max(3.9 * columns, 5.5), 3.1 * rows))
-    for ax in axes.flat[len(curves) :]:
-        ax.set_axis_off()
-    for ax, (model, curve) in zip(axes.flat, curves.items(), strict=False):  # a last row may be part empty
-        smooth = curve["loss"].rolling(max(len(curve) // 50, 1), center=True, min_periods=1).mean()
-        ax.plot(curve["step"], curve["loss"], color=PALETTE[0], alpha=0.3, linewidth=0.8)
-        ax.plot(curve["step"], smooth, color=PALETTE[0], label="training")
-        measured = curve[curve["val_loss"].notna()]
-        if len(measured):
-            every = max(len(measured) // 10, 1)
-            style = {"color": PALETTE[1], "linestyle": "--", "marker": "o", "markersize": 4, "markevery": every}
-            ax.plot(measured["step"], measured["val_loss"], label="validation", **style)
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a loss seldom spans a decade
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.set(xlabel="step", ylabel="loss")
-        ax.set_title(_wrapped(model), fontsize=10)
-        ax.legend()
-    points = [curve[["step", "loss", "val_loss"]].assign(model=model) for model, curve in curves.items()]
-    return figure, pd.concat(points, ignore_index=True)[["model", "step", "loss", "val_loss"]]
+_DODGE = 0.12  # of the distance between two sizes
 
 
 def match_rate_bars(rows: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Match rate of each model with its 95 % interval, and the paper's value where there is one.
+    """Match rate of each row of a task with its 95 % interval, its training seeds and the paper's value where there is one.
 
     Args:
-        rows: columns model, value, low, high, n and, if wanted, paper_value (NaN where none); rates 0 to 1.
+        rows: columns model, value, low, high, n, by_seed (a list each) and paper_value (NaN where none); rates 0 to 1.
 
     Returns:
-        the figure, and the rows in the order shown.
+        the figure, and the rows in the order shown, by_seed as text.
     """
     points = rows.sort_values("model", key=lambda column: column.map(model_order), ignore_index=True)
-    colors = model_colors(points["model"])
-    paper = points["paper_value"].astype(float) if "paper_value" in points else pd.Series(np.nan, points.index)
-    figure, axes = new_figure(size=(8, 1.4 + 0.5 * len(points)))
+    figure, axes = new_figure(size=(8, 1.4 + 0.5 * max(len(points), 2)))
     ax = axes[0, 0]
-    places = np.arange(len(points))
+    if points.empty:
+        say_empty(ax, "no match rates")
+        return figure, points
+    colors, places, paper = model_colors(points["model"]), np.arange(len(points)), points["paper_value"].astype(float)
     ax.barh(places, points["value"], height=0.6, color=[colors[m] for m in points["model"]], alpha=0.6)
     ax.errorbar(points["value"], places, xerr=_spread(points), fmt="none", ecolor="#000000", capsize=4, label="95 % interval")
+    seeds = [(place + 0.2, value) for place, row in zip(places, points["by_seed"], strict=True) if len(row) > 1 for value in row]
+    if seeds:
+        heights, values = zip(*seeds, strict=True)
+        ax.scatter(values, heights, s=14, color="#000000", linewidth=0, alpha=0.7, zorder=3, label="each training seed")
     if paper.notna().any():
         style = {"marker": "D", "s": 55, "facecolor": "white", "edgecolor": "#000000", "linewidth": 1.4, "zorder": 4}
         ax.scatter(paper, places, label=_PAPER, **style)
     for place, value, n in zip(places, points["value"], points["n"], strict=True):
         text = f"{value:.3f}  (n = {int(n)})"
         ax.text(1.02, place, text, va="center", transform=ax.get_yaxis_transform(), fontsize=9)
-    ax.set_yticks(places, [_wrapped(m) for m in points["model"]])
+    ax.set_yticks(places, [wrapped_label(m) for m in points["model"]])
     ax.invert_yaxis()
     top = np.nanmax([*points["value"], *points["high"], *paper])
     ax.set_xlim(0, 1 if top > 0.5 else max(1.15 * top, 0.02))
     ax.set_xlabel("match rate")
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    return figure, points
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure, points.assign(by_seed=[" ".join(f"{value:g}" for value in row) for row in points["by_seed"]])
 
 
 def rate_by_group(rows: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Match rate against the number of sites, one line per model, with 95 % intervals.
+    """Match rate against the number of sites with 95 % intervals: a panel per model, the baselines again in each.
 
     Args:
-        rows: columns model, nsites, value, low, high, n; rates 0 to 1.
+        rows: columns model, baseline (bool), nsites, value, low, high, n; rates 0 to 1.
 
     Returns:
         the figure, and the rows in the order shown.
     """
     points = rows.sort_values("nsites", kind="stable", ignore_index=True)
     points = points.sort_values("model", key=lambda c: c.map(model_order), kind="stable", ignore_index=True)
-    colors = model_colors(points["model"])
-    sizes = np.sort(points["nsites"].unique())
-    figure, axes = new_figure(size=(float(np.clip(2.5 + 0.75 * len(sizes), 6.5, 13)), 4.4))
+    sizes, colors = np.sort(points["nsites"].unique()), model_colors(points["model"])
+    models, baselines = (list(dict.fromkeys(points.loc[points["baseline"] == kind, "model"])) for kind in (False, True))
+    columns = 2 if len(models) > 1 else 1
+    lines = -(-max(len(models), 1) // columns)
+    width = float(np.clip(1.5 + 0.6 * len(sizes), 4.2, 6.5))
+    figure, axes = new_figure(lines, columns, size=(width * columns, 0.6 + 2.7 * lines), sharex=True, sharey=True)
+    for ax in axes.flat[len(models) :]:
+        ax.set_axis_off()
+    for ax, model in zip(axes.flat, models, strict=False):  # a last line may be part empty
+        for i, name in enumerate([*baselines, model]):
+            part = points[points["model"] == name]
+            place = np.searchsorted(sizes, part["nsites"]) + _DODGE * (i - len(baselines) / 2)  # beside each other: intervals stay legible
+            style = {"marker": MARKERS[i % len(MARKERS)], "linestyle": LINES[(i + 1) % len(LINES)], "lw": 1.0, "markersize": 4}
+            if name == model:
+                style = {"marker": "o", "linestyle": "-", "lw": 1.8, "markersize": 5}
+            label = baseline_phrase(name) if name in baselines else None
+            ax.errorbar(place, part["value"], yerr=_spread(part), color=colors[name], capsize=2, label=label, **style)
+        ax.set_title(model_label(model), color=colors[model], fontsize=10)
+        _size_ticks(ax, points, sizes)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("match rate")
+    if models and baselines:
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(baselines))
+    return figure, points
+
+
+def rate_by_steps(rows: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Match rate against the number of sampling steps, a line per way to sample, with 95 % intervals.
+
+    Args:
+        rows: columns row, sampler, steps, value, low, high, n (see `evaluate.sampler_steps`); rates 0 to 1.
+
+    Returns:
+        the figure, and the rows in the order shown.
+    """
+    points = rows.sort_values("steps", kind="stable", ignore_index=True)
+    points = points.sort_values("row", key=lambda c: c.map(model_order), kind="stable", ignore_index=True)
+    figure, axes = new_figure(size=(8, 4.4))
     ax = axes[0, 0]
-    offsets = np.linspace(-0.1, 0.1, len(colors)) if len(colors) > 1 else [0.0]
-    for i, (model, offset) in enumerate(zip(colors, offsets, strict=True)):
-        part = points[points["model"] == model]
-        place = np.searchsorted(sizes, part["nsites"]) + offset  # beside each other: intervals stay legible
-        style = {"marker": MARKERS[i % len(MARKERS)], "linestyle": LINES[i % len(LINES)], "capsize": 3, "markersize": 5}
-        ax.errorbar(place, part["value"], yerr=_spread(part), color=colors[model], label=model_label(model), lw=1.3, **style)
+    if points.empty:
+        say_empty(ax, "this study has no generation model")
+        return figure, points
+    colors, steps = model_colors(points["row"]), np.sort(points["steps"].unique())
+    for i, row in enumerate(colors):
+        part = points[points["row"] == row]
+        place = part["steps"] * 1.04 ** (i - (len(colors) - 1) / 2)  # beside each other: intervals stay legible
+        style = {"marker": MARKERS[i % len(MARKERS)], "linestyle": LINES[i % len(LINES)], "capsize": 3, "markersize": 5, "lw": 1.4}
+        ax.errorbar(place, part["value"], yerr=_spread(part), color=colors[row], label=model_label(row), **style)
+    ax.set_xscale("log")
+    ax.set_xticks(steps, [f"{step}" for step in steps])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_ylim(0, None)
+    ax.set(xlabel="sampling steps", ylabel=f"match rate, n = {int(points['n'].max())} validation crystals")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure, points
+
+
+def _size_ticks(ax: Axes, points: pd.DataFrame, sizes: np.ndarray) -> None:
     counts = points.groupby("nsites")["n"].agg(["min", "max"]).loc[sizes].astype(int)
     totals = [f"{low}" if low == high else f"{low} to {high}" for low, high in counts.to_numpy()]
     ax.set_xticks(np.arange(len(sizes)), [f"{size}\nn = {total}" for size, total in zip(sizes, totals, strict=True)])
     ax.set_ylim(0, None)
-    ax.set(xlabel="sites in the cell", ylabel="match rate")
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    return figure, points
+    ax.set_xlabel("sites in the cell")
 
 
 def _spread(points: pd.DataFrame) -> np.ndarray:
     """Lengths of the error bars below and above each value, (2, n); rounding must not make one negative."""
     low, high = points["value"] - points["low"], points["high"] - points["value"]
     return np.clip(np.array([low, high], dtype=float), 0, None)
-
-
-def _wrapped(model: str) -> str:
-    """The label, broken after its comma."""
-    return model_label(model).replace(", ", ",\n")

@@ -1,0 +1,49 @@
+"""Sampling speed: 10,000 conditions, 50 Euler steps, lean network, beside small batches, in one run.
+
+    python benchmarks/sampling.py [--count 10000]
+
+The weights are untrained: speed does not depend on them. Needs the `library` study's tensors.
+"""
+
+import argparse
+import time
+
+import torch
+
+from crystalgen import paths, sampling
+from crystalgen.config import PRESETS, Flow, Sampling
+from crystalgen.nets.unet1d import UNet1d
+from crystalgen.objectives import build_objective
+from crystalgen.sampling import draw_samples
+from crystalgen.tensors import MatrixData
+
+
+def main() -> None:
+    """Print seconds and samples a second, and the ratio of large to small batches."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    data = MatrixData(paths.tensors("library", "matrix"))
+    net = UNet1d(data.shape[0], data.tensors["element_properties"], data.tensors["operations"], PRESETS["lean"])
+    items = torch.randint(len(data.x), (options.count,), generator=torch.Generator().manual_seed(0))
+    settings = Sampling(sampler="euler", steps=50)
+
+    def rate(count: int) -> float:
+        start = time.perf_counter()
+        draw_samples(net, build_objective(Flow()), data.shape, data.condition(items[:count]), count, settings)
+        return count / (time.perf_counter() - start)
+
+    rate(256)  # warms up
+    large = rate(options.count)
+    print(
+        f"{options.count} conditions, {settings.steps} steps: {options.count / large:.1f} s, {large:.0f} samples/s, {options.threads} threads"
+    )
+    sampling.MAX_BATCH = {"cpu": 8, "cuda": 8}
+    small = rate(max(options.count // 20, 8))
+    print(f"batches of 8: {small:.0f} samples/s; full batches are {large / small:.1f} times as fast")
+
+
+if __name__ == "__main__":
+    main()

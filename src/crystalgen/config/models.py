@@ -1,0 +1,170 @@
+"""A model's settings: network, objective, training, and named ways to sample."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from crystalgen.config.strict import Strict
+
+
+class UNet1dConfig(Strict):
+    """B's U-Net over the rows of the matrix (B §4, A.3); the defaults are the lean preset."""
+
+    name: Literal["unet1d"] = "unet1d"
+    channels: int = 64
+    multipliers: tuple[int, ...] = (1, 1)
+    blocks: int = 1
+    attention: tuple[int, ...] = (1,)  # downsampling factors at which there is attention
+    heads: int = 4
+    dropout: float = 0.0
+    periodic: bool = False  # coordinates enter as sines and cosines: 0 and 1 are one place
+    start: bool = False  # the structure to modify is an input beside x (Palette, B §5.3)
+    time_scale: float = 1000.0  # t in [0, 1] is multiplied by this before its sinusoidal embedding
+    energy_waves: int = 16  # sines and cosines of the energy condition,
+    energy_octaves: tuple[float, float] = (-2.0, 6.0)  # of frequencies 2^first to 2^last
+
+
+class UNet3dConfig(Strict):
+    """UniMat's U-Net over (L, H, W) (A §2.2)."""
+
+    name: Literal["unet3d"] = "unet3d"
+    channels: int = 32
+    multipliers: tuple[int, ...] = (1, 2)
+    blocks: int = 1
+    heads: int = 4
+    dropout: float = 0.0
+
+
+class Regression(Strict):
+    """The target in one step from the structure to modify (B Alg. 1)."""
+
+    name: Literal["regression"] = "regression"
+    loss: Literal["l1", "pbc_cases", "pbc_images"] = "pbc_images"
+
+
+class Flow(Strict):
+    """Flow matching along straight lines from noise (B Alg. 5) or from the structure to modify (B Alg. 4)."""
+
+    name: Literal["flow"] = "flow"
+    prior: Literal["uniform", "normal", "structure"] = "uniform"
+    mean: float = 0.0  # of normal noise; 0.5 and 0.2887 are the mean and spread of the scaled matrices,
+    std: float = 1.0  # 0 and 1 are B's choice
+    wrapped: bool = False  # coordinates take the shorter way around the cell
+
+
+class Diffusion(Strict):
+    """Denoising diffusion, noise prediction (B Alg. 9, A §2.2)."""
+
+    name: Literal["diffusion"] = "diffusion"
+    train_steps: int = 1000
+    schedule: Literal["squaredcos_cap_v2", "linear"] = "squaredcos_cap_v2"
+    mean: float = 0.0  # the data are brought from this mean
+    std: float = 1.0  # and spread to 0 and 1, which the noise has
+    clip: float | None = None  # bound of the data that a sampling step may predict; 1 fits UniMat, scaled to [-1, 1]
+
+
+class Sampling(Strict):
+    """How samples are drawn. `count` is of unconditional samples, `max_targets` of conditions taken from the test set."""
+
+    sampler: Literal["one_step", "euler", "ddpm", "ddim"]
+    steps: int = Field(ge=1)
+    seed: int = 0
+    guidance: float = 0.0  # weight of classifier-free guidance towards the energy; 0 is plain conditional sampling
+    count: int = 500
+    max_targets: int | None = None
+
+
+class Training(Strict):
+    """One run of the training loop per seed. It ends after `steps`, never after a time: that would not reproduce."""
+
+    steps: int
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warmup: int = 200
+    weight_decay: float = 0.0
+    ema: float = 0.999
+    clip: float = 1.0
+    energy_dropout: float = 0.0  # share of samples whose energy is withheld, so that guidance is possible
+    seeds: tuple[int, ...] = (42,)
+    processes: int = 1  # seeds trained at a time
+    threads: int = 2  # of each process
+    precision: Literal["no", "bf16", "fp16"] = "no"  # of accelerate; mixed precision is for a GPU
+    report_every: int = 200
+    checkpoint_every: int = 1000
+
+
+class Pairs(Strict):
+    """B's pairs of polymorphs for modification (B §2.2)."""
+
+    per_group: int = 16  # pairs of each kind that a formula gives an epoch, at most
+
+
+_SAMPLERS = {"regression": ("one_step",), "flow": ("euler",), "diffusion": ("ddpm", "ddim")}
+
+
+class _ModelBase(Strict):
+    """What the models of both representations share: a way to train and named ways to sample, each a row of the tables."""
+
+    training: Training
+    sampling: dict[str, Sampling] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _samplers_fit(self):
+        """Found out here rather than after training."""
+        allowed = _SAMPLERS[self.objective.name]
+        for row, sampling in self.sampling.items():
+            if sampling.sampler not in allowed:
+                raise ValueError(
+                    f"sampling '{row}': sampler '{sampling.sampler}' cannot sample a {self.objective.name} model; expected one of {allowed}"
+                )
+            if sampling.guidance and not self.training.energy_dropout:
+                raise ValueError(f"sampling '{row}': guidance needs a model trained with energy_dropout above 0")
+        return self
+
+
+PRESETS = {
+    "lean": UNet1dConfig(),
+    "published": UNet1dConfig(channels=128, multipliers=(1, 2, 4, 8), blocks=7, attention=(1, 2, 4, 8)),  # B A.3; 322 M parameters
+}
+
+
+class MatrixModel(_ModelBase):
+    """A model on the matrix representation: generation from noise, or modification of a less stable polymorph.
+
+    `net` is spelt out, or one of PRESETS by its name.
+    """
+
+    representation: Literal["matrix"] = "matrix"
+    task: Literal["generation", "modification"] = "generation"
+    net: UNet1dConfig = UNet1dConfig()
+    objective: Regression | Flow | Diffusion = Field(default=Flow(), discriminator="name")
+    pairs: Pairs = Pairs()
+
+    @field_validator("net", mode="before")
+    @classmethod
+    def _preset(cls, net):
+        if isinstance(net, str):
+            if net not in PRESETS:
+                raise ValueError(f"'{net}' is no preset; expected one of {sorted(PRESETS)}, or channels, multipliers, ...")
+            return PRESETS[net]
+        return net
+
+    @model_validator(mode="after")
+    def _start_fits(self):
+        from_structure = self.objective.name == "regression" or (self.objective.name == "flow" and self.objective.prior == "structure")
+        if self.task == "generation" and (from_structure or self.net.start):
+            raise ValueError("generation has no structure to start from; expected another objective or prior, and net.start false")
+        if self.task == "modification" and not (from_structure or self.net.start):
+            raise ValueError("modification from noise never sees the structure to modify; expected net.start true")
+        return self
+
+
+class UniMatModel(_ModelBase):
+    """A model on the UniMat representation."""
+
+    representation: Literal["unimat"] = "unimat"
+    net: UNet3dConfig = UNet3dConfig()
+    objective: Flow | Diffusion = Field(default=Diffusion(), discriminator="name")
+
+
+Model = Annotated[MatrixModel | UniMatModel, Field(discriminator="representation")]

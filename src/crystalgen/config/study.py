@@ -1,0 +1,161 @@
+"""A study's settings: a data set with a scale, and what is run on it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import model_validator
+
+from crystalgen import paths
+from crystalgen.config.models import MatrixModel, Model
+from crystalgen.config.strict import Strict, StudyError, read_strict
+
+
+class Filter(Strict):
+    """B's polymorph filter (see `data.polymorphs`)."""
+
+    min_sites: int = 4
+    max_sites: int = 60
+    min_share: float = 0.01
+    min_group: int = 7
+    max_group: int = 71
+    elements: tuple[str, ...] | None = None
+
+
+class Split(Strict):
+    """Fractions of structures by formula; the rest is for training.
+
+    Crystals that hold every element of a system in `hold_out` (e.g. Ta-W-B) stay out of all three: a search is for them.
+    """
+
+    val: float = 0.1
+    test: float = 0.1
+    seed: int = 42
+    hold_out: tuple[str, ...] = ()
+
+
+class Data(Strict):
+    """Where the crystals come from and which of them are used."""
+
+    path: str
+    filter: Filter = Filter()
+    split: Split = Split()
+
+
+class Representations(Strict):
+    """What is encoded. UniMat's table grows with the elements, so that a CPU may want fewer of them."""
+
+    matrix_rows: int | None = None  # 64 in paper B; without a number, as many as the longest crystal needs
+    unimat_elements: tuple[str, ...] | None = None
+
+
+class Baseline(Strict):
+    """What nothing is trained for: template substitution (see `baselines.template`), or the structure to modify as it is."""
+
+    kind: Literal["template", "input"] = "template"
+    task: Literal["generation", "modification"] = "generation"
+    choice: Literal["random", "nearest_energy"] = "random"  # of templates
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _input_exists(self):
+        if self.kind == "input" and self.task == "generation":
+            raise ValueError("generation has no input to return; expected task modification")
+        return self
+
+
+class SamplerSteps(Strict):
+    """The match rate against the number of sampling steps, on a draw of validation items, first training seed."""
+
+    steps: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100)
+    targets: int = 200
+    seed: int = 0
+
+
+class Ladder(Strict):
+    """Formation energies to ask for, eV/atom: from `start` relative to the hull, downwards (B §7.1)."""
+
+    start: float = 0.0
+    step: float = 0.01
+    count: int = 21
+
+
+class Search(Strict):
+    """The search for new phases (B §7, Table 3): compositions x space groups of the data x energy ladders x models."""
+
+    compositions: tuple[str, ...] = ("Ta1W1B6", "Ta1W2B5", "Ta2W1B5")
+    rows: tuple[str, ...]  # ways to sample, of generation models
+    ladders: dict[str, Ladder]
+    space_groups: int | None = None  # the most frequent ones in the training data; all of them without a number
+    relaxed: int = 20  # structures relaxed per composition, ladder and model: those of lowest energy as generated
+    relax_steps: int = 50
+    fmax: float = 0.1  # eV/Å
+    workers: int = 2
+
+
+class Report(Strict):
+    """How results are shown."""
+
+    bootstrap: int = 2000  # redraws behind each 95 % interval
+    gallery: int = 6
+
+
+class Study(Strict):
+    """A data set with a scale, and the models run on it."""
+
+    title: str
+    description: str
+    data: Data
+    representations: Representations = Representations()
+    models: dict[str, Model]
+    baselines: dict[str, Baseline] = {}
+    sampler_steps: SamplerSteps = SamplerSteps()
+    search: Search
+    report: Report = Report()
+
+    @model_validator(mode="after")
+    def _rows_are_distinct(self):
+        """A row of the tables is one way to sample one model, or one baseline."""
+        rows = [row for model in self.models.values() for row in model.sampling] + list(self.baselines)
+        if twice := sorted({row for row in rows if rows.count(row) > 1}):
+            raise ValueError(f"rows {twice} are named twice; expected distinct names of samplings and baselines")
+        if unknown := sorted(set(self.search.rows) - set(rows)):
+            raise ValueError(f"search.rows: {unknown} are no way to sample; expected some of {sorted(rows)}")
+        return self
+
+    def model_of(self, row: str) -> str:
+        """The model that a way to sample belongs to."""
+        return next(name for name, model in self.models.items() if row in model.sampling)
+
+
+class Ablation(Strict):
+    """Models that differ in one thing; each has one way to sample, `sample`."""
+
+    question: str
+    models: dict[str, MatrixModel]
+
+
+class Ablations(Strict):
+    """ablations/params.yaml: the ablations and the study on whose validation crystals they are judged."""
+
+    study: str
+    targets: int
+    names: tuple[str, ...]
+    ablations: dict[str, Ablation]
+
+
+def load_study(name: str) -> Study:
+    """Read `studies/<name>.yaml`.
+
+    Raises:
+        StudyError: there is no such study, or keys are unknown, missing or of the wrong kind.
+    """
+    path = paths.STUDIES / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in paths.STUDIES.glob("*.yaml"))
+        raise StudyError(f"{path}: no such study; expected one of {known}")
+    return read_study(path)
+
+
+def read_study(path: Path) -> Study:
+    """Read a study file from anywhere (see `load_study`)."""
+    return read_strict(Study, path)

@@ -1,0 +1,61 @@
+"""Ablations: models that differ in one thing, trained alike and judged on the same validation crystals."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from crystalgen.config import Ablation, MatrixModel
+from crystalgen.evaluate.statistics import clustered_bootstrap
+from crystalgen.evaluate.summary import match_requests
+from crystalgen.generate import evaluation_requests, generate_for_requests
+from crystalgen.jobs import load_data, run_job
+from crystalgen.nets.cost import cost
+from crystalgen.objectives import build_objective
+from crystalgen.tensors import VAL
+
+BOOTSTRAP = 2000
+
+
+def run_ablation(ablation: Ablation, file: Path, crystals: pd.DataFrame, targets: int, checkpoints: Path) -> pd.DataFrame:
+    """Train and judge each model; one row per model.
+
+    Args:
+        file: the study's matrix tensors.
+        targets: validation items to judge on, the same draw for all models of a task.
+        checkpoints: a folder in which a killed run finds its state.
+
+    Columns: model, match_rate, low, high, n, by_seed, val_loss, parameters, flops (of one forward pass of one sample), steps, batch_size,
+    training_flops, seconds (mean over seeds).
+    """
+    rows = [_judged(name, model, file, crystals, targets, checkpoints / str(i)) for i, (name, model) in enumerate(ablation.models.items())]
+    return pd.DataFrame(rows)
+
+
+def _judged(name: str, model: MatrixModel, file: Path, crystals: pd.DataFrame, targets: int, checkpoints: Path) -> dict:
+    data, training = load_data(model, file), model.training
+    trained = run_job(model, file, checkpoints, model.model_dump_json(exclude={"sampling"}))
+    sampling = model.sampling["sample"].model_copy(update={"max_targets": targets})
+    requests = evaluation_requests(data, crystals, sampling, split=VAL)
+    samples, _ = generate_for_requests(
+        {run.seed: run.net for run in trained}, build_objective(model.objective), data, requests, sampling, name
+    )
+    asked = requests.drop(columns="item")
+    verdicts = pd.concat([match_requests(crystals, samples[samples["seed"] == run.seed], asked).assign(seed=run.seed) for run in trained])
+    low, high = clustered_bootstrap(verdicts["matched"].to_numpy(float), verdicts["formula"].to_numpy(str), BOOTSTRAP)
+    price = cost(trained[0].net, data.shape, data.condition(data.items(VAL)[:1]))
+    return {
+        "model": name,
+        "match_rate": verdicts["matched"].mean(),
+        "low": low,
+        "high": high,
+        "n": len(requests),
+        "by_seed": verdicts.groupby("seed")["matched"].mean().round(3).tolist(),
+        "val_loss": np.mean([run.curve[-1]["val_loss"] for run in trained]),
+        "parameters": price.parameters,
+        "flops": price.flops,
+        "steps": training.steps,
+        "batch_size": training.batch_size,
+        "training_flops": price.training_flops(training.steps * training.batch_size),
+        "seconds": np.mean([run.seconds for run in trained]),
+    }

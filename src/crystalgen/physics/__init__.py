@@ -1,0 +1,1 @@
+"""What a potential says of crystals: the hull, relaxation, and the search for new phases."""
