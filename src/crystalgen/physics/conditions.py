@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Element
 
 from crystalgen.config import Ladder, Search
 from crystalgen.physics.hull import Hull
@@ -53,14 +53,10 @@ def composition_numbers(composition: str) -> np.ndarray:
         ValueError: not a formula with whole numbers of atoms.
     """
     try:
-        amounts = Composition(composition).items()
-        numbers = [element.Z for element, amount in amounts for _ in range(_whole(amount))]
-    except (ValueError, AttributeError):
+        amounts = Composition(composition).as_dict()
+        if not amounts or any(amount != int(amount) for amount in amounts.values()):
+            raise ValueError
+        numbers = [Element(symbol).Z for symbol, amount in amounts.items() for _ in range(int(amount))]
+    except ValueError:
         raise ValueError(f"composition {composition!r}: expected a formula with whole numbers of atoms, e.g. Ta1W1B6") from None
     return ordered_numbers(np.array(numbers))
-
-
-def _whole(amount: float) -> int:
-    if amount != int(amount):
-        raise ValueError(amount)
-    return int(amount)

@@ -37,11 +37,13 @@ class Hull:
         compositions = [Composition(formula) for formula in rated["formula"]]
         self._diagrams = PhaseDiagrams(compositions, rated["formation_energy_per_atom"].to_numpy())
 
-    def formation_energies(self, energies_per_atom: Sequence[float], atomic_numbers: Sequence[np.ndarray], energy_source: str) -> np.ndarray:
+    def formation_energies(
+        self, energies_per_atom: Sequence[float], atomic_numbers: Sequence[np.ndarray], energy_source: str
+    ) -> np.ndarray:
         """Formation energies against the library's lowest elemental crystals, eV/atom (n,).
 
         Args:
-            energies_per_atom: total energies, eV/atom (n,).
+            energies: total energies, eV/atom (n,).
             atomic_numbers: of each crystal.
             energy_source: where the total energies come from.
 
@@ -49,7 +51,7 @@ class Hull:
             EnergySourceError: not from where the library's come.
         """
         self._check(energy_source)
-        return np.array([e - self._references[z].mean() for e, z in zip(energies_per_atom, atomic_numbers, strict=True)], dtype=float)
+        return np.array([e - self._references[z].mean() for e, z in zip(energies, atomic_numbers, strict=True)], dtype=float)
 
     def energy_at(self, formula: str) -> float:
         """Formation energy of the hull at a composition, eV/atom.

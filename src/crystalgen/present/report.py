@@ -11,10 +11,12 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from crystalgen.present.style import PNG_DPI, model_label
-from crystalgen.present.tables import headline_table
+from crystalgen.present.tables import HEADLINE_NAME, headline_table
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _CSS_DPI = 96  # a figure is shown in the inches it was drawn for, so that letters match the text
+_STAGES = {"02": "Data", "03": "Representations", "08": "Sampling steps", "09": "Search for new phases", "10": "Results"}
+_TABLES_FIRST = ("10", "09", "08")  # what was found, then what it was found with
 
 
 def build_report(
@@ -35,8 +37,8 @@ def build_report(
     Args:
         study: the study's id.
         title, description: of the study, plain text.
-        report_dir: where the report goes; its `tables/*.json` (from `write_table`) are shown.
-        figures_dir: its `*.json` (from `save_figure`) name the figures to show.
+        report_dir: where the report goes; its `tables/**/*.json` (from `write_table`) are shown, results before data.
+        figures_dir: its `**/*.json` (from `save_figure`) name the figures to show, folder by folder.
         settings: the study's parameters, shown as YAML.
         metrics, reference: see `tables.headline_table`.
         notebooks: the executed notebooks, linked to.
@@ -60,8 +62,8 @@ def build_report(
         title=title,
         description=description,
         headline=headline_table(metrics, reference),
-        figures=[_figure(path, report_dir) for path in sorted(Path(figures_dir).rglob("*.json"))],
-        tables=[_read_json(path) for path in sorted((report_dir / "tables").rglob("*.json"))],
+        figure_groups=_figure_groups(Path(figures_dir), report_dir),
+        tables=_tables(report_dir / "tables"),
         cards=[_card(card) for card in cards],
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100),
         notebooks=[{"name": Path(path).name, "link": _link(path, report_dir)} for path in notebooks],
@@ -70,6 +72,32 @@ def build_report(
     path = report_dir / "index.html"
     path.write_text(page, encoding="utf-8", newline="\n")
     return path
+
+
+def _figure_groups(folder: Path, report_dir: Path) -> list[dict]:
+    """The figures by the stage that drew them, numbered through."""
+    groups: dict[str, dict] = {}
+    for number, path in enumerate(sorted(folder.rglob("*.json")), 1):
+        stage = path.relative_to(folder).parts[0] if path.parent != folder else ""
+        group = groups.setdefault(stage, {"heading": _STAGES.get(stage, stage), "anchor": f"figures-{stage}", "figures": []})
+        group["figures"].append(_figure(path, report_dir) | {"anchor": _anchor(path, folder), "number": number})
+    return list(groups.values())
+
+
+def _tables(folder: Path) -> list[dict]:
+    """The tables without the headline, which stands at the top."""
+
+    def order(path: Path) -> tuple:
+        stage = path.relative_to(folder).parts[0]
+        return (_TABLES_FIRST.index(stage) if stage in _TABLES_FIRST else len(_TABLES_FIRST)), path
+
+    found = sorted((path for path in folder.rglob("*.json") if path.stem != HEADLINE_NAME), key=order)
+    return [_read_json(path) | {"anchor": _anchor(path, folder)} for path in found]
+
+
+def _anchor(path: Path, folder: Path) -> str:
+    """Of one name in two folders, two anchors."""
+    return "-".join(path.relative_to(folder).with_suffix("").parts)
 
 
 def _figure(path: Path, report_dir: Path) -> dict:

@@ -56,7 +56,6 @@ RC_PARAMS = {
     "lines.linewidth": 1.6,
     "figure.dpi": 100,
     "figure.facecolor": "white",
-    "figure.max_open_warning": 0,
     "savefig.bbox": None,
     "pdf.fonttype": 42,
     "svg.hashsalt": "crystalgen",
@@ -71,7 +70,9 @@ def use_style() -> None:
 def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7, 4), **kwargs) -> tuple[Figure, np.ndarray]:
     """A figure of `size` inches in the project's style and its axes, always an array (rows, columns)."""
     use_style()
-    return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **kwargs)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **kwargs)
+    plt.close(figure)  # pyplot forgets it: a notebook shows it where a cell names it, and not once more because it is open
+    return figure, axes
 
 
 def model_label(model: str) -> str:
@@ -116,7 +117,6 @@ def save_figure(figure: Figure, folder: Path, name: str, caption: str, alt: str,
     """Write `name`.png, .pdf, .csv (the points drawn) and .json (caption, alt text, files); return the PNG.
 
     The same figure gives the same bytes on the same machine: no dates, no software versions in the PNG.
-    The figure stays open, so that a notebook can display it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

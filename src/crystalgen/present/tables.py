@@ -19,6 +19,7 @@ METRICS = {
 }
 OURS = "Ours [95 % interval]"
 HEADLINE_COLUMNS = ("Model", "Metric", OURS, "n", "Seeds", "Paper", "Paper's data", "Note")
+HEADLINE_NAME = "00-headline"  # of its files; the report shows it first, and not among the other tables
 _TASKS = ("generation", "modification")
 _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
 _TEX |= {character: f"\\{character}" for character in "&%$#_{}"}
@@ -92,6 +93,14 @@ def headline_table(metrics: dict, reference: dict) -> pd.DataFrame:
             ]
         )
     return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
+
+
+def steps_table(rates: pd.DataFrame) -> pd.DataFrame:
+    """The rates of `evaluate.sampler_steps` for readers: a line per number of steps, a column per way to sample; strings."""
+    rates = rates.assign(shown=[format_interval(r.value, r.low, r.high) for r in rates.itertuples()])
+    wide = rates.pivot(index="steps", columns="row", values="shown").fillna("–")
+    wide = wide[sorted(wide.columns, key=model_order)].rename(columns=model_label)
+    return wide.rename_axis(columns=None).reset_index().rename(columns={"steps": "Steps"}).astype(str)
 
 
 def baseline_verdict(key: str, metrics: dict) -> str:

@@ -46,7 +46,7 @@ def model_diagram(net: UNet1dConfig, rows: int, tasks: tuple[str, ...] = ("gener
     """
     plan = trunk_plan(net, rows)
     depths = len(net.multipliers)
-    figure, axes = new_figure(1, 2, size=(10, 2.9 + 1.15 * depths), width_ratios=(1, 1.15))
+    figure, axes = new_figure(1, 2, size=(10, 2.9 + 1.15 * depths), width_ratios=(1.1, 1.15))
     _draw_conditions(axes[0, 0], net, rows, tasks)
     _draw_trunk(axes[0, 1], plan, net, rows, tasks)
     for ax, title in zip(axes[0], ("a) conditions", "b) U-Net"), strict=True):
@@ -57,15 +57,15 @@ def model_diagram(net: UNet1dConfig, rows: int, tasks: tuple[str, ...] = ("gener
 
 def _draw_conditions(ax: Axes, net: UNet1dConfig, rows: int, tasks: tuple[str, ...]) -> None:
     width = 4 * net.channels
-    energy = " or ".join({"generation": "energy", "modification": "energy difference"}[task] for task in tasks)
+    energy = "\nor ".join({"generation": "energy", "modification": "difference"}[task] for task in tasks)
     columns = (
-        (0, f"elements\n{rows} rows: one-hot,\n22 properties", f"1-D CNN\n{net.channels} per row", _INPUT),
-        (1, "space group\n192 operations,\n4 × 4 each", f"2-D CNN\n{width}", _INPUT),
-        (2, f"{energy}\nscaled", f"{net.energy_waves} waves, MLP\n{width}", _INPUT),
-        (3, "time t\n0 to 1", f"positional\nencoding, MLP\n{width}", _INPUT),
+        (0, "elements,\none-hot and\n22 properties", f"1-D CNN\n{net.channels} × {rows}"),
+        (1, "space group,\n192 operations\nof 4 × 4", f"2-D CNN\n{width}"),
+        (2, f"{energy},\nscaled", f"{net.energy_waves} waves,\nMLP\n{width}"),
+        (3, "time t,\nfrom 0 to 1", f"positional\nencoding, MLP\n{width}"),
     )
-    for x, given, layer, color in columns:
-        _box(ax, x, 4.6, 0.92, 0.95, given, color)
+    for x, given, layer in columns:
+        _box(ax, x, 4.6, 0.92, 0.95, given, _INPUT)
         _arrow(ax, (x, 4.12), (x, 3.62))
         _box(ax, x, 3.2, 0.92, 0.84, layer, _LAYER)
     _box(ax, 1, 1.8, 2.6, 0.6, f"concatenated, MLP: {width}", _LAYER)
@@ -75,10 +75,10 @@ def _draw_conditions(ax: Axes, net: UNet1dConfig, rows: int, tasks: tuple[str, .
     _arrow(ax, (1.6, 1.5), (1.8, 0.9))
     _arrow(ax, (3, 2.78), (2.4, 0.9))
     _arrow(ax, (2, 0.4), (2, -0.1))
-    ax.text(2, -0.2, "scale and shift in every residual block", ha="center", va="top", fontsize=_FONT)
+    ax.text(2, -0.2, "scale and shift in\nevery residual block", ha="center", va="top", fontsize=_FONT)
     ax.plot([-0.46, -0.62, -0.62], [3.2, 3.2, 0.1], color="#333333", lw=1)
     _arrow(ax, (-0.62, 0.12), (-0.62, -0.1))
-    ax.text(-0.66, -0.2, "rows, into the U-Net", ha="left", va="top", fontsize=_FONT)
+    ax.text(-0.66, -0.2, "element rows,\ninto the U-Net", ha="left", va="top", fontsize=_FONT)
     ax.set(xlim=(-0.75, 3.55), ylim=(-0.7, 5.2))
 
 
@@ -111,15 +111,15 @@ def _draw_trunk(ax: Axes, plan: pd.DataFrame, net: UNet1dConfig, rows: int, task
     _box(ax, 1, 1.2, 0.8, 0.6, "element rows,\nlearned positions", _INPUT)
     _arrow(ax, (0.6, 1.2), (0.43, 1.2))
     if "modification" in tasks:
-        _box(ax, 1, 2.25, 0.8, 0.78, "structure to modify:\nbeside x (diffusion)\nor as x at t = 0", _INPUT, "--")
+        _box(ax, 1, 2.25, 0.8, 0.78, "structure to modify:\nx itself at t = 0, or\nbeside x (diffusion)", _INPUT, "--")
         _arrow(ax, (0.6, 2.25), (0.43, 2.25))
         _arrow(ax, (0.7, 1.86), (0.4, 1.5))
     ax.set(xlim=(-0.5, 2.5), ylim=(bottom - 0.55, 2.75))
 
 
 def _stage_text(stage) -> str:
-    blocks = f"{stage.blocks} residual block{'s' if stage.blocks > 1 else ''}"
-    return f"{blocks}{', each' if stage.blocks > 1 and stage.attention else ''}\n{'+ attention' if stage.attention else 'no attention'}\n{stage.channels} × {stage.rows}"
+    attention = "with attention" if stage.attention else "no attention"
+    return f"{stage.blocks} × residual block\n{attention}\n{stage.channels} × {stage.rows}"
 
 
 def _box(ax: Axes, x: float, y: float, width: float, height: float, text: str, color: str, line: str = "-") -> None:

@@ -1,0 +1,74 @@
+"""Results per crystal kept by content, so that a killed run loses nothing and an unchanged one is instant."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import joblib
+import numpy as np
+from pymatgen.core import Structure
+from tqdm import tqdm
+
+from crystalgen.files import write_json
+from crystalgen.physics.rating import POTENTIALS
+
+_DIGITS = 8  # of Å and of fractional coordinates; what differs less is one crystal
+
+
+def compute(function: Callable[..., dict], structures: Sequence[Structure], settings: dict, folder: Path, workers: int = 1,
+            batch: int = 1) -> list[dict]:  # fmt: skip
+    """`function(structure, **settings)` of each structure, in order; what is in `folder` already is only read.
+
+    Args:
+        function: its name, its settings and the potentials' names and versions are part of what a result is kept under.
+        structures: equal ones are computed once.
+        settings: JSON values.
+        folder: where finished batches are kept, one file each.
+        workers: processes; in this one if 1.
+        batch: structures per file; a killed run loses the batches at work.
+    """
+    folder = Path(folder) / function.__name__
+    base = json.dumps([settings, POTENTIALS, *(f"{name} {version(name)}" for name in ("chgnet", "sevenn"))], sort_keys=True)
+    keys = [_key(base, structure) for structure in structures]
+    known = _read(folder)
+    missing = {key: structure for key, structure in zip(keys, structures, strict=True) if key not in known}
+    for results in _run(function, list(missing.items()), settings, workers, batch):
+        write_json(results, folder / f"{_digest(''.join(results))}.json")
+        known |= results
+    return [known[key] for key in keys]
+
+
+def _run(function: Callable[..., dict], items: list, settings: dict, workers: int, batch: int) -> Iterator[dict]:
+    batches = [items[i : i + batch] for i in range(0, len(items), batch)]
+    runner = joblib.Parallel(n_jobs=min(workers, max(len(batches), 1)), return_as="generator_unordered")
+    jobs = (joblib.delayed(_run_batch)(function, part, settings) for part in batches)
+    with tqdm(total=len(items), desc=function.__name__, unit="crystal", mininterval=5, disable=not items) as bar:
+        for results in runner(jobs):
+            bar.update(len(results))
+            yield results
+
+
+def _run_batch(function: Callable[..., dict], items: list, settings: dict) -> dict:
+    return {key: function(structure, **settings) for key, structure in items}
+
+
+def _read(folder: Path) -> dict:
+    known = {}
+    for path in sorted(folder.glob("*.json")):
+        known |= json.loads(path.read_text())
+    return known
+
+
+def _key(base: str, structure: Structure) -> str:
+    numbers = np.asarray(structure.atomic_numbers, dtype="<i8")
+    geometry = [np.round(a, _DIGITS).astype("<f8") + 0.0 for a in (structure.lattice.matrix, structure.frac_coords)]  # no -0.0
+    return _digest(base, numbers.tobytes(), *(a.tobytes() for a in geometry))
+
+
+def _digest(*parts: str | bytes) -> str:
+    hasher = hashlib.sha256()
+    for part in parts:
+        hasher.update(part.encode() if isinstance(part, str) else part)
+    return hasher.hexdigest()[:24]
