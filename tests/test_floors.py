@@ -13,7 +13,7 @@ FLOORS = [
     {"data"},
     {"represent"},
     {"tensors", "nets", "objectives", "losses", "samplers", "sampling", "training", "pairs", "jobs"},
-    {"evaluate", "baselines", "generate"},
+    {"evaluate", "baselines", "generate", "physics"},
     {"present", "pipeline"},
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}

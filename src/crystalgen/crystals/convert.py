@@ -11,6 +11,7 @@ import pandas as pd
 from pymatgen.core import DummySpecies, Element, Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
+from crystalgen.crystals.geometry import right_handed
 from crystalgen.crystals.schema import CrystalTableError
 from crystalgen.crystals.table import from_columns
 
@@ -103,10 +104,8 @@ def write_structure_files(table: pd.DataFrame, folder: str | Path, format: str =
 
 
 def _right_handed(structure: Structure) -> Structure:
-    """The same crystal on a right-handed basis: a CIF's cell parameters would turn the other one into its mirror image."""
-    if np.linalg.det(structure.lattice.matrix) > 0:
-        return structure
-    return Structure(-structure.lattice.matrix, structure.species, -structure.frac_coords)
+    lattice, coords = right_handed(structure.lattice.matrix, structure.frac_coords)
+    return Structure(lattice, structure.species, coords)
 
 
 def _format_of(path: Path) -> str:

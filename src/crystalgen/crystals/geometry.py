@@ -1,4 +1,4 @@
-"""Distances under periodic boundary conditions."""
+"""Geometry of a cell: distances under periodic boundary conditions, handedness of the basis."""
 
 import numpy as np
 from pymatgen.core import Lattice
@@ -20,3 +20,11 @@ def nearest_distances(lattice: np.ndarray, coords: np.ndarray) -> np.ndarray:
     distances = np.linalg.norm((difference[:, :, None] + _IMAGES) @ reduced, axis=-1)
     itself = np.eye(len(coords), dtype=bool)[:, :, None] & (_IMAGES == 0).all(axis=1)
     return np.where(itself, np.inf, distances).min(axis=-1)
+
+
+def right_handed(lattice: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same crystal on a right-handed basis, lattice (3, 3) and coords (n, 3): cell parameters know no other.
+
+    Turning the basis into its mirror image instead would turn the crystal into another one.
+    """
+    return (-lattice, -coords) if np.linalg.det(lattice) < 0 else (lattice, coords)

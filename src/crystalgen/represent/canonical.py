@@ -7,6 +7,8 @@ taken as the source reduced them (the library and the CDVAE sets are Niggli-redu
 import numpy as np
 import pandas as pd
 
+from crystalgen.crystals.geometry import right_handed
+
 _DIGITS = 3  # coordinates closer than this are equal when descriptions are compared
 
 
@@ -33,8 +35,7 @@ def wrap(frac_coords: np.ndarray) -> np.ndarray:
 
 
 def _canonical(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray):
-    if np.linalg.det(lattice) < 0:  # the same crystal on a right-handed basis, not its mirror image
-        lattice, coords = -lattice, -coords
+    lattice, coords = right_handed(lattice, coords)
     lattice = np.linalg.cholesky(lattice @ lattice.T)
     keys = _species_keys(numbers)
     first = np.flatnonzero(keys == keys.min())

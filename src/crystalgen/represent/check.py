@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Lattice
 
+from crystalgen.crystals.geometry import right_handed
 from crystalgen.represent import matrix, unimat
 
 
@@ -24,7 +25,7 @@ def largest_round_trip_error(table: pd.DataFrame, representation: Literal["matri
     columns = zip(table["lattice"], table["atomic_numbers"], table["frac_coords"], strict=True)
     for (lattice, z, x), lattice2, z2, x2 in zip(columns, lattices, numbers, coords, strict=True):
         if representation == "unimat":
-            x = x if np.linalg.det(lattice) > 0 else -x
+            lattice, x = right_handed(lattice, x)
             z, x, z2, x2 = *_by_element(z, x), *_by_element(z2, x2)
             lattice, lattice2 = _shape(lattice), _shape(lattice2)
         if not np.array_equal(z, z2):

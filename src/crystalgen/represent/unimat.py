@@ -12,6 +12,7 @@ import pandas as pd
 from pymatgen.core import Lattice
 
 from crystalgen.chemistry import periodic_table
+from crystalgen.crystals.geometry import right_handed
 from crystalgen.represent.canonical import wrap
 
 NULL = -1.0
@@ -69,8 +70,8 @@ def encode(crystals: pd.DataFrame, table: Table) -> np.ndarray:
             raise ValueError(
                 f"crystal '{name}' does not fit a table of shape (L, H, W) = {table.shape}: elements {sorted(set(numbers.tolist()))}"
             )
-        right_handed = np.linalg.det(lattice) > 0  # cell parameters cannot tell a basis from its mirror image
-        x[i, COORDINATES, layer, where[:, 0], where[:, 1]] = wrap(coords if right_handed else -coords)
+        lattice, coords = right_handed(lattice, coords)
+        x[i, COORDINATES, layer, where[:, 0], where[:, 1]] = wrap(coords)
         x[i, CELL] = np.array(Lattice(lattice).parameters)[:, None, None, None]
     return x
 

@@ -121,7 +121,7 @@ def rate_by_steps(rows: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     ax.set_xscale("log")
     ax.set_xticks(steps, [f"{step}" for step in steps])
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_ylim(0, None)
+    ax.set_ylim(*_limits(points))
     ax.set(xlabel="sampling steps", ylabel=f"match rate, n = {int(points['n'].max())} validation crystals")
     figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure, points
@@ -131,8 +131,14 @@ def _size_ticks(ax: Axes, points: pd.DataFrame, sizes: np.ndarray) -> None:
     counts = points.groupby("nsites")["n"].agg(["min", "max"]).loc[sizes].astype(int)
     totals = [f"{low}" if low == high else f"{low} to {high}" for low, high in counts.to_numpy()]
     ax.set_xticks(np.arange(len(sizes)), [f"{size}\nn = {total}" for size, total in zip(sizes, totals, strict=True)])
-    ax.set_ylim(0, None)
+    ax.set_ylim(*_limits(points))
     ax.set_xlabel("sites in the cell")
+
+
+def _limits(points: pd.DataFrame) -> tuple[float, float]:
+    """Of a rate's axis; a marker at 0 is not cut."""
+    top = 1.05 * max(points["high"].max(), 0.02)
+    return -0.02 * top, top
 
 
 def _spread(points: pd.DataFrame) -> np.ndarray:
