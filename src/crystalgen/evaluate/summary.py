@@ -111,18 +111,21 @@ def rates_by_size(study: str, draws: int, task: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "baseline", "nsites", "value", "low", "high", "n"])
 
 
-def shortfalls(study: str, metrics: dict) -> list[str]:
-    """What failed and what is missing, in sentences: lost samples, rows below a baseline of their task, what was left out."""
+def shortfalls(study: str, metrics: dict, label: Callable[[str], str] = str) -> list[str]:
+    """What failed and what is missing, in sentences: rows below a baseline of their task, lost samples, what was left out.
+
+    label: what a reader calls a row.
+    """
     config = load_study(study)
     rates = {key.removesuffix(".match_rate"): row for key, row in metrics.items() if key.endswith(".match_rate")}
-    sentences = [f"{name} was not evaluated." for name in study_rows(config) if f"{name}.structure_validity" not in metrics]
-    for name, row, file in _files(study, paths.samples, "record.json"):
-        sentences += _lost(name, row, json.loads(file.read_text()))
+    sentences = [f"{label(name)}: not evaluated." for name in study_rows(config) if f"{name}.structure_validity" not in metrics]
     for name, ours in rates.items():
-        rivals = {other: theirs for other, theirs in rates.items() if theirs["baseline"] and theirs["task"] == ours["task"]}
+        rivals = {label(other): theirs for other, theirs in rates.items() if theirs["baseline"] and theirs["task"] == ours["task"]}
         if not ours["baseline"]:
-            sentences += _below(name, ours, rivals)
-    sentences += _spread(metrics)
+            sentences += _below(label(name), ours, rivals)
+    for name, row, file in _files(study, paths.samples, "record.json"):
+        sentences += _lost(label(name), row, json.loads(file.read_text()))
+    sentences += _spread(metrics, label)
     if elements := config.representations.unimat_elements:
         sentences.append(f"UniMat was trained on the crystals of {', '.join(elements)} only.")
     if (paths.ROOT / config.data.path).is_relative_to(paths.LIBRARY):
@@ -154,13 +157,11 @@ def _below(name: str, ours: dict, rivals: dict[str, dict]) -> list[str]:
     sentences = []
     if better := {other: theirs for other, theirs in rivals.items() if theirs["value"] > ours["value"]}:
         against = " and ".join(f"{other} ({theirs['value']:.3f})" for other, theirs in better.items())
-        sentences.append(
-            f"{name} ({ours['task']}) matches less often than the baseline{'s' if len(better) > 1 else ''} {against}: "
-            f"{ours['value']:.3f}, n = {ours['n']}, {_seeds(ours)}."
-        )
+        baselines = f"the {ours['task']} baseline{'s' if len(better) > 1 else ''}"
+        sentences.append(f"{name}: matches less often ({ours['value']:.3f}, n = {ours['n']}, {_seeds(ours)}) than {baselines} {against}.")
     most = max((theirs["n"] for theirs in rivals.values()), default=ours["n"])
     if ours["n"] < most:
-        sentences.append(f"{name} was asked for a draw of {ours['n']} of the {most} test items that its baselines were asked for.")
+        sentences.append(f"{name}: asked for {ours['n']} of the {most} test items that its baselines were asked for, a draw.")
     return sentences
 
 
@@ -169,8 +170,8 @@ def _seeds(row: dict) -> str:
     return f"{len(by_seed)} seeds from {min(by_seed):.3f} to {max(by_seed):.3f}" if len(by_seed) > 1 else "one seed"
 
 
-def _spread(metrics: dict) -> list[str]:
-    """How far the training seeds of one model lie apart, and which models have but one."""
+def _spread(metrics: dict, label: Callable[[str], str]) -> list[str]:
+    """How far the training seeds of one row lie apart, and which rows have but one."""
     trained = {key: row for key, row in metrics.items() if not row.get("baseline", True)}  # counts of the data have no such key
     repeated = {key: row["by_seed"] for key, row in trained.items() if key.endswith(".match_rate") and len(row["seeds"]) > 1}
     single = dict.fromkeys(key.split(".")[0] for key, row in trained.items() if len(row["seeds"]) == 1)
@@ -180,10 +181,9 @@ def _spread(metrics: dict) -> list[str]:
         low, high = min(repeated[widest]), max(repeated[widest])
         sentences.append(
             f"Rates are means over training seeds; between the seeds of one row the match rate differs by up to {high - low:.3f} "
-            f"({widest.removesuffix('.match_rate')}: {low:.3f} to {high:.3f})."
+            f"({label(widest.removesuffix('.match_rate'))}: {low:.3f} to {high:.3f})."
         )
-    if single:
-        sentences.append(f"Of one training seed only: {', '.join(single)}.")
+    sentences += [f"{label(name)}: one training seed only." for name in single]
     sentences.append("The 95 % intervals cover the choice of formulas, not of the training seed.")
     return sentences
 

@@ -37,9 +37,7 @@ class Hull:
         compositions = [Composition(formula) for formula in rated["formula"]]
         self._diagrams = PhaseDiagrams(compositions, rated["formation_energy_per_atom"].to_numpy())
 
-    def formation_energies(
-        self, energies_per_atom: Sequence[float], atomic_numbers: Sequence[np.ndarray], energy_source: str
-    ) -> np.ndarray:
+    def formation_energies(self, energies: Sequence[float], atomic_numbers: Sequence[np.ndarray], energy_source: str) -> np.ndarray:
         """Formation energies against the library's lowest elemental crystals, eV/atom (n,).
 
         Args:

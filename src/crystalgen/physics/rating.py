@@ -78,13 +78,13 @@ class _VolumeGuard:
         self.steps += 1
         change = atoms.get_volume() / self.volume
         if not 1 / MAX_VOLUME_CHANGE < change < MAX_VOLUME_CHANGE:
-            raise LostCell(f"the cell's volume went to {change:.3g} of its start")
+            raise LostCell(f"the cell {'collapsed' if change < 1 else 'exploded'}")
 
 
 def _energy(structure: Structure, min_distance: float) -> float:
     bond = shortest_bond(structure.lattice.matrix, structure.frac_coords, np.array(structure.atomic_numbers))
     if not bond >= min_distance:
-        raise LostCell(f"atoms at {bond:.2f} of the sum of their radii")
+        raise LostCell(f"atoms closer than {min_distance:g} of the sum of their radii")
     energy = float(potentials.energies_per_atom([structure])[0])
     if not np.isfinite(energy):
         raise LostCell("no finite energy")

@@ -50,7 +50,7 @@ def rate_generated(generated: pd.DataFrame, hull: Hull, limits: Physical, folder
     valid = table.index[table["valid"]]
     outcomes = compute(rate, to_structures(table.loc[valid]), {"min_distance": limits.min_distance}, folder, workers, _RATE_BATCH)
     table.loc[valid, "status"] = [o["status"] for o in outcomes]
-    table.loc[valid, "energy_per_atom"] = [o["energy_per_atom"] for o in outcomes]
+    table.loc[valid, "energy_per_atom"] = _energies(outcomes)
     table = _place(table, hull)
     absurd = table["formation_energy_per_atom"].abs() > limits.max_formation_energy
     table.loc[absurd, ["energy_per_atom", "formation_energy_per_atom", "e_above_hull"]] = np.nan
@@ -119,6 +119,10 @@ def known_crystals(candidates: pd.DataFrame, library: pd.DataFrame) -> list[str 
     return [known[row] for row in candidates.index]
 
 
+def _energies(outcomes: list[dict]) -> np.ndarray:
+    return np.array([o["energy_per_atom"] for o in outcomes], dtype=float)  # None becomes NaN
+
+
 def _place(table: pd.DataFrame, hull: Hull) -> pd.DataFrame:
     """Formation energies and energies above the hull of the table's total energies."""
     formation = hull.formation_energies(table["energy_per_atom"], table["atomic_numbers"], ENERGY_SOURCE)
@@ -129,7 +133,7 @@ def _place(table: pd.DataFrame, hull: Hull) -> pd.DataFrame:
 
 def _keep_lower(table: pd.DataFrame, outcomes: list[dict], hull: Hull, limits: Physical) -> pd.DataFrame:
     """The relaxed geometry and energy where there is one, believable and lower."""
-    energies = np.array([np.nan if o["energy_per_atom"] is None else o["energy_per_atom"] for o in outcomes])
+    energies = _energies(outcomes)
     formation = hull.formation_energies(energies, table["atomic_numbers"], ENERGY_SOURCE)
     absurd = np.abs(formation) > limits.max_formation_energy
     lower = ~absurd & (energies < table["energy_per_atom"].to_numpy())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from crystalgen.config import Flow, Sampling, Study
-from crystalgen.present.style import model_label, model_order
+from crystalgen.present.style import BASELINES, baseline_phrase, model_label, model_order
 from crystalgen.present.tables import OURS, baseline_verdict, format_interval, format_seeds
 
 COLUMNS = ("Method", f"Match rate: {OURS.lower()}", "n", "Seeds", "Structure validity", "Sampler", "Paper", "Note")
@@ -67,7 +67,7 @@ def paper_table(task: str, metrics: dict, reference: dict, config: Study) -> pd.
     methods = TABLES[task].methods
     found = [key.removesuffix(".match_rate") for key, row in metrics.items() if key.endswith(".match_rate") and row["task"] == task]
     others = sorted(set(found) - set(methods), key=lambda name: (metrics[f"{name}.match_rate"]["baseline"], model_order(name)))
-    rows = [_row(name, methods.get(name, model_label(name)), metrics, reference, config) for name in [*methods, *others]]
+    rows = [_row(name, methods.get(name) or _label(name), metrics, reference, config) for name in [*methods, *others]]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -76,7 +76,7 @@ def paper_note(task: str, config: Study) -> str:
     sentences = [
         "The paper's values are of another data set (AFLOW) and of its validation set; ours are of formulas held out for testing.",
         "StructureMatcher with its default tolerances, no validity filter, one sample per target and training seed.",
-        "The value is the mean over training seeds, whose range stands under Seeds; the interval redraws whole formulas, all seeds together.",
+        "The value is the mean over training seeds, Seeds gives their range; the interval redraws whole formulas, all seeds together.",
     ]
     objectives = {model.objective for model in config.models.values() if getattr(model, "task", None) == task}
     for mean, std in sorted({(o.mean, o.std) for o in objectives if isinstance(o, Flow) and o.prior == "normal"} - {(0.0, 1.0)}):
@@ -86,6 +86,12 @@ def paper_note(task: str, config: Study) -> str:
     if task == "modification":
         sentences.append("Each less stable polymorph of a formula is asked to become the most stable one.")
     return " ".join(sentences)
+
+
+def _label(name: str) -> str:
+    """Without the task: the table has but one."""
+    phrase = baseline_phrase(name) if name in BASELINES else model_label(name)
+    return phrase[:1].upper() + phrase[1:]
 
 
 def _row(name: str, label: str, metrics: dict, reference: dict, config: Study) -> list[str]:

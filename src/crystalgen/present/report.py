@@ -57,6 +57,7 @@ def build_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.tests["numeric"] = _is_numeric
     page = environment.get_template("report.html.j2").render(
         study=study,
         title=title,
@@ -98,6 +99,11 @@ def _tables(folder: Path) -> list[dict]:
 def _anchor(path: Path, folder: Path) -> str:
     """Of one name in two folders, two anchors."""
     return "-".join(path.relative_to(folder).with_suffix("").parts)
+
+
+def _is_numeric(cell: str) -> bool:
+    """A cell of figures alone, such as `0.612 [0.58, 0.64]`, stays on one line."""
+    return bool(cell) and not any(character.isalpha() for character in cell)
 
 
 def _figure(path: Path, report_dir: Path) -> dict:

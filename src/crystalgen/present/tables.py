@@ -98,7 +98,7 @@ def headline_table(metrics: dict, reference: dict) -> pd.DataFrame:
 def steps_table(rates: pd.DataFrame) -> pd.DataFrame:
     """The rates of `evaluate.sampler_steps` for readers: a line per number of steps, a column per way to sample; strings."""
     rates = rates.assign(shown=[format_interval(r.value, r.low, r.high) for r in rates.itertuples()])
-    wide = rates.pivot(index="steps", columns="row", values="shown").fillna("–")
+    wide = rates.pivot_table(index="steps", columns="row", values="shown", aggfunc="first").fillna("–")
     wide = wide[sorted(wide.columns, key=model_order)].rename(columns=model_label)
     return wide.rename_axis(columns=None).reset_index().rename(columns={"steps": "Steps"}).astype(str)
 

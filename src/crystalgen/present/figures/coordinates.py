@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from crystalgen.present.style import model_colors, model_label, new_figure
@@ -28,14 +29,21 @@ def coordinate_distribution(given: pd.DataFrame, generated: dict[str, pd.DataFra
         points = _points(name, table)
         parts.append(points)
         for ax, axis in zip(line, "xyz", strict=True):
-            for part, style in ((behind, {"fill": True, "color": _GIVEN}), (points, {"color": colors[name], "linewidth": 1.5})):
+            for part, style in (
+                (behind, {"fill": True, "color": _GIVEN}),
+                (points, {"color": colors[name], "linewidth": 1.5, "baseline": None}),
+            ):
                 part = part[part["axis"] == axis]
                 ax.stairs(part["density"], [*(part["center"] - 0.5 / BINS), 1 - 0.5 / BINS], **style)
         line[0].set_ylabel("density")
-        line[1].set_title(f"{model_label(name)} (n = {_atoms(points)} atoms)", color=colors[name], fontsize=10)
+        line[1].set_title(f"{model_label(name)} (n = {_atoms(points)} atoms)", fontsize=10)
     for ax, axis in zip(axes[-1], "xyz", strict=True):
-        ax.set(xlabel=f"fractional coordinate {axis}", xlim=(-0.5 / BINS, 1 - 0.5 / BINS))
-    figure.legend(handles=[Patch(color=_GIVEN, label=f"training data (n = {_atoms(behind)} atoms)")], loc="outside upper center")
+        ax.set(xlabel=f"fractional coordinate {axis}", xlim=(-0.5 / BINS, 1 - 0.5 / BINS), xticks=np.arange(4) / 4)
+    handles = [
+        Patch(color=_GIVEN, label=f"training data (n = {_atoms(behind)} atoms)"),
+        Line2D([], [], color="#000000", label="generated (the panel's colour)"),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2)
     return figure, pd.concat(parts, ignore_index=True)
 
 

@@ -9,7 +9,6 @@ from matplotlib.ticker import NullLocator
 from crystalgen.present.style import (
     LINES,
     MARKERS,
-    baseline_phrase,
     model_colors,
     model_label,
     model_order,
@@ -75,7 +74,7 @@ def rate_by_group(rows: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     columns = 2 if len(models) > 1 else 1
     lines = -(-max(len(models), 1) // columns)
     width = float(np.clip(1.5 + 0.6 * len(sizes), 4.2, 6.5))
-    figure, axes = new_figure(lines, columns, size=(width * columns, 0.6 + 2.7 * lines), sharex=True, sharey=True)
+    figure, axes = new_figure(lines, columns, size=(width * columns, 0.6 + 2.8 * lines), sharey=True)
     for ax in axes.flat[len(models) :]:
         ax.set_axis_off()
     for ax, model in zip(axes.flat, models, strict=False):  # a last line may be part empty
@@ -85,12 +84,13 @@ def rate_by_group(rows: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             style = {"marker": MARKERS[i % len(MARKERS)], "linestyle": LINES[(i + 1) % len(LINES)], "lw": 1.0, "markersize": 4}
             if name == model:
                 style = {"marker": "o", "linestyle": "-", "lw": 1.8, "markersize": 5}
-            label = baseline_phrase(name) if name in baselines else None
+            label = model_label(name) if name in baselines else None
             ax.errorbar(place, part["value"], yerr=_spread(part), color=colors[name], capsize=2, label=label, **style)
-        ax.set_title(model_label(model), color=colors[model], fontsize=10)
-        _size_ticks(ax, points, sizes)
+        ax.set_title(model_label(model), fontsize=10)
+        _size_axis(ax, points, sizes)
     for ax in axes[:, 0]:
         ax.set_ylabel("match rate")
+    axes[0, 0].set_ylim(*_limits(points))  # of all panels
     if models and baselines:
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(baselines))
     return figure, points
@@ -127,11 +127,10 @@ def rate_by_steps(rows: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     return figure, points
 
 
-def _size_ticks(ax: Axes, points: pd.DataFrame, sizes: np.ndarray) -> None:
+def _size_axis(ax: Axes, points: pd.DataFrame, sizes: np.ndarray) -> None:
     counts = points.groupby("nsites")["n"].agg(["min", "max"]).loc[sizes].astype(int)
     totals = [f"{low}" if low == high else f"{low} to {high}" for low, high in counts.to_numpy()]
     ax.set_xticks(np.arange(len(sizes)), [f"{size}\nn = {total}" for size, total in zip(sizes, totals, strict=True)])
-    ax.set_ylim(*_limits(points))
     ax.set_xlabel("sites in the cell")
 
 

@@ -32,7 +32,7 @@ def training_curves(curves: dict[str, pd.DataFrame]) -> tuple[Figure, pd.DataFra
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a loss seldom spans a decade
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.set_title(f"{wrapped_label(model)}", fontsize=9)
+        ax.set_title(wrapped_label(model), fontsize=9)
         ax.text(0.98, 0.96, _seeds(curve), transform=ax.transAxes, ha="right", va="top", fontsize=8)
         ax.set(xlabel="step", ylabel="loss")
     handles = [Line2D([], [], color=color, linestyle=line, label=label) for label, color, line in _KINDS.values()]
@@ -43,7 +43,7 @@ def training_curves(curves: dict[str, pd.DataFrame]) -> tuple[Figure, pd.DataFra
 
 def _draw(ax: Axes, curve: pd.DataFrame, column: str, style: dict) -> None:
     measured = curve[curve[column].notna()]
-    if measured["seed"].nunique() > 1:
+    if len(measured["seed"].unique()) > 1:
         for _, one in measured.groupby("seed"):
             ax.plot(one["step"], one[column], alpha=0.4, linewidth=0.7, **style)
     mean = measured.groupby("step")[column].mean()

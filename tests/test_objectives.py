@@ -1,0 +1,309 @@
+"""Objectives, samplers and guidance against cases whose answer is known (B Alg. 1-11)."""
+
+import numpy as np
+import pytest
+import torch
+
+from crystalgen import samplers
+from crystalgen.config import Diffusion, Flow, Regression, Sampling
+from crystalgen.objectives import build_objective
+
+EULER = Sampling(sampler="euler", steps=5)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(1)
+
+
+def some_start(batch: int = 200, rows: int = 7) -> dict[str, torch.Tensor]:
+    return {"start": torch.rand(batch, rows, 3)}
+
+
+# Regression
+
+
+@pytest.mark.parametrize("loss", ["l1", "pbc_cases", "pbc_images"])
+def test_regression_shows_the_start_and_asks_for_the_data(loss):
+    condition, x = some_start(), torch.rand(200, 7, 3)
+    x_t, t, target = build_objective(Regression(loss=loss)).corrupt(x, condition, seeded())
+    assert torch.equal(x_t, condition["start"])
+    assert torch.equal(target, x)
+    assert t.shape == (200,) and (t == 0).all()
+
+
+def test_regression_answers_in_one_call():
+    condition, calls = some_start(4), []
+
+    def model(x, t, given):
+        calls.append((x, t))
+        assert given is condition
+        return 2 * x + 1
+
+    drawn = build_objective(Regression()).sample(model, (4, 7, 3), condition, Sampling(sampler="one_step", steps=1), seeded())
+    assert torch.equal(drawn, 2 * condition["start"] + 1)
+    ((x, t),) = calls
+    assert torch.equal(x, condition["start"]) and t.tolist() == [0.0] * 4
+
+
+# Flow matching
+
+
+@pytest.mark.parametrize("prior", ["uniform", "normal", "structure"])
+def test_flow_points_lie_on_the_line_from_the_start_to_the_data(prior):
+    x1, condition = torch.randn(200, 7, 3) * 2, some_start()
+    x_t, t, velocity = build_objective(Flow(prior=prior)).corrupt(x1, condition, seeded())
+    assert ((t >= 0) & (t < 1)).all()
+    assert t.std() > 0.2
+    x0 = x1 - velocity
+    along = t[:, None, None]
+    torch.testing.assert_close(x_t, along * x1 + (1 - along) * x0, atol=1e-5, rtol=1e-5)
+    if prior == "uniform":
+        assert x0.min() >= -1e-5
+        assert x0.max() < 1 + 1e-5
+        assert x0.mean().item() == pytest.approx(0.5, abs=0.02)
+    elif prior == "normal":
+        assert x0.mean().item() == pytest.approx(0.0, abs=0.05)
+        assert x0.std().item() == pytest.approx(1.0, abs=0.05)
+    else:
+        torch.testing.assert_close(x0, condition["start"], atol=1e-6, rtol=1e-6)
+
+
+def test_normal_noise_has_the_mean_and_spread_that_are_asked_for():
+    settings = Flow(prior="normal", mean=0.5, std=0.2887)
+    x1 = torch.randn(500, 7, 3)
+    _, _, velocity = build_objective(settings).corrupt(x1, {}, seeded())
+    start = first_input(settings, (500, 7, 3), {})
+    for x0 in (x1 - velocity, start):
+        assert x0.mean().item() == pytest.approx(0.5, abs=0.01)
+        assert x0.std().item() == pytest.approx(0.2887, abs=0.005)
+
+
+def first_input(settings: Flow, shape: tuple[int, ...], condition: dict) -> torch.Tensor:
+    """Where sampling starts."""
+    seen = []
+
+    def model(x, t, given):
+        seen.append(x.clone())
+        return torch.zeros_like(x)
+
+    build_objective(settings).sample(model, shape, condition, EULER, seeded())
+    return seen[0]
+
+
+def test_uniform_starts_lie_in_the_unit_interval():
+    start = first_input(Flow(prior="uniform"), (300, 5, 3), {})
+    assert start.min() >= 0
+    assert start.max() < 1
+    assert start.std().item() == pytest.approx(12**-0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_flow_from_a_structure_starts_there_and_leaves_it_as_it_was(wrapped):
+    condition = some_start(6)
+    before = condition["start"].clone()
+    settings = Flow(prior="structure", wrapped=wrapped)
+    assert torch.equal(first_input(settings, (6, 7, 3), condition), before)
+    build_objective(settings).sample(lambda x, t, c: torch.ones_like(x), (6, 7, 3), condition, EULER, seeded())
+    build_objective(settings).corrupt(torch.rand(6, 7, 3) + 0.6, condition, seeded())
+    assert torch.equal(condition["start"], before)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 50])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_flow_from_a_structure_with_the_velocity_of_training_arrives_at_the_target(steps, wrapped):
+    condition, x1 = some_start(50), torch.rand(50, 7, 3)
+    objective = build_objective(Flow(prior="structure", wrapped=wrapped))
+    _, _, velocity = objective.corrupt(x1, condition, seeded())
+    drawn = objective.sample(lambda x, t, c: velocity, (50, 7, 3), condition, Sampling(sampler="euler", steps=steps), seeded())
+    off = drawn - x1
+    if wrapped:
+        off[:, :-3] -= off[:, :-3].round()
+    torch.testing.assert_close(off, torch.zeros_like(off), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("prior", ["uniform", "normal", "structure"])
+def test_wrapped_flow_goes_the_shorter_way_around_the_cell_and_lattices_the_plain_one(prior):
+    x1, condition = torch.rand(200, 7, 3), some_start()
+    plain_x_t, plain_t, plain = build_objective(Flow(prior=prior)).corrupt(x1, condition, seeded())
+    x_t, t, velocity = build_objective(Flow(prior=prior, wrapped=True)).corrupt(x1, condition, seeded())
+    assert torch.equal(t, plain_t)
+    assert torch.equal(velocity[:, -3:], plain[:, -3:]) and torch.equal(x_t[:, -3:], plain_x_t[:, -3:])
+    assert velocity[:, :-3].abs().max() <= 0.5 < plain[:, :-3].abs().max()
+    turns = plain[:, :-3] - velocity[:, :-3]
+    torch.testing.assert_close(turns, turns.round(), atol=1e-6, rtol=0)
+    x0 = x1 - plain
+    torch.testing.assert_close(x_t, x0 + t[:, None, None] * velocity, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 50])
+def test_euler_with_the_velocity_of_a_straight_line_arrives(steps):
+    x0, x1 = torch.rand(4, 6, 3), torch.randn(4, 6, 3)
+    times = []
+
+    def model(x, t, condition):
+        times.append(t)
+        assert condition == {"c": 1}
+        return x1 - x0
+
+    torch.testing.assert_close(samplers.euler(model, x0, {"c": 1}, steps), x1, atol=1e-5, rtol=1e-5)
+    assert torch.stack(times)[:, 0].tolist() == pytest.approx([i / steps for i in range(steps)])
+    assert all(t.shape == (4,) for t in times)
+
+
+@pytest.mark.parametrize("prior", ["uniform", "normal"])
+def test_flow_sampling_of_a_point_mass_gives_the_point(prior):
+    """The velocity towards one point, from wherever x stands: (point - x) / (1 - t)."""
+    point = torch.randn(5, 3)
+    sampling = Sampling(sampler="euler", steps=20)
+    drawn = build_objective(Flow(prior=prior)).sample(
+        lambda x, t, c: (point - x) / (1 - t[:, None, None]), (8, 5, 3), {}, sampling, seeded()
+    )
+    torch.testing.assert_close(drawn, point.expand(8, 5, 3), atol=1e-5, rtol=0)
+
+
+# Diffusion
+
+
+def _alpha_bar(settings: Diffusion) -> np.ndarray:
+    """From the papers: Nichol and Dhariwal 2021, eq. 17, betas at most 0.999; Ho et al. 2020, betas 1e-4 to 0.02."""
+    steps = settings.train_steps
+    if settings.schedule == "linear":
+        betas = np.linspace(1e-4, 0.02, steps)
+    else:
+        f = np.cos((np.arange(steps + 1) / steps + 0.008) / 1.008 * np.pi / 2) ** 2
+        betas = np.minimum(1 - f[1:] / f[:-1], 0.999)
+    return np.cumprod(1 - betas)
+
+
+@pytest.mark.parametrize("schedule", ["squaredcos_cap_v2", "linear"])
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.2887)])
+def test_noised_data_have_the_schedules_mean_and_variance(schedule, mean, std):
+    settings = Diffusion(train_steps=10, schedule=schedule, mean=mean, std=std)
+    x_t, t, noise = build_objective(settings).corrupt(torch.full((4000, 10), 3.0), {}, seeded())
+    step = (t * 10).round().long()
+    assert sorted(set(step.tolist())) == list(range(10))
+    assert noise.mean().item() == pytest.approx(0, abs=0.02)
+    assert noise.std().item() == pytest.approx(1, abs=0.02)
+    data = (3 - mean) / std
+    for i, kept in enumerate(_alpha_bar(settings)):
+        rows = x_t[step == i]
+        assert rows.mean().item() == pytest.approx(data * kept**0.5, abs=0.08)
+        assert rows.std().item() == pytest.approx((1 - kept) ** 0.5, rel=0.06)
+        torch.testing.assert_close(rows, data * kept**0.5 + (1 - kept) ** 0.5 * noise[step == i], atol=1e-4, rtol=1e-3)
+
+
+POINT = torch.tensor([2.5, -4.0, 0.1])
+
+
+def exact_noise(settings: Diffusion, times: list[float]):
+    """The noise in x_t when all data are POINT."""
+    kept = torch.tensor(_alpha_bar(settings))
+    scaled = (POINT - settings.mean) / settings.std
+
+    def model(x, t, condition):
+        times.append(float(t[0]))
+        a = kept[(t * settings.train_steps).round().long()][:, None]
+        return ((x - a.sqrt() * scaled) / (1 - a).sqrt()).float()
+
+    return model
+
+
+@pytest.mark.parametrize("schedule", ["squaredcos_cap_v2", "linear"])
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.2887)])
+@pytest.mark.parametrize(("sampler", "steps"), [("ddpm", 1000), ("ddpm", 50), ("ddpm", 7), ("ddim", 50), ("ddim", 10)])
+def test_denoising_a_point_mass_gives_the_point_in_the_datas_units(schedule, mean, std, sampler, steps):
+    settings, times = Diffusion(schedule=schedule, mean=mean, std=std), []
+    sampling = Sampling(sampler=sampler, steps=steps)
+    drawn = build_objective(settings).sample(exact_noise(settings, times), (6, 3), {}, sampling, seeded())
+    torch.testing.assert_close(drawn, POINT.expand(6, 3), atol=2e-3, rtol=0)
+    assert len(times) == steps
+    assert all(a > b for a, b in zip(times, times[1:], strict=False))
+    assert 0 <= min(times) <= max(times) < 1, "times that training has"
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.25)])
+def test_a_bound_keeps_the_samples_of_a_bad_network_inside(sampler, mean, std):
+    """Without it, a network that always says 'no noise' sends the samples far away; the bound counts in spreads from the mean."""
+
+    def bad(x, t, condition):
+        return torch.zeros_like(x)
+
+    sampling, largest = Sampling(sampler=sampler, steps=20), {}
+    for clip in (None, 1.0):
+        drawn = build_objective(Diffusion(clip=clip, mean=mean, std=std)).sample(bad, (6, 3), {}, sampling, seeded())
+        largest[clip] = float((drawn - mean).abs().max() / std)
+    assert largest[1.0] <= 1.0 + 1e-5
+    assert largest[None] > 2.0
+
+
+# Guidance
+
+
+def handmade(x, t, condition):
+    """Linear in x, and the energy counts where it is known."""
+    told = torch.where(condition["energy_known"], condition["energy"], torch.tensor(-3.0))
+    return 0.5 * x + t[:, None] + told[:, None] + condition["space_group"][:, None]
+
+
+def conditions(known=True) -> dict:
+    return {"energy": torch.tensor([0.3, -2.0]), "energy_known": torch.tensor([known, known]), "space_group": torch.tensor([1, 2])}
+
+
+def test_no_weight_is_the_model_itself():
+    assert samplers.guided(handmade, 0.0) is handmade
+
+
+@pytest.mark.parametrize("weight", [0.5, 2.0, -1.0])
+def test_guidance_goes_away_from_what_is_said_without_the_energy(weight):
+    x, t, condition = torch.randn(2, 3), torch.rand(2), conditions()
+    expected = (1 + weight) * handmade(x, t, condition) - weight * handmade(x, t, conditions(known=False))
+    torch.testing.assert_close(samplers.guided(handmade, weight)(x, t, condition), expected)
+    assert condition["energy_known"].all(), "the caller's condition is left alone"
+
+
+def test_full_negative_guidance_is_deaf_to_the_energy():
+    x, t, condition = torch.randn(2, 3), torch.rand(2), conditions()
+    model = samplers.guided(handmade, -1.0)
+    torch.testing.assert_close(model(x, t, condition), model(x, t, condition | {"energy": torch.tensor([9.0, 9.0])}))
+
+
+# Seeds
+
+WAYS = [
+    (Flow(), EULER),
+    (Flow(prior="normal"), EULER),
+    (Diffusion(), Sampling(sampler="ddpm", steps=5)),
+    (Diffusion(), Sampling(sampler="ddim", steps=5)),
+]
+
+
+def leaning(x, t, c):
+    return 0.3 * x + t.view(-1, 1, 1)
+
+
+@pytest.mark.parametrize(("settings", "sampling"), WAYS)
+def test_a_seed_gives_the_same_bits_whatever_ran_before(settings, sampling):
+    objective = build_objective(settings)
+    x = torch.randn(6, 4, 3)
+    first = objective.sample(leaning, (6, 4, 3), {}, sampling, seeded(1)), *objective.corrupt(x, {}, seeded(1))
+    torch.rand(17)
+    second = objective.sample(leaning, (6, 4, 3), {}, sampling, seeded(1)), *objective.corrupt(x, {}, seeded(1))
+    other = objective.sample(leaning, (6, 4, 3), {}, sampling, seeded(2)), *objective.corrupt(x, {}, seeded(2))
+    for a, b, c in zip(first, second, other, strict=True):
+        assert torch.equal(a, b)
+        assert not torch.equal(a, c)
+
+
+@pytest.mark.parametrize(("settings", "sampling"), WAYS)
+def test_with_a_generator_each_a_sample_does_not_depend_on_the_others(settings, sampling):
+    objective = build_objective(settings)
+    together = objective.sample(leaning, (5, 4, 3), {}, sampling, [seeded(i) for i in range(5)])
+    alone = [objective.sample(leaning, (1, 4, 3), {}, sampling, [seeded(i)]) for i in range(5)]
+    assert torch.equal(together, torch.cat(alone))
+    assert len({tuple(sample.flatten().tolist()) for sample in together}) == 5
