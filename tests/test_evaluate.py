@@ -1,21 +1,18 @@
 """Validity, intervals and rates: what failed is counted as failed."""
 
-import json
-
 import numpy as np
+import pandas as pd
 import pytest
-import torch
-from conftest import generic
+from conftest import caesium_chloride, generic, rocksalt
 
-from crystalgen.config import Sampling
-from crystalgen.crystals import from_columns, from_structures, read_crystals, to_structures
+from crystalgen.baselines import run_baseline
+from crystalgen.config import Baseline
+from crystalgen.crystals import from_columns, from_structures, to_structures
 from crystalgen.crystals.geometry import nearest_distances
 from crystalgen.evaluate.statistics import clustered_bootstrap, rate
 from crystalgen.evaluate.summary import evaluate_samples, read_samples
 from crystalgen.evaluate.validity import structure_validity
-from crystalgen.generate import generate_for_targets, generate_freely, save_samples
-from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
-from crystalgen.tensors import load_data
+from crystalgen.generate import save_samples
 
 # Validity
 
@@ -115,27 +112,32 @@ def tested(crystals):
     return crystals.assign(split=np.where(np.arange(len(crystals)) < 40, "train", "test"))
 
 
-def _samples(tested, keep):
-    targets = tested[tested["split"] == "test"].reset_index(drop=True)
-    samples = targets.iloc[keep].reset_index(drop=True)
-    samples["target_id"] = samples["id"]
-    record = {
-        "model": "m",
-        "requested": len(targets),
-        "decoded": len(samples),
-        "seed": 5,
-        "rejected": {},
-        "targets": targets["id"].tolist(),
-    }
-    return samples, record
+def _requests(tested) -> pd.DataFrame:
+    targets = tested["id"][tested["split"] == "test"].to_numpy()
+    return pd.DataFrame({"request": np.arange(len(targets)).astype(str), "target_id": targets})
+
+
+def _samples(tested, requests, *keep, seeds=(5,)):
+    """The targets themselves as samples; of each seed, those requests that `keep` names."""
+    by_id = tested.set_index("id", drop=False)
+    parts = []
+    for seed, kept in zip(seeds, keep, strict=True):
+        asked = requests.iloc[kept].reset_index(drop=True)
+        part = by_id.loc[asked["target_id"]].reset_index(drop=True)
+        parts.append(part.assign(id=[f"m-{seed}-{i}" for i in asked["request"]], seed=seed, **asked))
+    samples = pd.concat(parts, ignore_index=True)
+    requested = len(requests) * len(seeds)
+    return samples, {"row": "m", "requested": requested, "decoded": len(samples), "seeds": list(seeds), "sampling_seed": 0, "rejected": {}}
 
 
 def test_undecoded_samples_count_as_failures(tested):
-    samples, record = _samples(tested, slice(0, 13))
-    asked = record["requested"]
+    requests = _requests(tested)
+    asked = len(requests)
     assert asked == 19
-    verdicts, metrics = evaluate_samples(tested, samples, record, 200, "here")
-    assert len(verdicts) == asked
+    verdicts, metrics = evaluate_samples(tested, *_samples(tested, requests, slice(0, 13)), requests, 200, "here")
+    assert verdicts["request"].tolist() == requests["request"].tolist()
+    assert verdicts["target_id"].tolist() == requests["target_id"].tolist()
+    assert verdicts["matched"].tolist() == [True] * 13 + [False] * 6
     for name in ("match_rate", "structure_validity"):
         assert metrics[name]["value"] == pytest.approx(13 / asked)
         assert metrics[name]["n"] == asked
@@ -143,17 +145,70 @@ def test_undecoded_samples_count_as_failures(tested):
         assert metrics[name]["low"] < 13 / asked < metrics[name]["high"]
 
 
-def test_only_the_targets_that_were_asked_for_count(tested):
-    samples, record = _samples(tested, slice(0, 6))
-    record |= {"requested": 8, "targets": record["targets"][:8]}
-    _, metrics = evaluate_samples(tested, samples, record, 200, "here")
+def test_only_what_was_asked_for_counts(tested):
+    requests = _requests(tested).iloc[:8]
+    _, metrics = evaluate_samples(tested, *_samples(tested, requests, slice(0, 6)), requests, 200, "here")
     assert metrics["match_rate"]["n"] == 8
     assert metrics["match_rate"]["value"] == 6 / 8
 
 
-def test_samples_of_no_target_are_checked_for_validity_alone(tested):
-    samples, record = _samples(tested, slice(0, 10))
-    verdicts, metrics = evaluate_samples(tested, samples.drop(columns="target_id"), record, 200, "here")
+@pytest.mark.parametrize("seeds", [(4, 9), (9, 4)])
+def test_a_model_right_with_one_seed_only_is_half_right_and_says_which(tested, seeds):
+    requests = _requests(tested)
+    samples, record = _samples(tested, requests, slice(None), slice(None), seeds=seeds)
+    wrong = samples["seed"] == seeds[1]
+    samples.loc[wrong, "lattice"] = pd.Series([m * [[1.0], [1.0], [2.5]] for m in samples.loc[wrong, "lattice"]], samples.index[wrong])
+    verdicts, metrics = evaluate_samples(tested, samples, record, requests, 200, "here")
+    rate = metrics["match_rate"]
+    assert rate["value"] == 0.5
+    assert rate["seeds"] == list(seeds)
+    assert rate["by_seed"] == [1, 0]
+    assert rate["n"] == len(requests)
+    assert len(verdicts) == 2 * len(requests)
+    assert verdicts.groupby("seed")["matched"].mean().to_dict() == {seeds[0]: 1, seeds[1]: 0}
+    assert metrics["structure_validity"]["value"] == 1
+
+
+def test_a_perfect_model_is_perfect_with_every_seed(tested):
+    requests = _requests(tested)
+    evaluated = evaluate_samples(tested, *_samples(tested, requests, slice(None), slice(None), seeds=(1, 2)), requests, 200, "here")
+    rate = evaluated[1]["match_rate"]
+    assert (rate["value"], rate["low"], rate["high"], rate["by_seed"]) == (1, 1, 1, [1, 1])
+
+
+def test_a_seed_whose_samples_are_lost_counts_all_the_same(tested):
+    requests = _requests(tested)
+    evaluated = evaluate_samples(tested, *_samples(tested, requests, slice(0, 0), slice(None), seeds=(1, 2)), requests, 200, "here")
+    for name in ("match_rate", "structure_validity"):
+        assert evaluated[1][name]["value"] == 0.5
+        assert evaluated[1][name]["by_seed"] == [0, 1]
+
+
+def test_redrawing_takes_all_seeds_of_a_formula_together(tested):
+    """Otherwise the same formulas, sampled with more seeds, would narrow the interval."""
+    requests = _requests(tested)
+    one, three = (
+        evaluate_samples(tested, *_samples(tested, requests, *[slice(0, 12)] * n, seeds=tuple(range(n))), requests, 2000, "here")[1]
+        for n in (1, 3)
+    )
+    for end in ("low", "high"):
+        assert three["match_rate"][end] == pytest.approx(one["match_rate"][end], abs=1e-9)
+
+
+def test_one_target_may_be_asked_for_more_than_once(tested):
+    """As in modification: three inputs should become the same crystal, and one does not."""
+    target = tested["id"][tested["split"] == "test"].iloc[0]
+    requests = pd.DataFrame({"request": ["0", "1", "2"], "target_id": target, "input_id": ["a", "b", "c"]})
+    verdicts, metrics = evaluate_samples(tested, *_samples(tested, requests, [0, 2]), requests, 200, "here")
+    assert metrics["match_rate"]["value"] == pytest.approx(2 / 3)
+    assert verdicts["matched"].tolist() == [True, False, True]
+    assert verdicts["input_id"].tolist() == ["a", "b", "c"]
+    assert verdicts["reason"].tolist() == ["", "no sample", ""]
+
+
+def test_samples_that_nothing_was_asked_of_are_checked_for_validity_alone(tested):
+    samples, record = _samples(tested, _requests(tested), slice(0, 10))
+    verdicts, metrics = evaluate_samples(tested, samples.drop(columns=["request", "target_id"]), record, None, 200, "here")
     assert set(metrics) == {"structure_validity"}
     assert verdicts["valid"].tolist() == [True] * 10
     assert metrics["structure_validity"]["value"] == pytest.approx(10 / 19)
@@ -162,80 +217,24 @@ def test_samples_of_no_target_are_checked_for_validity_alone(tested):
 @pytest.mark.parametrize("targeted", [True, False])
 def test_a_model_whose_samples_are_all_lost_has_rates_of_zero(tested, tmp_path, targeted):
     """What an untrained network does: nothing decodes. The stage writes and reads the empty table and goes on."""
-    samples, record = _samples(tested, slice(0, 0))
-    save_samples(samples if targeted else samples.drop(columns="target_id"), record, tmp_path)
+    requests = _requests(tested)
+    samples, record = _samples(tested, requests, slice(0, 0))
+    asked = requests.assign(item=0) if targeted else None
+    save_samples(samples if targeted else samples.drop(columns=["request", "target_id"]), record, tmp_path, asked)
     _, metrics = evaluate_samples(tested, *read_samples(tmp_path), 200, "here")
     assert {row["value"] for row in metrics.values()} == {0.0}
     assert {row["n"] for row in metrics.values()} == {19}
 
 
-# From a network to samples
-
-
-class _Says:
-    """An objective whose every sample is known."""
-
-    def __init__(self, x: torch.Tensor):
-        self.x = x
-
-    def sample(self, model, shape, condition, sampling, generator):
-        return self.x[: shape[0]].clone()
-
-
-def _target_data(tested, tmp_path):
-    table = tested.assign(formation_energy_per_atom=0.1, energy_source="made up")
-    save_tensors(matrix_tensors(table), tmp_path / "m.safetensors")
-    return table, load_data("matrix", tmp_path / "m.safetensors")
-
-
-def test_a_perfect_model_gives_back_its_targets(tested, tmp_path):
-    table, data = _target_data(tested, tmp_path)
-    x = data.x[data.rows(2)]
-    samples, record = generate_for_targets(torch.nn.Identity(), _Says(x), data, table, Sampling(sampler="euler", steps=1), "m")
-    assert samples["target_id"].tolist() == table["id"][table["split"] == "test"].tolist() == record["targets"]
-    assert (record["requested"], record["decoded"], record["rejected"]) == (19, 19, {})
-    _, metrics = evaluate_samples(table, samples, record, 200, "here")
-    assert metrics["match_rate"]["value"] == 1
-
-
-def test_samples_that_are_no_crystals_are_counted_by_reason(tested, tmp_path):
-    table, data = _target_data(tested, tmp_path)
-    x = data.x[data.rows(2)].clone()
-    x[0, 0, 0] = torch.nan
-    x[1, -1] = torch.inf
-    zero = (0 - data.tensors["lattice_mean"]) / data.tensors["lattice_std"] * 12**-0.5 + 0.5
-    x[2, -3:] = zero
-    samples, record = generate_for_targets(torch.nn.Identity(), _Says(x), data, table, Sampling(sampler="euler", steps=1), "m")
-    assert record["decoded"] == len(samples) == 16
-    assert sorted(record["rejected"].values()) == [1, 2]
-    assert samples["target_id"].tolist() == record["targets"][3:]
-    assert sorted(record["targets"]) == sorted(table["id"][table["split"] == "test"])
-
-
-def test_a_limit_on_targets_is_a_repeatable_draw_of_test_crystals(tested, tmp_path):
-    table, data = _target_data(tested, tmp_path)
-    sampling = Sampling(sampler="euler", steps=1, max_targets=6)
-    draws = []
-    for _ in range(2):
-        _, record = generate_for_targets(torch.nn.Identity(), _Says(data.x), data, table, sampling, "m")
-        draws.append(record["targets"])
-    assert draws[0] == draws[1]
-    assert len(set(draws[0])) == 6
-    assert set(draws[0]) <= set(table["id"][table["split"] == "test"])
-
-
-def test_free_samples_without_atoms_are_rejected_and_the_rest_can_be_written(tested, tmp_path):
-    table = tested[tested["prototype"] == "triclinic"].assign(split="train").reset_index(drop=True)
-    save_tensors(unimat_tensors(table), tmp_path / "u.safetensors")
-    data = load_data("unimat", tmp_path / "u.safetensors")
-    x = data.x.clone()
-    x[0, :3] = -1.0
-    samples, record = generate_freely(torch.nn.Identity(), _Says(x), data, table, Sampling(sampler="ddpm", steps=1, count=3), "m")
-    assert record["rejected"] == {"no atoms": 1}
-    assert (record["requested"], len(samples)) == (3, 2)
-    save_samples(samples, record, tmp_path)
-    assert read_crystals(tmp_path / "crystals.parquet")["formula"].tolist() == table["formula"].iloc[1:3].tolist()
-    assert json.loads((tmp_path / "record.json").read_text()) == record
+def test_returning_the_input_is_right_where_the_polymorphs_are_one_structure():
+    """Of two pairs one holds the same structure at another volume, which the matcher rescales; rock salt is none of CsCl."""
+    structures = [caesium_chloride(3.0, "Ti", "Ni"), caesium_chloride(3.2, "Ti", "Ni"), rocksalt(4.4, "Ti", "Ni").get_primitive_structure()]
+    table = from_structures(structures, "s", formation_energy_per_atom=[-1.0, -0.8, -0.2], energy_source="made up", split="test")
+    requests = pd.DataFrame({"request": ["0", "1"], "target_id": "s-0", "input_id": ["s-1", "s-2"]})
+    samples, record = run_baseline("as_is", Baseline(kind="input", task="modification"), requests, table)
+    verdicts, metrics = evaluate_samples(table, samples, record, requests, 200, "here")
+    assert verdicts["matched"].tolist() == [True, False]
+    assert metrics["match_rate"]["value"] == 0.5
 
 
 def test_generic_crystals_are_valid():

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from pymatgen.core import Element
 
 from crystalgen.crystals import from_columns
-from crystalgen.data.splits import assert_no_leak, split_by_formula
+from crystalgen.data.splits import assert_no_leak, of_systems, split_by_formula
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,66 @@ def test_a_leak_is_named(big):
         assert_no_leak(split)
 
 
+# Held out
+
+
+def systems_of(table: pd.DataFrame) -> pd.Series:
+    return table["atomic_numbers"].map(lambda z: frozenset(z.tolist()))
+
+
+@pytest.fixture(scope="module")
+def common(big) -> list[frozenset]:
+    """A binary and a ternary system with many crystals."""
+    counts = systems_of(big).value_counts()
+    return [next(s for s in counts.index if len(s) == size) for size in (2, 3)]
+
+
+def written(system: frozenset) -> str:
+    return "-".join(Element.from_Z(z).symbol for z in sorted(system, reverse=True))
+
+
+def test_a_held_out_system_is_on_no_side_and_the_others_are_split_as_without_it(big, common):
+    split = split_by_formula(big, hold_out=tuple(map(written, common)))
+    aside = systems_of(big).isin(common)
+    assert 0 < aside.sum() < len(big)
+    assert ((split["split"] == "held_out") == aside).all()
+    rest = split_by_formula(big[~aside])
+    pd.testing.assert_series_equal(split.loc[~aside, "split"], rest["split"])
+    assert split.drop(columns="split").equals(big.drop(columns="split"))
+    assert_no_leak(split)
+
+
+def test_systems_above_and_below_a_held_out_one_stay(big, common):
+    """Ta-W-B aside, Ta-W and Ta-W-B-C are still there to learn from."""
+    binary, ternary = common
+    mask = of_systems(big, (written(binary),))
+    assert set(systems_of(big)[mask]) == {binary}
+    larger = systems_of(big).map(lambda s: s > binary)
+    assert larger.any() and not mask[larger].any()
+
+
+def test_the_order_of_a_systems_elements_does_not_count(big, common):
+    forwards, backwards = written(common[1]), "-".join(reversed(written(common[1]).split("-")))
+    assert forwards != backwards
+    np.testing.assert_array_equal(of_systems(big, (forwards,)), of_systems(big, (backwards,)))
+
+
+@pytest.mark.parametrize(("system", "named"), [("Ta-Xx-B", "Xx"), ("ta-W", "ta"), ("Ta W", "Ta W"), ("Ta-W-", "''")])
+def test_an_unknown_element_of_a_system_is_named(big, system, named):
+    with pytest.raises(ValueError, match=f"{named}.*is not a valid Element"):
+        split_by_formula(big, hold_out=(system,))
+
+
+# The library
+
+
 def test_the_library_splits_without_a_leak(library):
     split = split_by_formula(library)
     assert_no_leak(split)
     assert split["split"].value_counts(normalize=True).to_dict() == pytest.approx({"train": 0.8, "val": 0.1, "test": 0.1}, abs=0.02)
+
+
+def test_the_library_holds_out_the_system_of_the_search(library):
+    split = split_by_formula(library, hold_out=("Ta-W-B",))
+    sides = split.assign(aside=systems_of(library) == frozenset({73, 74, 5})).groupby("aside")["split"].agg(set).to_dict()
+    assert sides == {True: {"held_out"}, False: {"train", "val", "test"}}

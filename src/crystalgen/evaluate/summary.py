@@ -119,10 +119,15 @@ def shortfalls(study: str, metrics: dict, label: Callable[[str], str] = str) -> 
     config = load_study(study)
     rates = {key.removesuffix(".match_rate"): row for key, row in metrics.items() if key.endswith(".match_rate")}
     sentences = [f"{label(name)}: not evaluated." for name in study_rows(config) if f"{name}.structure_validity" not in metrics]
+    drawn = []
     for name, ours in rates.items():
         rivals = {label(other): theirs for other, theirs in rates.items() if theirs["baseline"] and theirs["task"] == ours["task"]}
         if not ours["baseline"]:
             sentences += _below(label(name), ours, rivals)
+            most = max((theirs["n"] for theirs in rivals.values()), default=0)
+            drawn += [f"{label(name)} ({ours['n']} of {most})"] if ours["n"] < most else []
+    if drawn:
+        sentences.append(f"Asked for a draw of the test items that their baselines were asked for: {'; '.join(drawn)}.")
     for name, row, file in _files(study, paths.samples, "record.json"):
         sentences += _lost(label(name), row, json.loads(file.read_text()))
     sentences += _spread(metrics, label)
@@ -153,16 +158,13 @@ def _lost(name: str, row: Row, record: dict) -> list[str]:
 
 
 def _below(name: str, ours: dict, rivals: dict[str, dict]) -> list[str]:
-    """A model's match rate beside the baselines of its task that are better, and whether it was asked for as much."""
-    sentences = []
-    if better := {other: theirs for other, theirs in rivals.items() if theirs["value"] > ours["value"]}:
-        against = " and ".join(f"{other} ({theirs['value']:.3f})" for other, theirs in better.items())
-        baselines = f"the {ours['task']} baseline{'s' if len(better) > 1 else ''}"
-        sentences.append(f"{name}: matches less often ({ours['value']:.3f}, n = {ours['n']}, {_seeds(ours)}) than {baselines} {against}.")
-    most = max((theirs["n"] for theirs in rivals.values()), default=ours["n"])
-    if ours["n"] < most:
-        sentences.append(f"{name}: asked for {ours['n']} of the {most} test items that its baselines were asked for, a draw.")
-    return sentences
+    """A model's match rate beside the baselines of its task that are better."""
+    better = {other: theirs for other, theirs in rivals.items() if theirs["value"] > ours["value"]}
+    if not better:
+        return []
+    against = " and ".join(f"{other} ({theirs['value']:.3f})" for other, theirs in better.items())
+    baselines = f"the {ours['task']} baseline{'s' if len(better) > 1 else ''}"
+    return [f"{name}: matches less often ({ours['value']:.3f}, n = {ours['n']}, {_seeds(ours)}) than {baselines} {against}."]
 
 
 def _seeds(row: dict) -> str:

@@ -89,6 +89,7 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
     table = _place(_keep_lower(table, outcomes, hull, limits), hull)
     table = table.sort_values(["composition", "e_above_hull", "id"], ignore_index=True)
     table = find_space_groups(table.assign(phase=_phases(table), known_id=known_crystals(table, library)))
+    table["known_id"] = table.groupby(["composition", "phase"])["known_id"].transform("first")  # one answer for a phase
     return table.assign(new=table["known_id"].isna()).drop(columns=["valid", "status", "group"])
 
 
@@ -137,11 +138,10 @@ def _keep_lower(table: pd.DataFrame, outcomes: list[dict], hull: Hull, limits: P
     formation = hull.formation_energies(energies, table["atomic_numbers"], ENERGY_SOURCE)
     absurd = np.abs(formation) > limits.max_formation_energy
     lower = ~absurd & (energies < table["energy_per_atom"].to_numpy())
-    cells = zip(table["lattice"], table["frac_coords"], outcomes, lower, strict=True)
-    lattices, coords = zip(*((o["lattice"], wrap(np.array(o["frac_coords"]))) if kept else (m, x) for m, x, o, kept in cells), strict=True)
+    cells = list(zip(table["lattice"], table["frac_coords"], outcomes, lower, strict=True))
     return table.assign(
-        lattice=[np.asarray(m) for m in lattices],
-        frac_coords=list(coords),
+        lattice=[np.array(o["lattice"]) if kept else m for m, _, o, kept in cells],
+        frac_coords=[wrap(np.array(o["frac_coords"])) if kept else x for _, x, o, kept in cells],
         energy_per_atom=np.where(lower, energies, table["energy_per_atom"]),
         geometry=np.where(lower, "relaxed", "as generated"),
         relaxation=table["relaxation"].mask(absurd, f"failed: {_absurd(limits)}"),
@@ -157,7 +157,7 @@ def _groups(table: pd.DataFrame, workers: int) -> list[str]:
     parts = [part for _, part in table.groupby("composition")]
     jobs = (joblib.delayed(group_duplicates)(to_structures(p), p["energy_per_atom"].to_numpy()) for p in parts)
     groups = table["id"].copy()
-    for part, numbers in zip(parts, joblib.Parallel(n_jobs=min(workers, len(parts)))(jobs), strict=True):
+    for part, numbers in zip(parts, joblib.Parallel(n_jobs=min(workers, max(len(parts), 1)))(jobs), strict=True):
         groups[part.index] = part["id"].to_numpy()[numbers]
     return list(groups)
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import joblib
@@ -28,9 +28,12 @@ def compute(function: Callable[..., dict], structures: Sequence[Structure], sett
         folder: where finished batches are kept, one file each.
         workers: processes; in this one if 1.
         batch: structures per file; a killed run loses the batches at work.
+
+    Raises:
+        ModuleNotFoundError: the potentials are not installed.
     """
     folder = Path(folder) / function.__name__
-    base = json.dumps([settings, POTENTIALS, *(f"{name} {version(name)}" for name in ("chgnet", "sevenn"))], sort_keys=True)
+    base = json.dumps([settings, POTENTIALS, _versions()], sort_keys=True)
     keys = [_key(base, structure) for structure in structures]
     known = _read(folder)
     missing = {key: structure for key, structure in zip(keys, structures, strict=True) if key not in known}
@@ -59,6 +62,15 @@ def _read(folder: Path) -> dict:
     for path in sorted(folder.glob("*.json")):
         known |= json.loads(path.read_text())
     return known
+
+
+def _versions() -> list[str]:
+    try:
+        return [version("chgnet"), version("sevenn")]
+    except PackageNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed; a search needs chgnet and sevenn: pip install 'crystalgen[library]'"
+        ) from None
 
 
 def _key(base: str, structure: Structure) -> str:

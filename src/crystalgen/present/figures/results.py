@@ -42,7 +42,7 @@ def match_rate_bars(rows: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     seeds = [(place + 0.2, value) for place, row in zip(places, points["by_seed"], strict=True) if len(row) > 1 for value in row]
     if seeds:
         heights, values = zip(*seeds, strict=True)
-        ax.scatter(values, heights, s=14, color="#000000", linewidth=0, alpha=0.7, zorder=3, label="each training seed")
+        ax.scatter(values, heights, s=14, color="#000000", linewidth=0, alpha=0.7, zorder=3, clip_on=False, label="each training seed")
     if paper.notna().any():
         style = {"marker": "D", "s": 55, "facecolor": "white", "edgecolor": "#000000", "linewidth": 1.4, "zorder": 4}
         ax.scatter(paper, places, label=_PAPER, **style)
