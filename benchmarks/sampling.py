@@ -37,9 +37,8 @@ def main() -> None:
 
     rate(256)  # warms up
     large = rate(options.count)
-    print(
-        f"{options.count} conditions, {settings.steps} steps: {options.count / large:.1f} s, {large:.0f} samples/s, {options.threads} threads"
-    )
+    what = f"{options.count} conditions, {settings.steps} steps, {options.threads} threads"
+    print(f"{what}: {options.count / large:.0f} s, {large:.0f} samples/s")
     sampling.MAX_BATCH = {"cpu": 8, "cuda": 8}
     small = rate(max(options.count // 20, 8))
     print(f"batches of 8: {small:.0f} samples/s; full batches are {large / small:.1f} times as fast")

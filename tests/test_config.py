@@ -21,7 +21,7 @@ def _minimal() -> dict:
             "one": {"representation": "matrix", "training": {"steps": 5}, "sampling": {"one": {"sampler": "euler", "steps": 5}}},
             "two": {"representation": "unimat", "training": {"steps": 5}, "sampling": {"two": {"sampler": "ddim", "steps": 5}}},
         },
-        "search": {"rows": ["one"], "ladders": {"a": {"start": 0.0}}},
+        "search": {"rows": [], "ladders": {"a": {"start": 0.0}}},
     }
 
 
@@ -71,7 +71,6 @@ def test_a_minimal_study_takes_the_defaults_of_its_representation(tmp_path):
         ("models", "one", "training"),
         ("models", "two", "net"),
         ("models", "one", "objective"),
-        ("models", "one", "pairs"),
         ("models", "one", "sampling", "one"),
         ("search",),
         ("search", "ladders", "a"),
@@ -149,7 +148,7 @@ def _refused(tmp_path, content: dict, match: str) -> None:
 )
 def test_each_row_has_a_sampler_of_its_objective(tmp_path, objective, sampler, fits):
     default = {"diffusion": "ddim", "flow": "euler"}[objective]
-    rows = {"one": {"sampler": default, "steps": 3}, "other": {"sampler": sampler, "steps": 10}}
+    rows = {"one": {"sampler": default, "steps": 5}, "other": {"sampler": sampler, "steps": 10}}
     content = _changed("models.one", objective={"name": objective}, sampling=rows)
     if fits:
         assert read_study(_write(tmp_path, content)).models["one"].sampling["other"].sampler == sampler

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from crystalgen import generate
-from crystalgen.config import Flow, MatrixModel, Pairs, Sampling, UniMatModel
+from crystalgen.config import Flow, MatrixModel, Sampling, UniMatModel
 from crystalgen.crystals import formulas, read_crystals
 from crystalgen.evaluate.summary import read_samples
 from crystalgen.generate import (
@@ -70,7 +70,7 @@ def data(table, tmp_path):
 
 @pytest.fixture
 def pairs(data, tmp_path):
-    return PairData(tmp_path / "m.safetensors", Pairs())
+    return PairData(tmp_path / "m.safetensors", per_group=16)
 
 
 # What is asked

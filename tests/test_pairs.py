@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from crystalgen.config import Filter, Pairs
+from crystalgen.config import Filter
 from crystalgen.data.polymorphs import filter_polymorphs
 from crystalgen.data.splits import split_by_formula
 from crystalgen.pairs import PairData, _triangular
@@ -60,7 +60,7 @@ def make(tmp_path):
         }
         tensors["x"][:, -3:] = rng.random((count, 3, 3))
         save_file(tensors, tmp_path / "pairs.safetensors")
-        return PairData(tmp_path / "pairs.safetensors", Pairs(per_group=per_group))
+        return PairData(tmp_path / "pairs.safetensors", per_group=per_group)
 
     return make
 
@@ -220,7 +220,7 @@ def real(_library, tmp_path_factory):
     crystals = split_by_formula(crystals, hold_out=("Ta-W-B",))
     path = tmp_path_factory.mktemp("library") / "matrix.safetensors"
     save_tensors(matrix_tensors(crystals), path)
-    return crystals, PairData(path, Pairs())
+    return crystals, PairData(path, per_group=16)
 
 
 def test_pairs_of_the_library_stay_within_a_formula_and_a_side(real):
@@ -250,4 +250,4 @@ def test_an_epoch_of_the_library_trains_on_its_training_side_in_equal_parts(real
     assert (crystals["formula"].to_numpy()[i] == crystals["formula"].to_numpy()[j]).all()
     assert (energy[i] >= energy[j]).all()
     assert (energy[j] == lowest[j]).mean() == pytest.approx(0.5, abs=0.02), "a second polymorph may tie with the first"
-    assert crystals["formula"].iloc[i].value_counts().max() <= 2 * data.settings.per_group
+    assert crystals["formula"].iloc[i].value_counts().max() <= 2 * data.per_group

@@ -94,13 +94,18 @@ def dry_pipeline(tmp_path_factory):
 
 def edit_study(folder: Path, change) -> None:
     path = folder / "studies/smoke.yaml"
-    content = yaml.safe_load(path.read_text())
+    content = json.loads(json.dumps(yaml.safe_load(path.read_text())))  # what models share by an anchor is no longer shared
     change(content)
     path.write_text(yaml.safe_dump(content))
 
 
-MATRIX = "matrix_generation_flow_uniform"
+MATRIX, CHANGING = "matrix_generation_flow_uniform", "matrix_modification_flow"
 AFTER = {"tables-and-figures@smoke", "report@smoke"}
+OF_GENERATION = {"sampler-steps@smoke", "search@smoke"}
+
+
+def of_model(model: str, *stages: str) -> set[str]:
+    return {f"{stage}@smoke-{model}" for stage in stages}
 
 
 def test_nothing_changed_runs_nothing(dry_pipeline):
@@ -109,23 +114,41 @@ def test_nothing_changed_runs_nothing(dry_pipeline):
 
 def test_a_training_parameter_reruns_that_training_and_what_follows(dry_pipeline):
     edit_study(dry_pipeline, lambda s: s["models"][MATRIX]["training"].update(learning_rate=0.5))
-    wanted = {f"train-matrix@smoke-{MATRIX}", f"sample@smoke-{MATRIX}", f"evaluate@smoke-{MATRIX}"}
-    assert stages_run(dry_pipeline) == wanted | AFTER
+    assert stages_run(dry_pipeline) == of_model(MATRIX, "train-matrix", "sample", "evaluate") | AFTER | OF_GENERATION
+
+
+def test_the_search_and_the_sampler_steps_hear_generation_models_alone(dry_pipeline):
+    edit_study(dry_pipeline, lambda s: s["models"][CHANGING]["training"].update(learning_rate=0.5))
+    assert stages_run(dry_pipeline) == of_model(CHANGING, "train-matrix", "sample", "evaluate") | AFTER
+
+
+def test_the_number_of_pairs_is_a_training_parameter(dry_pipeline):
+    edit_study(dry_pipeline, lambda s: s["models"][CHANGING].update(pairs={"per_group": 3}))
+    assert stages_run(dry_pipeline) - OF_GENERATION == of_model(CHANGING, "train-matrix", "sample", "evaluate") | AFTER
 
 
 def test_a_sampling_parameter_trains_nothing(dry_pipeline):
-    edit_study(dry_pipeline, lambda s: s["models"]["unimat"]["sampling"].update(steps=11))
-    assert stages_run(dry_pipeline) == {"sample@smoke-unimat", "evaluate@smoke-unimat"} | AFTER
+    edit_study(dry_pipeline, lambda s: s["models"]["unimat"]["sampling"]["unimat"].update(steps=11))
+    assert stages_run(dry_pipeline) == of_model("unimat", "sample", "evaluate") | AFTER
+
+
+def test_a_way_to_sample_that_the_search_uses_reruns_the_search(dry_pipeline):
+    model = "matrix_generation_diffusion"
+    assert "matrix_generation_ddim" in yaml.safe_load((dry_pipeline / "studies/smoke.yaml").read_text())["search"]["rows"]
+    edit_study(dry_pipeline, lambda s: s["models"][model]["sampling"]["matrix_generation_ddim"].update(steps=5))
+    run = stages_run(dry_pipeline)
+    assert run - OF_GENERATION == of_model(model, "sample", "evaluate") | AFTER
+    assert "search@smoke" in run
 
 
 def test_another_network_leaves_the_first_alone(dry_pipeline):
     module = dry_pipeline / "src/crystalgen/nets/unet3d.py"
     module.write_text(module.read_text() + "\n")
-    assert stages_run(dry_pipeline) == {"train-unimat@smoke-unimat", "sample@smoke-unimat", "evaluate@smoke-unimat"} | AFTER
+    assert stages_run(dry_pipeline) - OF_GENERATION == of_model("unimat", "train-unimat", "sample", "evaluate") | AFTER
 
 
 def test_a_notebook_saved_with_outputs_reruns_its_cleaning_only(dry_pipeline):
-    path = dry_pipeline / "notebooks/04-train-matrix.ipynb"
+    path = dry_pipeline / "notebooks/04-train.ipynb"
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="saved by hand")]
     nbformat.write(notebook, path)

@@ -198,7 +198,7 @@ def counted(monkeypatch) -> list[str]:
 
     def energies(structures):
         calls.append("energy")
-        return np.array([-9.0 + 0.01 * (s.volume / len(s) - 10.0) ** 2 for s in structures])
+        return np.array([-9.0 + 1e-4 * (s.volume / len(s) - 10.0) ** 2 for s in structures])
 
     def relax(structure, fmax, max_steps, guard):
         calls.append("relaxation")
@@ -296,7 +296,7 @@ def test_relaxed_crystals_are_placed_above_the_hull(counted, borides, tmp_path):
     rated = search.rate_generated(_generated(), Hull(borides), LIMITS, tmp_path)
     candidates = search.relax_lowest(rated, Hull(borides), borides, _settings(relax_steps=50), LIMITS, tmp_path)
     volumes = np.array([s.volume / 4 for s in to_structures(candidates)])
-    np.testing.assert_allclose(candidates["e_above_hull"], -9.0 + 0.01 * (volumes - 10) ** 2 + 8.75 + 0.4, atol=1e-9)
+    np.testing.assert_allclose(candidates["e_above_hull"], -9.0 + 1e-4 * (volumes - 10) ** 2 + 8.75 + 0.4, atol=1e-9)
     assert (candidates["geometry"] == "relaxed").all()
     assert set(candidates["relaxation"]) == {"converged"}
     assert candidates["e_above_hull"].is_monotonic_increasing
@@ -315,12 +315,11 @@ def test_a_relaxation_that_raises_the_energy_is_not_kept(counted, borides, tmp_p
     np.testing.assert_array_equal(candidates["e_above_hull"], candidates["generated_e_above_hull"])
 
 
-def test_what_the_library_holds_is_known(counted, borides, tmp_path):
+def test_what_the_library_holds_is_known(borides):
     """The library's fourth crystal comes back permuted and shifted; another one is new."""
     copy = Structure.from_sites(list(reversed(to_structures(borides)[3])))
     copy.translate_sites(range(4), [0.3, 0.1, 0.7])
-    known = from_structures([copy, caesium_chloride(3.0, "Ta", "W")], "x", reduced_formula="TaWB2")
-    assert search.known_crystals(known.head(1), borides) == ["lib-3"]
+    assert search.known_crystals(from_structures([copy], "x"), borides) == ["lib-3"]
     assert search.known_crystals(_generated().head(1), borides) == [None]
 
 
@@ -483,6 +482,11 @@ def test_the_best_phases_are_each_named_once():
 # Structure files
 
 
+def _sites(structure: Structure) -> np.ndarray:
+    """Atomic number and coordinates of each site, sorted: a CIF brings the sites of an element together."""
+    return np.array(sorted([site.specie.Z, *(site.frac_coords % 1)] for site in structure))
+
+
 def test_candidates_are_written_as_they_are(tmp_path):
     candidates = _candidates()
     (tmp_path / "99-old-run.cif").write_text("stale")
@@ -492,8 +496,7 @@ def test_candidates_are_written_as_they_are(tmp_path):
     for name, original in zip(table["file"], to_structures(candidates), strict=False):
         read = structure_from_file(tmp_path / name)
         np.testing.assert_allclose(read.lattice.abc, original.lattice.abc, atol=1e-7)
-        np.testing.assert_allclose(read.frac_coords % 1, original.frac_coords % 1, atol=1e-7)
-        assert [s.Z for s in read.species] == [s.Z for s in original.species]
+        np.testing.assert_allclose(_sites(read), _sites(original), atol=1e-7)
     first = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     summary.write_candidates(candidates, ["Ta1W1B6"], 3, tmp_path)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == first

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from crystalgen.config import Flow, MatrixModel, Pairs, Sampling, Training, UNet1dConfig, UniMatModel
+from crystalgen.config import Flow, MatrixModel, Sampling, Training, UNet1dConfig, UniMatModel
 from crystalgen.nets.build import build_net, load_net, save_net
 from crystalgen.objectives import build_objective
 from crystalgen.pairs import PairData
@@ -212,7 +212,7 @@ def test_each_epoch_sees_every_item_once_in_an_order_of_its_own(job):
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("kind", [MatrixData, lambda path: PairData(path, Pairs(per_group=2))])
+@pytest.mark.parametrize("kind", [MatrixData, lambda path: PairData(path, per_group=2)])
 def test_batches_taken_up_in_the_middle_are_those_of_a_whole_run(job, kind):
     data = kind(job / "data.safetensors")
     whole, later = _item_batches(data, 7, 42, 0), _item_batches(data, 7, 42, 16)
@@ -230,7 +230,7 @@ def test_a_training_set_smaller_than_a_batch_is_taken_whole(job):
 
 def test_pairs_are_drawn_anew_for_each_epoch_of_training(job):
     """B's published code drew them once. Here the batches of each epoch hold other pairs, of the training side alone."""
-    data, seen = PairData(job / "data.safetensors", Pairs(per_group=1)), []
+    data, seen = PairData(job / "data.safetensors", per_group=1), []
     draw, take = data.epoch, data.batch
     per_epoch = len(draw(torch.Generator()))
     drawn = []

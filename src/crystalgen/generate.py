@@ -17,7 +17,7 @@ from crystalgen.objectives import Objective, build_objective
 from crystalgen.represent import matrix, unimat
 from crystalgen.represent.canonical import wrap
 from crystalgen.sampling import draw_samples
-from crystalgen.tensors import TEST, MatrixData, UniMatData
+from crystalgen.tensors import TEST, TRAIN, MatrixData, UniMatData
 
 _ASKED = ("space_group", "formation_energy_per_atom")  # a condition's columns that a crystal has too
 
@@ -60,7 +60,7 @@ def generate_for_requests(nets: dict[int, nn.Module], objective: Objective, data
     Returns:
         the decoded samples with seed, request, target_id, and a record of how many were asked for and rejected, and why.
     """
-    items = torch.as_tensor(np.stack(requests["item"].to_numpy())) if len(requests) else torch.zeros(0, dtype=torch.long)
+    items = torch.as_tensor(np.stack(requests["item"].to_numpy())) if len(requests) else data.items(TEST)[:0]
     condition = data.condition(items)
     asked = requests.drop(columns="item")
     return _for_seeds(nets, lambda net: _sample_matrices(net, objective, data, condition, sampling), sampling, row, asked)
@@ -98,7 +98,9 @@ def generate_freely(nets: dict[int, nn.Module], objective: Objective, data: UniM
     return _for_seeds(nets, sample, sampling, row, pd.DataFrame(index=range(sampling.count)))
 
 
-def _sample_matrices(net: nn.Module, objective: Objective, data: MatrixData, condition: dict, sampling: Sampling) -> tuple[list, list, list]:
+def _sample_matrices(
+    net: nn.Module, objective: Objective, data: MatrixData, condition: dict, sampling: Sampling
+) -> tuple[list, list, list]:
     numbers = condition["atomic_numbers"]
     x = draw_samples(net, objective, data.shape, condition, len(numbers), sampling)
     return matrix.decode(matrix.Matrices(data.unscale(x, numbers).numpy(), numbers.numpy()))
@@ -107,8 +109,9 @@ def _sample_matrices(net: nn.Module, objective: Objective, data: MatrixData, con
 def _padded_numbers(conditions: pd.DataFrame, data: MatrixData) -> torch.Tensor:
     """Atomic numbers (n, rows), zero where a row holds no atom."""
     rows, t = data.shape[0], data.tensors
-    seen = set(torch.unique(t["atomic_numbers"]).tolist())
-    groups = set(torch.unique(t["space_group"]).tolist())
+    train = t["split"] == TRAIN
+    seen = set(torch.unique(t["atomic_numbers"][train]).tolist()) - {0}
+    groups = set(torch.unique(t["space_group"][train]).tolist())
     numbers = torch.zeros(len(conditions), rows, dtype=torch.long)
     for i, (z, group) in enumerate(zip(conditions["atomic_numbers"], conditions["space_group"], strict=True)):
         if len(z) > rows - matrix.EXTRA_ROWS:
@@ -121,7 +124,9 @@ def _padded_numbers(conditions: pd.DataFrame, data: MatrixData) -> torch.Tensor:
     return numbers
 
 
-def _for_seeds(nets: dict[int, nn.Module], sample: Callable, sampling: Sampling, row: str, asked: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
+def _for_seeds(
+    nets: dict[int, nn.Module], sample: Callable, sampling: Sampling, row: str, asked: pd.DataFrame
+) -> tuple[pd.DataFrame, dict]:
     """The crystals of each network, one table; `asked` (one row per sample) is taken along."""
     tables, rejected = [], Counter()
     for seed, net in nets.items():

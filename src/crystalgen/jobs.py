@@ -4,10 +4,9 @@ import shutil
 from pathlib import Path
 
 from joblib import Parallel, delayed
-
 from torch import nn
 
-from crystalgen.config import MatrixModel, Pairs, UniMatModel
+from crystalgen.config import MatrixModel, UniMatModel
 from crystalgen.nets.build import build_net, load_net, save_net
 from crystalgen.objectives import build_objective
 from crystalgen.pairs import PairData
@@ -19,12 +18,12 @@ def load_data(model: MatrixModel | UniMatModel, path: Path) -> MatrixData | UniM
     """The data set that a model trains on, from its representation's file of tensors."""
     if isinstance(model, UniMatModel):
         return UniMatData(path)
-    return PairData(path, model.pairs) if model.task == "modification" else MatrixData(path)
+    return PairData(path, model.training.pairs_per_group) if model.task == "modification" else MatrixData(path)
 
 
 def load_task(task: str, path: Path) -> MatrixData:
-    """The matrix data of a task, `generation` or `modification`, with default pairs: what is validated and tested does not depend on them."""
-    return PairData(path, Pairs()) if task == "modification" else MatrixData(path)
+    """The matrix data of a task, `generation` or `modification`, to read what is validated or tested; it is not for training."""
+    return PairData(path, per_group=1) if task == "modification" else MatrixData(path)
 
 
 def run_job(model: MatrixModel | UniMatModel, file: Path, checkpoints: Path, fingerprint: str) -> list[Trained]:

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from crystalgen.config import Pairs
 from crystalgen.tensors import TRAIN, MatrixData
 
 
@@ -16,9 +15,9 @@ class PairData(MatrixData):
     validated and tested; an epoch of training has as many of them as of other pairs (S_i, S_j), i > j > 0.
     """
 
-    def __init__(self, path: Path, settings: Pairs):
+    def __init__(self, path: Path, per_group: int):
         super().__init__(path)
-        self.settings = settings
+        self.per_group = per_group
         t = self.tensors
         order = torch.argsort(t["energy"], stable=True)
         self.order = order[torch.argsort(t["group"][order], stable=True)]  # rows by group, then by energy
@@ -39,16 +38,18 @@ class PairData(MatrixData):
         """Pairs drawn anew, equal numbers of both kinds, at most `per_group` of each from a formula; (n, 2), shuffled."""
         groups = torch.nonzero(self.split_of_group == TRAIN).flatten()
         others = (self.sizes[groups] - 1) * (self.sizes[groups] - 2) // 2  # pairs i > j > 0
-        drawn = torch.minimum(self.sizes[groups] - 1, others).clamp(max=self.settings.per_group)
+        drawn = torch.minimum(self.sizes[groups] - 1, others).clamp(max=self.per_group)
         group = torch.repeat_interleave(groups, drawn)
         begin = self.first[group]
         number = torch.arange(len(group)) - torch.repeat_interleave(drawn.cumsum(0) - drawn, drawn)
         share = torch.repeat_interleave(drawn, drawn)
 
         def draw(choices: Tensor) -> Tensor:
-            """One of the choices from each of `share` equal parts of them: distinct, and every one equally likely."""
+            """One choice from each of `share` parts of them, turned by a draw per formula: distinct, each equally likely."""
+            begin, end = number * choices // share, (number + 1) * choices // share
             u = torch.rand(len(choices), generator=generator, dtype=torch.float64)
-            return ((number + u) * choices / share).long().clamp(max=choices - 1)
+            turn = torch.rand(len(self.sizes), generator=generator, dtype=torch.float64)[group]
+            return (begin + (u * (end - begin)).long() + (turn * choices).long()) % choices
 
         lowest = torch.stack([begin + 1 + draw(self.sizes[group] - 1), begin], dim=1)
         i, j = _triangular(draw(torch.repeat_interleave(others, drawn)))

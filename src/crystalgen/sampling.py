@@ -20,6 +20,8 @@ def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], c
 
     condition: tensors (count, ...), or empty for an unconditional model.
     """
+    if count == 0:
+        return torch.zeros(0, *shape)
     net.eval()
     device = next(net.parameters()).device
     model = guided(net, sampling.guidance)
@@ -30,7 +32,7 @@ def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], c
         part = {name: value[start : start + size].to(device) for name, value in condition.items()}
         generators = [torch.Generator().manual_seed(sampling.seed * 1_000_003 + number) for number in numbers]
         drawn.append(objective.sample(model, (len(numbers), *shape), part, sampling, generators).cpu())
-    return torch.cat(drawn) if drawn else torch.zeros(0, *shape)
+    return torch.cat(drawn)
 
 
 @torch.no_grad()

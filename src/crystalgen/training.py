@@ -163,7 +163,7 @@ def _ema(decay: float):
 
 
 def _seed(seed: int, stream: str, number: int) -> int:
-    return (seed * 1_000_003 + _STREAMS[stream]) * 10_000_019 + number
+    return ((seed * 1_000_003 + _STREAMS[stream]) * 10_000_019 + number) % 2**63
 
 
 def _save(path: Path, fingerprint: str, parts: dict, state: dict) -> None:

@@ -77,26 +77,27 @@ class Sampling(Strict):
 class Training(Strict):
     """One run of the training loop per seed. It ends after `steps`, never after a time: that would not reproduce."""
 
-    steps: int
-    batch_size: int = 64
+    steps: int = Field(ge=1)
+    batch_size: int = Field(default=64, ge=1)
     learning_rate: float = 1e-3
     warmup: int = 200
     weight_decay: float = 0.0
     ema: float = 0.999
     clip: float = 1.0
-    energy_dropout: float = 0.0  # share of samples whose energy is withheld, so that guidance is possible
-    seeds: tuple[int, ...] = (42,)
-    processes: int = 1  # seeds trained at a time
+    pairs_per_group: int = Field(default=16, ge=1)  # for modification: pairs of each kind that a formula gives an epoch, at most
+    energy_dropout: float = Field(default=0.0, ge=0, lt=1)  # share of samples whose energy is withheld, so that guidance is possible
+    seeds: tuple[int, ...] = Field(default=(42,), min_length=1)
+    processes: int = Field(default=1, ge=1)  # seeds trained at a time
     threads: int = 2  # of each process
     precision: Literal["no", "bf16", "fp16"] = "no"  # of accelerate; mixed precision is for a GPU
     report_every: int = 200
     checkpoint_every: int = 1000
 
-
-class Pairs(Strict):
-    """B's pairs of polymorphs for modification (B §2.2)."""
-
-    per_group: int = 16  # pairs of each kind that a formula gives an epoch, at most
+    @model_validator(mode="after")
+    def _seeds_are_distinct(self):
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)}: expected distinct ones, each keeps a checkpoint of its own")
+        return self
 
 
 _SAMPLERS = {"regression": ("one_step",), "flow": ("euler",), "diffusion": ("ddpm", "ddim")}
@@ -117,8 +118,13 @@ class _ModelBase(Strict):
                 raise ValueError(
                     f"sampling '{row}': sampler '{sampling.sampler}' cannot sample a {self.objective.name} model; expected one of {allowed}"
                 )
-            if sampling.guidance and not self.training.energy_dropout:
-                raise ValueError(f"sampling '{row}': guidance needs a model trained with energy_dropout above 0")
+            if sampling.guidance and (self.representation == "unimat" or not self.training.energy_dropout):
+                raise ValueError(f"sampling '{row}': guidance needs a conditional model trained with energy_dropout above 0")
+            if sampling.sampler == "ddim" and self.objective.train_steps % sampling.steps:
+                raise ValueError(
+                    f"sampling '{row}': {sampling.steps} steps of ddim would leave noise; "
+                    f"expected a divisor of train_steps {self.objective.train_steps}"
+                )
         return self
 
 
@@ -138,7 +144,6 @@ class MatrixModel(_ModelBase):
     task: Literal["generation", "modification"] = "generation"
     net: UNet1dConfig = UNet1dConfig()
     objective: Regression | Flow | Diffusion = Field(default=Flow(), discriminator="name")
-    pairs: Pairs = Pairs()
 
     @field_validator("net", mode="before")
     @classmethod

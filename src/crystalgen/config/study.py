@@ -24,7 +24,7 @@ class Filter(Strict):
 class Split(Strict):
     """Fractions of structures by formula; the rest is for training.
 
-    Crystals that hold every element of a system in `hold_out` (e.g. Ta-W-B) stay out of all three: a search is for them.
+    Crystals of exactly the elements of a system in `hold_out` (e.g. Ta-W-B) stay out of all three: a search is for them.
     """
 
     val: float = 0.1
@@ -118,8 +118,10 @@ class Study(Strict):
         rows = [row for model in self.models.values() for row in model.sampling] + list(self.baselines)
         if twice := sorted({row for row in rows if rows.count(row) > 1}):
             raise ValueError(f"rows {twice} are named twice; expected distinct names of samplings and baselines")
-        if unknown := sorted(set(self.search.rows) - set(rows)):
-            raise ValueError(f"search.rows: {unknown} are no way to sample; expected some of {sorted(rows)}")
+        matrix = [model for model in self.models.values() if model.representation == "matrix" and model.task == "generation"]
+        allowed = [row for model in matrix for row in model.sampling]
+        if unknown := sorted(set(self.search.rows) - set(allowed)):
+            raise ValueError(f"search.rows: {unknown} do not sample a conditional generation model; expected some of {sorted(allowed)}")
         return self
 
     def model_of(self, row: str) -> str:

@@ -5,7 +5,9 @@ import pandas as pd
 from pymatgen.core import Element
 
 
-def split_by_formula(table: pd.DataFrame, val: float = 0.1, test: float = 0.1, seed: int = 42, hold_out: tuple[str, ...] = ()) -> pd.DataFrame:
+def split_by_formula(
+    table: pd.DataFrame, val: float = 0.1, test: float = 0.1, seed: int = 42, hold_out: tuple[str, ...] = ()
+) -> pd.DataFrame:
     """The table with `split` filled in: train, val, test, and held_out for the systems of `hold_out` (e.g. Ta-W-B).
 
     Whole reduced formulas are dealt out, so that neither a polymorph nor a doubled cell leaks. Formulas are

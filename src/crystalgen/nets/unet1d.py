@@ -63,13 +63,15 @@ class UNet1d(nn.Module):
     def forward(self, x: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:
         """x (B, rows, 3), t (B,) in [0, 1], condition as `tensors.MatrixData.condition`."""
         numbers = condition["atomic_numbers"]
+        held = self._held(numbers)
         features, pooled = self.elements(numbers)  # (B, C, rows), (B, C)
         energy = self.energy(condition["energy"], condition["energy_known"])
         known = [pooled, self.space_group(condition["space_group"]), energy]
         embedding = self.time(t) + self.combine(torch.cat(known, dim=1))  # (B, E)
-        given = [self._coordinates(x)] + ([self._coordinates(condition["start"])] if self.config.start else [])
+        shown = [x] + ([condition["start"]] if self.config.start else [])
+        given = [self._coordinates(part * held[0][..., None]) for part in shown]  # no loss is on padding: it must not be heard
         h = self.enter(torch.cat([*given, features + self.position], dim=1))  # (B, C, rows)
-        h = self.trunk(h, embedding, self._held(numbers))
+        h = self.trunk(h, embedding, held)
         return self.leave(h).transpose(1, 2)
 
     def _coordinates(self, x: Tensor) -> Tensor:

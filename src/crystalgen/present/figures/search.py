@@ -51,7 +51,8 @@ def _strips(ax: Axes, points: pd.DataFrame, models: list[str]) -> None:
         ax.scatter(energies, heights, s=16, marker=MARKERS[place % len(MARKERS)], facecolors=face, edgecolors=colors[model], linewidths=0.9)
         if len(own):
             ax.plot([np.median(energies)] * 2, [place - 0.36, place + 0.36], color="#000000", linewidth=1.4)
-        ax.text(1.0, place - 0.3, f"n = {len(own)}", ha="right", va="bottom", fontsize=8, transform=ax.get_yaxis_transform())
+        ax.text(0.02, place - 0.3, f"n = {len(own)}", va="bottom", fontsize=8, transform=ax.get_yaxis_transform())
     ax.set_xscale("symlog", linthresh=_LINEAR)
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     ax.set_axisbelow(True)
