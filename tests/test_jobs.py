@@ -167,9 +167,10 @@ def test_a_model_gets_the_data_of_its_task(folder):
     matrix_file = folder / "matrix.safetensors"
     assert type(load_data(changed(), matrix_file)) is type(load_task("generation", matrix_file)) is MatrixData
     assert type(load_data(unimat, folder / "unimat.safetensors")) is UniMatData
-    pairs = load_data(changed((), **modification, pairs={"per_group": 3}), matrix_file)
+    settings = changed(("training",), pairs_per_group=3).model_dump(mode="json") | modification
+    pairs = load_data(MatrixModel.model_validate(settings), matrix_file)
     assert type(pairs) is type(load_task("modification", matrix_file)) is PairData
-    assert pairs.settings.per_group == 3
+    assert pairs.per_group == 3
 
 
 # What decides a run
@@ -201,7 +202,7 @@ def test_what_does_not_decide_a_seeds_weights_leaves_the_fingerprint(folder, whe
         (("net",), {"periodic": True}),
         (("objective",), {"prior": "normal"}),
         (("objective",), {"wrapped": True}),
-        (("pairs",), {"per_group": 3}),
+        (("training",), {"pairs_per_group": 3}),
         ((), {"task": "modification", "objective": {"name": "flow", "prior": "structure"}}),
     ],
 )
