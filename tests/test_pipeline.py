@@ -123,7 +123,7 @@ def test_the_search_and_the_sampler_steps_hear_generation_models_alone(dry_pipel
 
 
 def test_the_number_of_pairs_is_a_training_parameter(dry_pipeline):
-    edit_study(dry_pipeline, lambda s: s["models"][CHANGING].update(pairs={"per_group": 3}))
+    edit_study(dry_pipeline, lambda s: s["models"][CHANGING].update(training=s["models"][CHANGING]["training"] | {"pairs_per_group": 3}))
     assert stages_run(dry_pipeline) - OF_GENERATION == of_model(CHANGING, "train-matrix", "sample", "evaluate") | AFTER
 
 
