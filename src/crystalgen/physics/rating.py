@@ -58,7 +58,13 @@ def relax(structure: Structure, min_distance: float, fmax: float, max_steps: int
             relaxed, converged, steps = potentials.relax(structure, fmax, max_steps, guard)
             energy = _energy(relaxed, min_distance)
     except Exception as error:
-        return {"status": f"failed: {_reason(error)}", "steps": guard.steps, "lattice": None, "frac_coords": None, "energy_per_atom": None}
+        return {
+            "status": f"failed: {_reason(error)}",
+            "steps": max(guard.steps, 0),
+            "lattice": None,
+            "frac_coords": None,
+            "energy_per_atom": None,
+        }
     return {
         "status": CONVERGED if converged else UNCONVERGED,
         "steps": steps,

@@ -30,9 +30,9 @@ COUNTS_NOTE = (
 def budget_note(settings: Search) -> str:
     """What each entry of the table could spend."""
     return (
-        f"Relaxed are the {settings.relaxed} lowest crystals, no two alike, of each composition, model and ladder (CHGNet, at most "
-        f"{settings.relax_steps} steps, to {settings.fmax:g} eV/Å). The baseline, of which no energy is asked, has this budget once per "
-        "composition."
+        f"Of each composition, model and ladder at most {settings.relaxed} crystals are relaxed, the lowest as generated and no two alike "
+        f"(CHGNet, {settings.relax_steps} steps at most, to {settings.fmax:g} eV/Å). The baseline, of which no energy is asked, has this "
+        "budget once per composition."
     )
 
 

@@ -1,5 +1,7 @@
 """The figure of a search: how far above the hull each model's candidates lie."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,15 +11,17 @@ from crystalgen.present.style import GREY, MARKERS, model_colors, model_label, m
 
 _GOLDEN = 0.618034  # steps of it fill a strip evenly, without a random number
 _LINEAR = 25.0  # meV/atom around the hull drawn linearly, logarithmic beyond
+_LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 
 
-def candidate_strips(candidates: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def candidate_strips(candidates: pd.DataFrame, rows: Sequence[str] = ()) -> tuple[Figure, pd.DataFrame]:
     """Energies above the hull of relaxed candidates, a panel per composition and a strip per model.
 
     Filled marks are phases new to the library, open ones are known; a bar is the median.
 
     Args:
         candidates: columns composition, row, e_above_hull (eV/atom), new.
+        rows: models to show even if none of their crystals came so far.
 
     Returns:
         the figure, and points with columns composition, model, e_above_hull, new.
@@ -25,7 +29,7 @@ def candidate_strips(candidates: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     points = candidates.rename(columns={"row": "model"})[["composition", "model", "e_above_hull", "new"]]
     points = points.sort_values(["composition", "e_above_hull"], kind="stable")
     points = points.sort_values("model", key=lambda column: column.map(model_order), kind="stable", ignore_index=True)
-    models, compositions = list(dict.fromkeys(points["model"])), sorted(points["composition"].unique())
+    models, compositions = sorted({*rows, *points["model"]}, key=model_order), sorted(points["composition"].unique())
     size = (2.6 + 2.4 * max(len(compositions), 1), 2.0 + 0.62 * max(len(models), 2))
     figure, axes = new_figure(1, max(len(compositions), 1), size=size, sharex=True, sharey=True)
     if points.empty:
@@ -51,7 +55,7 @@ def _strips(ax: Axes, points: pd.DataFrame, models: list[str]) -> None:
         ax.scatter(energies, heights, s=16, marker=MARKERS[place % len(MARKERS)], facecolors=face, edgecolors=colors[model], linewidths=0.9)
         if len(own):
             ax.plot([np.median(energies)] * 2, [place - 0.36, place + 0.36], color="#000000", linewidth=1.4)
-        ax.text(0.02, place - 0.3, f"n = {len(own)}", va="bottom", fontsize=8, transform=ax.get_yaxis_transform())
+        ax.text(0.02, place - 0.3, f"n = {len(own)}", va="bottom", fontsize=8, transform=ax.get_yaxis_transform(), bbox=_LABEL)
     ax.set_xscale("symlog", linthresh=_LINEAR)
     ax.xaxis.set_major_formatter("{x:g}")
     ax.grid(axis="x", color="#DDDDDD", linewidth=0.6)
