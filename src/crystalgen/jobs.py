@@ -44,9 +44,11 @@ def save_job(trained: list[Trained], folder: Path, checkpoints: Path) -> None:
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-def load_nets(model: MatrixModel | UniMatModel, data: MatrixData | UniMatData, folder: Path) -> dict[int, nn.Module]:
-    """The trained networks by seed; a missing one is a FileNotFoundError that says what leaves it."""
-    return {seed: load_net(model, data, folder / f"{seed}.safetensors") for seed in model.training.seeds}
+def load_nets(
+    model: MatrixModel | UniMatModel, data: MatrixData | UniMatData, folder: Path, count: int | None = None
+) -> dict[int, nn.Module]:
+    """The trained networks by seed, the first `count` or all; a missing one is a FileNotFoundError that says what leaves it."""
+    return {seed: load_net(model, data, folder / f"{seed}.safetensors") for seed in model.training.seeds[:count]}
 
 
 def _train_seed(model: MatrixModel | UniMatModel, file: Path, seed: int, checkpoint: Path, fingerprint: str) -> Trained:

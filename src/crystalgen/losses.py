@@ -14,8 +14,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from crystalgen.tensors import LATTICE_ROWS
+
 BOUNDARY_TOLERANCE = 1e-3  # of the cell; as far as canonical coordinates are told apart
-_LATTICE = slice(-3, None)
+_LATTICE = slice(-LATTICE_ROWS, None)
 _TINY = 1e-12  # far below any distance float32 resolves; it only keeps a quotient of two zeros finite
 
 

@@ -8,8 +8,7 @@ from crystalgen.config import Sampling, Study
 from crystalgen.evaluate.statistics import clustered_bootstrap
 from crystalgen.evaluate.summary import match_requests, study_rows
 from crystalgen.generate import evaluation_requests, generate_for_requests
-from crystalgen.jobs import load_task
-from crystalgen.nets.build import load_net
+from crystalgen.jobs import load_nets, load_task
 from crystalgen.objectives import build_objective
 from crystalgen.tensors import VAL
 
@@ -31,20 +30,19 @@ def rates_by_steps(study: str, config: Study, crystals: pd.DataFrame) -> pd.Data
         if place.task != "generation" or place.baseline:
             continue
         model = config.models[place.model]
-        seed = model.training.seeds[0]
-        net = load_net(model, data, paths.model(study, place.model) / "weights" / f"{seed}.safetensors")
+        nets = load_nets(model, data, paths.model(study, place.model) / "weights", count=1)
         for steps in settings.steps:
             sampling = model.sampling[row].model_copy(update={"steps": steps, "seed": settings.seed, "max_targets": settings.targets})
-            matched, formulas = _matched(net, seed, model.objective, data, crystals, sampling, row)
+            matched, formulas = _matched(nets, model.objective, data, crystals, sampling, row)
             low, high = clustered_bootstrap(matched, formulas, config.report.bootstrap)
             value = {"value": matched.mean(), "low": low, "high": high, "n": len(matched)}
             rates.append({"row": row, "sampler": sampling.sampler, "steps": steps, **value})
     return pd.DataFrame(rates, columns=["row", "sampler", "steps", "value", "low", "high", "n"])
 
 
-def _matched(net, seed: int, objective, data, crystals: pd.DataFrame, sampling: Sampling, row: str) -> tuple[np.ndarray, np.ndarray]:
+def _matched(nets: dict, objective, data, crystals: pd.DataFrame, sampling: Sampling, row: str) -> tuple[np.ndarray, np.ndarray]:
     """Whether each validation crystal asked for was matched, 0 or 1 (n,), and its formula (n,)."""
     requests = evaluation_requests(data, crystals, sampling, VAL)
-    samples, _ = generate_for_requests({seed: net}, build_objective(objective), data, requests, sampling, row)
+    samples, _ = generate_for_requests(nets, build_objective(objective), data, requests, sampling, row)
     verdicts = match_requests(crystals, samples, requests.drop(columns="item"))
     return verdicts["matched"].to_numpy(float), verdicts["formula"].to_numpy(str)

@@ -5,8 +5,7 @@ import pandas as pd
 from crystalgen import paths
 from crystalgen.config import Study
 from crystalgen.generate import generate_for_conditions
-from crystalgen.jobs import load_task
-from crystalgen.nets.build import load_net
+from crystalgen.jobs import load_nets, load_task
 from crystalgen.objectives import build_objective
 from crystalgen.physics.prototypes import decorate_prototypes
 from crystalgen.physics.search import EXPERIMENT
@@ -35,9 +34,8 @@ def generate_for_search(study: str, config: Study, conditions: pd.DataFrame, cry
     for row in config.search.rows:
         name = config.model_of(row)
         model = config.models[name]
-        seed = model.training.seeds[0]
-        net = load_net(model, data, paths.model(study, name) / "weights" / f"{seed}.safetensors")
-        made, _ = generate_for_conditions({seed: net}, build_objective(model.objective), data, conditions, model.sampling[row], row)
+        nets = load_nets(model, data, paths.model(study, name) / "weights", count=1)
+        made, _ = generate_for_conditions(nets, build_objective(model.objective), data, conditions, model.sampling[row], row)
         tables.append(made.assign(row=row))
         requested.append(conditions[["composition", "ladder"]].assign(row=row))
     generated = pd.concat(tables, ignore_index=True)

@@ -69,7 +69,7 @@ def _versions() -> list[str]:
         return [version("chgnet"), version("sevenn")]
     except PackageNotFoundError as error:
         raise ModuleNotFoundError(
-            f"{error.name} is not installed; a search needs chgnet and sevenn: pip install 'crystalgen[library]'"
+            f"{error.name} is not installed; a search needs chgnet and sevenn, as requirements.lock pins them"
         ) from None
 
 
