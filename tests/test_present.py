@@ -573,7 +573,7 @@ def test_steps_are_counted_on_validation_crystals(evaluated, study, monkeypatch)
     table = evaluated.assign(split=split, formation_energy_per_atom=0.1, energy_source="made up")
     save_tensors(matrix_tensors(table), paths.tensors("s", "matrix"))
     loaded = []
-    monkeypatch.setattr(sampler_steps, "load_net", lambda model, data, path: loaded.append(path) or torch.nn.Linear(1, 1))
+    monkeypatch.setattr("crystalgen.jobs.load_net", lambda model, data, path: loaded.append(path) or torch.nn.Linear(1, 1))
     data = sampler_steps.load_task("generation", paths.tensors("s", "matrix"))
     monkeypatch.setattr(sampler_steps, "build_objective", lambda settings: _PerfectFromFiveSteps(data))
     monkeypatch.setattr("crystalgen.sampling.batch_size", lambda *_: 99)
