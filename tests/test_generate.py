@@ -49,7 +49,7 @@ class Says:
     def __init__(self, x: torch.Tensor):
         self.x, self.conditions = x, []
 
-    def sample(self, model, shape, condition, sampling, generator):
+    def sample(self, model, shape, condition, sampling, generator, device):
         self.conditions.append(condition)
         return self.x[: shape[0]].clone()
 
@@ -78,15 +78,15 @@ def pairs(data, tmp_path):
 
 @pytest.mark.parametrize(("split", "name"), [(TEST, "test"), (VAL, "val")])
 def test_generation_is_asked_for_every_crystal_of_the_side(table, data, split, name):
-    requests = evaluation_requests(data, table, split=split)
+    requests, items = evaluation_requests(data, table, split=split)
     assert requests["target_id"].tolist() == table["id"][table["split"] == name].tolist()
     assert requests["request"].tolist() == [str(i) for i in range(len(requests))]
-    assert table["id"].iloc[requests["item"]].tolist() == requests["target_id"].tolist()
+    assert table["id"].iloc[items.numpy()].tolist() == requests["target_id"].tolist()
     assert "input_id" not in requests
 
 
 def test_modification_is_asked_for_the_lowest_polymorph_of_every_other_one(table, pairs):
-    requests = evaluation_requests(pairs, table)
+    requests, _ = evaluation_requests(pairs, table)
     by_id = table.set_index("id")
     inputs, targets = by_id.loc[requests["input_id"]], by_id.loc[requests["target_id"]]
     assert inputs["formula"].tolist() == targets["formula"].tolist()
@@ -102,16 +102,16 @@ def test_modification_is_asked_for_the_lowest_polymorph_of_every_other_one(table
 @pytest.mark.parametrize("kind", ["data", "pairs"])
 def test_a_limit_is_a_repeatable_draw_from_the_whole_side(table, kind, request):
     data = request.getfixturevalue(kind)
-    whole = evaluation_requests(data, table)
+    whole, _ = evaluation_requests(data, table)
     names = [c for c in whole if c.endswith("_id")]
     few = EULER.model_copy(update={"max_targets": 3})
-    draws = [evaluation_requests(data, table, few.model_copy(update={"seed": s})) for s in (0, 0, 1)]
+    draws = [evaluation_requests(data, table, few.model_copy(update={"seed": s}))[0] for s in (0, 0, 1)]
     first, again, other = [list(map(tuple, d[names].to_numpy())) for d in draws]
     assert first == again != other
     everything = list(map(tuple, whole[names].to_numpy()))
     assert len(set(first)) == 3 and set(first) <= set(everything)
     assert first != everything[:3], "neighbours in the table are polymorphs of one formula"
-    assert len(evaluation_requests(data, table, EULER.model_copy(update={"max_targets": 10**6}))) == len(whole)
+    assert len(evaluation_requests(data, table, EULER.model_copy(update={"max_targets": 10**6}))[0]) == len(whole)
 
 
 # What comes back
@@ -120,10 +120,9 @@ def test_a_limit_is_a_repeatable_draw_from_the_whole_side(table, kind, request):
 @pytest.mark.parametrize("kind", ["data", "pairs"])
 def test_a_perfect_model_gives_back_its_targets(table, kind, request):
     data = request.getfixturevalue(kind)
-    requests = evaluation_requests(data, table)
-    items = torch.as_tensor(np.stack(requests["item"].to_numpy()))
+    requests, items = evaluation_requests(data, table)
     says = Says(data.x[data.targets(items)])
-    samples, record = generate_for_requests({5: Still(), 4: Still()}, says, data, requests, EULER, "row")
+    samples, record = generate_for_requests({5: Still(), 4: Still()}, says, data, requests, items, EULER, "row")
     count = len(requests)
     assert record == {
         "row": "row",
@@ -138,7 +137,7 @@ def test_a_perfect_model_gives_back_its_targets(table, kind, request):
     targets = table.set_index("id").loc[requests["target_id"]]
     for seed in (5, 4):
         own = samples[samples["seed"] == seed]
-        for name in requests.columns.drop("item"):
+        for name in requests.columns:
             assert own[name].tolist() == requests[name].tolist()
         assert own["formula"].tolist() == targets["formula"].tolist()
         np.testing.assert_allclose(np.stack(own["lattice"]), np.stack(targets["lattice"]), atol=1e-4)
@@ -151,22 +150,22 @@ def test_a_perfect_model_gives_back_its_targets(table, kind, request):
 
 
 def test_samples_that_are_no_crystals_are_counted_by_reason(table, data):
-    requests = evaluation_requests(data, table)
+    requests, items = evaluation_requests(data, table)
     x = data.x[data.items(TEST)].clone()
     x[0, 0, 0] = torch.nan
     x[1, -1] = torch.inf
     zero = (0 - data.tensors["lattice_mean"]) / data.tensors["lattice_std"] * 12**-0.5 + 0.5
     x[2, -3:] = zero
-    samples, record = generate_for_requests({1: Still()}, Says(x), data, requests, EULER, "row")
+    samples, record = generate_for_requests({1: Still()}, Says(x), data, requests, items, EULER, "row")
     assert record["decoded"] == len(samples) == len(requests) - 3
     assert sorted(record["rejected"].values()) == [1, 2]
     assert samples["request"].tolist() == requests["request"].tolist()[3:]
 
 
 def test_what_each_seed_loses_is_added_up(table, data):
-    requests = evaluation_requests(data, table)
+    requests, items = evaluation_requests(data, table)
     nets = {1: Still(), 2: Still(broken=[0, 3]), 3: Still(broken=[1])}
-    samples, record = generate_for_requests(nets, build_objective(Flow()), data, requests, EULER, "row")
+    samples, record = generate_for_requests(nets, build_objective(Flow()), data, requests, items, EULER, "row")
     (reason,) = record["rejected"]
     assert "not finite" in reason and record["rejected"][reason] == 3
     assert record["requested"] == 3 * len(requests) == record["decoded"] + 3
@@ -177,20 +176,20 @@ def test_what_each_seed_loses_is_added_up(table, data):
 @pytest.mark.parametrize("kind", ["data", "pairs"])
 def test_nothing_asked_is_an_empty_answer(table, kind, request):
     data = request.getfixturevalue(kind)
-    requests = evaluation_requests(data, table).iloc[:0]
-    samples, record = generate_for_requests({1: Still()}, build_objective(Flow()), data, requests, EULER, "row")
+    requests, items = (part[:0] for part in evaluation_requests(data, table))
+    samples, record = generate_for_requests({1: Still()}, build_objective(Flow()), data, requests, items, EULER, "row")
     assert (len(samples), record["requested"], record["decoded"]) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("kind", ["data", "pairs"])
 def test_what_is_saved_is_read_again(table, kind, request, tmp_path):
     data = request.getfixturevalue(kind)
-    requests = evaluation_requests(data, table)
-    samples, record = generate_for_requests({1: Still(broken=[2])}, build_objective(Flow()), data, requests, EULER, "row")
+    requests, items = evaluation_requests(data, table)
+    samples, record = generate_for_requests({1: Still(broken=[2])}, build_objective(Flow()), data, requests, items, EULER, "row")
     save_samples(samples, record, tmp_path / "row", requests)
     read, told, asked = read_samples(tmp_path / "row")
     assert told == record == json.loads((tmp_path / "row" / "record.json").read_text())
-    pd.testing.assert_frame_equal(asked, requests.drop(columns="item"))
+    pd.testing.assert_frame_equal(asked, requests)
     assert read["request"].tolist() == samples["request"].tolist()
     assert read["seed"].tolist() == samples["seed"].tolist()
 

@@ -11,10 +11,9 @@ import torch
 
 from crystalgen import jobs
 from crystalgen.config import MatrixModel, UniMatModel
-from crystalgen.jobs import load_data, load_nets, load_task, run_job, save_job
+from crystalgen.jobs import load_data, load_nets, load_task, run_job, save_job, training_fingerprint
 from crystalgen.objectives import build_objective
 from crystalgen.pairs import PairData
-from crystalgen.pipeline.cards import training_fingerprint
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
 from crystalgen.tensors import MatrixData, UniMatData
 
@@ -46,7 +45,7 @@ class Deadly:
 
 jobs.build_objective = Deadly
 folder = Path(sys.argv[1])
-jobs.run_job(MatrixModel.model_validate_json(sys.argv[2]), folder / "matrix.safetensors", folder / "checkpoints", "same")
+jobs.run_job(MatrixModel.model_validate_json(sys.argv[2]), folder / "matrix.safetensors", folder / "checkpoints")
 """
 
 
@@ -87,8 +86,8 @@ def calls(monkeypatch):
     return seen
 
 
-def start(folder, model: MatrixModel, fingerprint: str = "same", checkpoints: str = "checkpoints"):
-    return run_job(model, folder / "matrix.safetensors", folder / checkpoints, fingerprint)
+def start(folder, model: MatrixModel, checkpoints: str = "checkpoints"):
+    return run_job(model, folder / "matrix.safetensors", folder / checkpoints)
 
 
 def same_weights(one, other) -> bool:
@@ -131,9 +130,9 @@ def test_a_job_killed_in_its_second_seed_trains_the_first_no_more(folder, calls)
 
 
 def test_checkpoints_of_another_job_are_not_taken_up(folder, calls):
-    start(folder, changed(), "this")
+    start(folder, changed())
     whole = len(calls)
-    found = start(folder, changed(), "that")
+    found = start(folder, changed(("training",), learning_rate=5e-4))
     assert len(calls) == 2 * whole
     assert not any(run.resumed for run in found)
 

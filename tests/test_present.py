@@ -564,7 +564,7 @@ class _PerfectFromFiveSteps:
     def __init__(self, data):
         self.x = data.x[data.items(VAL)]
 
-    def sample(self, model, shape, condition, sampling, generator):
+    def sample(self, model, shape, condition, sampling, generator, device):
         return self.x.clone() if sampling.steps >= 5 else torch.full(shape, 0.5)
 
 

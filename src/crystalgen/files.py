@@ -1,5 +1,6 @@
-"""Writing files whole: a run killed while writing leaves the file that was there before."""
+"""Files written whole, so that a run killed while writing leaves the file that was there before, and their hashes."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,3 +21,8 @@ def write_json(content, path: str | Path) -> None:
     """Write JSON with a stable layout."""
     with atomic(path) as partial:
         partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def file_hash(path: str | Path) -> str:
+    """First 16 hex digits of the file's SHA-256."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]

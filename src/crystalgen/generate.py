@@ -28,14 +28,16 @@ def sample_row(row: str, model: MatrixModel | UniMatModel, nets: dict[int, nn.Mo
     sampling, objective = model.sampling[row], build_objective(model.objective)
     if isinstance(data, UniMatData):
         return *generate_freely(nets, objective, data, sampling, row), None
-    requests = evaluation_requests(data, crystals, sampling)
-    return *generate_for_requests(nets, objective, data, requests, sampling, row), requests
+    requests, items = evaluation_requests(data, crystals, sampling)
+    return *generate_for_requests(nets, objective, data, requests, items, sampling, row), requests
 
 
-def evaluation_requests(data: MatrixData, crystals: pd.DataFrame, sampling: Sampling | None = None, split: int = TEST) -> pd.DataFrame:
+def evaluation_requests(data: MatrixData, crystals: pd.DataFrame, sampling: Sampling | None = None,
+                        split: int = TEST) -> tuple[pd.DataFrame, torch.Tensor]:  # fmt: skip
     """What is asked of a conditional model: one row per item of the split, or a draw of `sampling.max_targets` of them.
 
-    Columns: request (its number as text), target_id, for modification input_id too, and item (row numbers in the table).
+    Returns:
+        the requests, columns request (its number as text), target_id and, for modification, input_id; and their items.
     """
     items = data.items(split)
     if sampling is not None and sampling.max_targets is not None:  # a draw: neighbours in the table are polymorphs of one formula
@@ -45,25 +47,23 @@ def evaluation_requests(data: MatrixData, crystals: pd.DataFrame, sampling: Samp
     requests = pd.DataFrame({"request": np.arange(len(items)).astype(str), "target_id": ids[data.targets(items)]})
     if items.dim() == 2:
         requests["input_id"] = ids[items[:, 0]]
-    return requests.assign(item=list(items.numpy()))
+    return requests, items
 
 
-def generate_for_requests(nets: dict[int, nn.Module], objective: Objective, data: MatrixData, requests: pd.DataFrame, sampling: Sampling,
-                          row: str) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+def generate_for_requests(nets: dict[int, nn.Module], objective: Objective, data: MatrixData, requests: pd.DataFrame,
+                          items: torch.Tensor, sampling: Sampling, row: str) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """One crystal per request and training seed.
 
     Args:
         nets: by training seed.
-        requests: see `evaluation_requests`.
+        requests, items: see `evaluation_requests`.
         row: name of this way to sample, the row of the tables.
 
     Returns:
         the decoded samples with seed, request, target_id, and a record of how many were asked for and rejected, and why.
     """
-    items = torch.as_tensor(np.stack(requests["item"].to_numpy())) if len(requests) else data.items(TEST)[:0]
     condition = data.condition(items)
-    asked = requests.drop(columns="item")
-    return _for_seeds(nets, lambda net: _sample_matrices(net, objective, data, condition, sampling), sampling, row, asked)
+    return _for_seeds(nets, lambda net: _sample_matrices(net, objective, data, condition, sampling), sampling, row, requests)
 
 
 def generate_for_conditions(nets: dict[int, nn.Module], objective: Objective, data: MatrixData, conditions: pd.DataFrame,
@@ -150,7 +150,7 @@ def save_samples(samples: pd.DataFrame, record: dict, folder: Path, requests: pd
     write_crystals(samples, folder / "crystals.parquet")
     write_json(record, folder / "record.json")
     if requests is not None:
-        requests.drop(columns="item").to_parquet(folder / "requests.parquet", index=False)
+        requests.to_parquet(folder / "requests.parquet", index=False)
 
 
 def _decoded(lattices: list, numbers: list, coords: list, row: str, seed: int, asked: pd.DataFrame) -> tuple[pd.DataFrame, Counter]:

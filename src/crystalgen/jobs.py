@@ -1,12 +1,16 @@
 """A training job: a file of tensors and a model's settings in, one trained network per seed out. Torch only."""
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
+import torch
 from joblib import Parallel, delayed
 from torch import nn
 
 from crystalgen.config import MatrixModel, UniMatModel
+from crystalgen.files import file_hash
 from crystalgen.nets.build import build_net, load_net, save_net
 from crystalgen.objectives import build_objective
 from crystalgen.pairs import PairData
@@ -26,15 +30,21 @@ def load_task(task: str, path: Path) -> MatrixData:
     return PairData(path, per_group=1) if task == "modification" else MatrixData(path)
 
 
-def run_job(model: MatrixModel | UniMatModel, file: Path, checkpoints: Path, fingerprint: str) -> list[Trained]:
+def run_job(model: MatrixModel | UniMatModel, file: Path, checkpoints: Path) -> list[Trained]:
     """Train every seed of `model.training.seeds`, `model.training.processes` at a time.
 
     Each seed keeps its state in `checkpoints`/<seed>.pt, the finished ones too, so that a killed job loses no
     seed; remove the folder once the result is saved. Errors are those of `training.train`.
     """
-    settings = model.training
+    settings, fingerprint = model.training, training_fingerprint(model, file)
     jobs = (delayed(_train_seed)(model, file, seed, checkpoints / f"{seed}.pt", fingerprint) for seed in settings.seeds)
     return Parallel(n_jobs=min(settings.processes, len(settings.seeds)))(jobs)
+
+
+def training_fingerprint(model: MatrixModel | UniMatModel, file: Path) -> str:
+    """Of the data and all settings that decide a run's weights: a checkpoint of another run is not taken up."""
+    decisive = model.model_dump(mode="json", exclude={"sampling": True, "training": {"seeds", "processes"}})
+    return hashlib.sha256((json.dumps(decisive, sort_keys=True) + file_hash(file)).encode()).hexdigest()
 
 
 def save_job(trained: list[Trained], folder: Path, checkpoints: Path) -> None:
@@ -47,8 +57,12 @@ def save_job(trained: list[Trained], folder: Path, checkpoints: Path) -> None:
 def load_nets(
     model: MatrixModel | UniMatModel, data: MatrixData | UniMatData, folder: Path, count: int | None = None
 ) -> dict[int, nn.Module]:
-    """The trained networks by seed, the first `count` or all; a missing one is a FileNotFoundError that says what leaves it."""
-    return {seed: load_net(model, data, folder / f"{seed}.safetensors") for seed in model.training.seeds[:count]}
+    """The trained networks by seed, the first `count` or all, on a GPU where there is one.
+
+    A missing one is a FileNotFoundError that says what leaves it.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return {seed: load_net(model, data, folder / f"{seed}.safetensors").to(device) for seed in model.training.seeds[:count]}
 
 
 def _train_seed(model: MatrixModel | UniMatModel, file: Path, seed: int, checkpoint: Path, fingerprint: str) -> Trained:

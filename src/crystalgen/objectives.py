@@ -15,6 +15,8 @@ from crystalgen import config, samplers
 from crystalgen.losses import LOSSES, weighted_mse
 from crystalgen.tensors import LATTICE_ROWS
 
+CPU = torch.device("cpu")
+
 
 class Objective(Protocol):
     """Both halves of a generative method: the training pair and the way back."""
@@ -25,8 +27,8 @@ class Objective(Protocol):
         """Data (B, ...) to (x_t, t (B,), target), both shaped like the data."""
 
     def sample(self, model: samplers.Model, shape: tuple[int, ...], condition: dict, sampling: config.Sampling,
-               generator: samplers.Generators) -> Tensor:  # fmt: skip
-        """Draw `shape` (B, ...) samples; `generator` is one for all or a list of one per sample."""
+               generator: samplers.Generators, device: torch.device = CPU) -> Tensor:  # fmt: skip
+        """Draw `shape` (B, ...) samples on the model's device; `generator`, of the CPU, is one for all or a list of one per sample."""
 
 
 class Regression:
@@ -40,7 +42,7 @@ class Regression:
         return condition["start"], torch.zeros(len(x), device=x.device), x
 
     def sample(self, model: samplers.Model, shape: tuple[int, ...], condition: dict, sampling: config.Sampling,
-               generator: samplers.Generators) -> Tensor:  # fmt: skip
+               generator: samplers.Generators, device: torch.device = CPU) -> Tensor:  # fmt: skip
         """See `Objective`."""
         return model(condition["start"], torch.zeros(shape[0], device=condition["start"].device), condition)
 
@@ -67,9 +69,9 @@ class FlowMatching:
         return start + along * velocity, t, velocity
 
     def sample(self, model: samplers.Model, shape: tuple[int, ...], condition: dict, sampling: config.Sampling,
-               generator: samplers.Generators) -> Tensor:  # fmt: skip
+               generator: samplers.Generators, device: torch.device = CPU) -> Tensor:  # fmt: skip
         """See `Objective`; the start is drawn from the prior of training."""
-        start = self._start(shape, condition, generator).to(_device_of(condition))
+        start = self._start(shape, condition, generator).to(device)
         return samplers.euler(model, start, condition, sampling.steps)
 
     def _start(self, shape: tuple[int, ...], condition: dict, generator: samplers.Generators) -> Tensor:
@@ -97,9 +99,9 @@ class DenoisingDiffusion:
         return self.forward_process.add_noise(scaled, noise, step), step / self.settings.train_steps, noise
 
     def sample(self, model: samplers.Model, shape: tuple[int, ...], condition: dict, sampling: config.Sampling,
-               generator: samplers.Generators) -> Tensor:  # fmt: skip
+               generator: samplers.Generators, device: torch.device = CPU) -> Tensor:  # fmt: skip
         """See `Objective`."""
-        start = samplers.draw(torch.randn, shape, generator).to(_device_of(condition))
+        start = samplers.draw(torch.randn, shape, generator).to(device)
         scheduler = self._scheduler({"ddpm": DDPMScheduler, "ddim": DDIMScheduler}[sampling.sampler])
         drawn = samplers.denoise(model, start, condition, scheduler, sampling.steps, generator)
         return drawn * self.settings.std + self.settings.mean
@@ -118,7 +120,3 @@ class DenoisingDiffusion:
 def build_objective(settings: config.Regression | config.Flow | config.Diffusion) -> Objective:
     """The objective that a study's model names."""
     return {"regression": Regression, "flow": FlowMatching, "diffusion": DenoisingDiffusion}[settings.name](settings)
-
-
-def _device_of(condition: dict) -> torch.device:
-    return next((value.device for value in condition.values()), torch.device("cpu"))

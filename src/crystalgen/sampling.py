@@ -31,7 +31,7 @@ def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], c
         numbers = range(start, min(start + size, count))
         part = {name: value[start : start + size].to(device) for name, value in condition.items()}
         generators = [torch.Generator().manual_seed(sampling.seed * 1_000_003 + number) for number in numbers]
-        drawn.append(objective.sample(model, (len(numbers), *shape), part, sampling, generators).cpu())
+        drawn.append(objective.sample(model, (len(numbers), *shape), part, sampling, generators, device).cpu())
     return torch.cat(drawn)
 
 

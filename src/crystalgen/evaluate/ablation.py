@@ -34,14 +34,13 @@ def run_ablation(ablation: Ablation, file: Path, crystals: pd.DataFrame, targets
 
 def _judged(name: str, model: MatrixModel, file: Path, crystals: pd.DataFrame, targets: int, checkpoints: Path) -> dict:
     data, training = load_data(model, file), model.training
-    trained = run_job(model, file, checkpoints, model.model_dump_json(exclude={"sampling"}))
+    trained = run_job(model, file, checkpoints)
     sampling = model.sampling["sample"].model_copy(update={"max_targets": targets})
-    requests = evaluation_requests(data, crystals, sampling, split=VAL)
-    samples, _ = generate_for_requests(
-        {run.seed: run.net for run in trained}, build_objective(model.objective), data, requests, sampling, name
-    )
-    asked = requests.drop(columns="item")
-    verdicts = pd.concat([match_requests(crystals, samples[samples["seed"] == run.seed], asked).assign(seed=run.seed) for run in trained])
+    requests, items = evaluation_requests(data, crystals, sampling, split=VAL)
+    nets = {run.seed: run.net for run in trained}
+    samples, _ = generate_for_requests(nets, build_objective(model.objective), data, requests, items, sampling, name)
+    judged = (match_requests(crystals, samples[samples["seed"] == seed], requests).assign(seed=seed) for seed in nets)
+    verdicts = pd.concat(judged)
     low, high = clustered_bootstrap(verdicts["matched"].to_numpy(float), verdicts["formula"].to_numpy(str), BOOTSTRAP)
     price = cost(trained[0].net, data.shape, data.condition(data.items(VAL)[:1]))
     return {

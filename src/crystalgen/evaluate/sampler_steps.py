@@ -42,7 +42,7 @@ def rates_by_steps(study: str, config: Study, crystals: pd.DataFrame) -> pd.Data
 
 def _matched(nets: dict, objective, data, crystals: pd.DataFrame, sampling: Sampling, row: str) -> tuple[np.ndarray, np.ndarray]:
     """Whether each validation crystal asked for was matched, 0 or 1 (n,), and its formula (n,)."""
-    requests = evaluation_requests(data, crystals, sampling, VAL)
-    samples, _ = generate_for_requests(nets, build_objective(objective), data, requests, sampling, row)
-    verdicts = match_requests(crystals, samples, requests.drop(columns="item"))
+    requests, items = evaluation_requests(data, crystals, sampling, VAL)
+    samples, _ = generate_for_requests(nets, build_objective(objective), data, requests, items, sampling, row)
+    verdicts = match_requests(crystals, samples, requests)
     return verdicts["matched"].to_numpy(float), verdicts["formula"].to_numpy(str)

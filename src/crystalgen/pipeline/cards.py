@@ -1,7 +1,5 @@
 """Result cards: what ran, on what, for how long, from which code and data."""
 
-import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -12,14 +10,10 @@ import torch
 
 from crystalgen import paths
 from crystalgen.config import Model
+from crystalgen.files import file_hash
 from crystalgen.training import Trained
 
 PACKAGES = ("torch", "numpy", "pymatgen", "accelerate", "diffusers", "spglib")
-
-
-def file_hash(path: Path) -> str:
-    """First 16 hex digits of the file's SHA-256."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
 def result_card(model: str, study: str, data: Path, **facts) -> dict:
@@ -34,12 +28,6 @@ def result_card(model: str, study: str, data: Path, **facts) -> dict:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
     }
-
-
-def training_fingerprint(model: Model, data: Path) -> str:
-    """Of all that decides a training run's weights: a checkpoint of another run is not taken up."""
-    decisive = model.model_dump(mode="json", exclude={"sampling": True, "training": {"seeds", "processes"}})
-    return hashlib.sha256((json.dumps(decisive, sort_keys=True) + file_hash(data)).encode()).hexdigest()
 
 
 def training_card(name: str, study: str, model: Model, data: Path, trained: list[Trained]) -> dict:
