@@ -273,12 +273,19 @@ def test_a_cell_that_is_lost_keeps_what_was_generated(counted, borides, tmp_path
 def test_each_experiment_relaxes_its_lowest_different_crystals(counted, borides, tmp_path):
     rated = search.rate_generated(_generated(), Hull(borides), LIMITS, tmp_path)
     assert rated.loc[3, "group"] == rated.loc[0, "group"], "one crystal of two experiments"
-    chosen = search.choose_for_relaxation(rated, 2)
+    chosen = search.choose_for_relaxation(rated, _settings(relaxed=2))
     for ladder, part in rated[rated["status"] == "rated"].groupby("ladder"):
         expected = part.nsmallest(2, "energy_per_atom")["id"]
         assert set(chosen.loc[chosen["ladder"] == ladder, "id"]) == set(expected)
     twice = pd.concat([rated.head(3)] * 2, ignore_index=True).assign(id=[f"c{i}" for i in range(6)])
-    assert len(search.choose_for_relaxation(twice, 5)) == 3, "a copy takes no place in the budget"
+    assert len(search.choose_for_relaxation(twice, _settings(relaxed=5))) == 3, "a copy takes no place in the budget"
+
+
+@pytest.mark.parametrize(("ladder", "budget"), [("none", len(LADDERS)), ("fine", 1)])
+def test_the_baseline_may_relax_as_much_as_a_models_ladders_together(counted, borides, tmp_path, ladder, budget):
+    rated = search.rate_generated(_generated().head(4).assign(ladder=ladder), Hull(borides), LIMITS, tmp_path)
+    assert rated["group"].nunique() > 1
+    assert len(search.choose_for_relaxation(rated, _settings(relaxed=1))) == min(budget, rated["group"].nunique())
 
 
 def test_one_crystal_of_two_experiments_is_computed_once_and_counted_in_both(counted, borides, tmp_path):

@@ -9,8 +9,9 @@ import pandas as pd
 from crystalgen.baselines.template import substitute_templates
 from crystalgen.crystals import from_columns
 from crystalgen.physics.conditions import composition_numbers
+from crystalgen.physics.search import NO_LADDER
 
-TEMPLATE, LADDER = "template", "none"  # what the baseline is called where a model has its row and ladder: it is asked for no energy
+TEMPLATE = "template"  # the baseline's row
 
 
 def decorate_prototypes(compositions: Sequence[str], crystals: pd.DataFrame) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def decorate_prototypes(compositions: Sequence[str], crystals: pd.DataFrame) -> 
     table = pd.concat(tables or [_nothing()], ignore_index=True)
     places = zip(table["composition"], table.groupby("composition").cumcount(), strict=True)
     table = table.assign(id=[f"{TEMPLATE}-{composition}-{place}" for composition, place in places], source=TEMPLATE)
-    return table.assign(row=TEMPLATE, ladder=LADDER, asked_formation_energy_per_atom=np.nan)
+    return table.assign(row=TEMPLATE, ladder=NO_LADDER, asked_formation_energy_per_atom=np.nan)
 
 
 def _decorations(numbers: np.ndarray, templates: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:

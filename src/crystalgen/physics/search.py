@@ -18,6 +18,7 @@ from crystalgen.physics.rating import ENERGY_SOURCE, RATED, rate, relax
 from crystalgen.physics.store import compute
 from crystalgen.represent.canonical import wrap
 
+NO_LADDER = "none"  # of the baseline: it is asked for no energy
 EXPERIMENT = ["composition", "row", "ladder"]  # what shares a budget of relaxations: one entry of Table 3
 INVALID = "invalid: atoms within 0.5 Å or an empty cell"
 _RATE_BATCH = 8
@@ -77,7 +78,7 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
         generated_space_group, generated_e_above_hull, phase (candidates of one phase are alike; 1 is the lowest of its
         composition), known_id (the library's lowest crystal that it is, or None) and new.
     """
-    chosen = choose_for_relaxation(rated, settings.relaxed)
+    chosen = choose_for_relaxation(rated, settings)
     how = {"min_distance": limits.min_distance, "fmax": settings.fmax, "max_steps": settings.relax_steps}
     outcomes = compute(relax, to_structures(chosen), how, folder, settings.workers)
     table = chosen.assign(
@@ -93,11 +94,15 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
     return table.assign(new=table["known_id"].isna()).drop(columns=["valid", "status", "group"])
 
 
-def choose_for_relaxation(rated: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The `count` lowest crystals of each experiment that are not alike, whatever their energies: a budget is for different ones."""
+def choose_for_relaxation(rated: pd.DataFrame, settings: Search) -> pd.DataFrame:
+    """The `relaxed` lowest crystals of each experiment that are not alike, whatever their energies: a budget is for different ones.
+
+    The baseline has one experiment where a model has one a ladder; it gets what all of the ladders get.
+    """
     matcher, chosen = StructureMatcher(), []
     own = rated[rated["status"] == RATED].sort_values(["energy_per_atom", "id"])
-    for _, members in own.drop_duplicates([*EXPERIMENT, "group"]).groupby(EXPERIMENT, sort=True):
+    for (*_, ladder), members in own.drop_duplicates([*EXPERIMENT, "group"]).groupby(EXPERIMENT, sort=True):
+        count = settings.relaxed * (len(settings.ladders) if ladder == NO_LADDER else 1)
         taken: list[Reduced] = []
         for row in members.index:
             if len(taken) == count:

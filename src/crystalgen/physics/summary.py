@@ -9,9 +9,9 @@ import yaml
 
 from crystalgen.config import Search, Study
 from crystalgen.crystals import write_structure_files
-from crystalgen.physics.prototypes import LADDER, TEMPLATE
+from crystalgen.physics.prototypes import TEMPLATE
 from crystalgen.physics.rating import CONVERGED
-from crystalgen.physics.search import EXPERIMENT
+from crystalgen.physics.search import EXPERIMENT, NO_LADDER
 
 BELOW = -1e-6  # eV/atom; a phase of the hull itself is at zero, give or take rounding
 TOTALS = ("generated", "valid", "distinct", "relaxed", "new")  # of `experiment_counts`, shown in Table 3
@@ -31,8 +31,8 @@ def budget_note(settings: Search) -> str:
     """What each entry of the table could spend."""
     return (
         f"Of each composition, model and ladder at most {settings.relaxed} crystals are relaxed, the lowest as generated and no two alike "
-        f"(CHGNet, {settings.relax_steps} steps at most, to {settings.fmax:g} eV/Å). The baseline, of which no energy is asked, has this "
-        "budget once per composition."
+        f"(CHGNet, {settings.relax_steps} steps at most, to {settings.fmax:g} eV/Å). The baseline, of which no energy is asked, "
+        f"has {settings.relaxed * len(settings.ladders)} a composition, as many as the ladders of a model together."
     )
 
 
@@ -77,7 +77,7 @@ def table3(candidates: pd.DataFrame, counts: pd.DataFrame, study: Study, referen
         those below the hull and the paper's; and the counts, all compositions together.
     """
     order = [(row, ladder) for row in study.search.rows for ladder in study.search.ladders]
-    order.append((TEMPLATE, LADDER))
+    order.append((TEMPLATE, NO_LADDER))
     lines = []
     for row, ladder in order:
         own = candidates[(candidates["row"] == row) & (candidates["ladder"] == ladder)]
