@@ -284,8 +284,8 @@ def test_each_experiment_relaxes_its_lowest_different_crystals(counted, borides,
 @pytest.mark.parametrize(("ladder", "budget"), [("none", len(LADDERS)), ("fine", 1)])
 def test_the_baseline_may_relax_as_much_as_a_models_ladders_together(counted, borides, tmp_path, ladder, budget):
     rated = search.rate_generated(_generated().head(4).assign(ladder=ladder), Hull(borides), LIMITS, tmp_path)
-    assert rated["group"].nunique() > 1
-    assert len(search.choose_for_relaxation(rated, _settings(relaxed=1))) == min(budget, rated["group"].nunique())
+    assert len(set(rated["group"])) == 3
+    assert len(search.choose_for_relaxation(rated, _settings(relaxed=1))) == budget
 
 
 def test_one_crystal_of_two_experiments_is_computed_once_and_counted_in_both(counted, borides, tmp_path):
