@@ -18,7 +18,7 @@ from crystalgen.nets.build import build_net, load_net, save_net
 from crystalgen.objectives import build_objective
 from crystalgen.pairs import PairData
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
-from crystalgen.tensors import VAL, Batch, MatrixData, UniMatData
+from crystalgen.tensors import TRAIN, VAL, Batch, MatrixData, UniMatData
 from crystalgen.training import _ema, _item_batches, _withhold_energies, train
 
 JOB = """
@@ -117,6 +117,23 @@ def test_a_finished_run_is_taken_up_without_a_step(job):
     assert again.curve == first.curve
     assert again.seconds == first.seconds
     assert same_weights(first.net, again.net)
+
+
+def test_a_checkpoint_between_two_reports_loses_no_loss(job):
+    model = small_model(steps=12, report_every=4, checkpoint_every=3)
+    expected = run(job, model, file="whole.pt")
+    with pytest.raises(RuntimeError, match="stop"):
+        run(job, model, objective=Spy(model.objective, fails_at=8))  # with one batch of validation, in step 8
+    assert torch.load(job / "run.pt", weights_only=True)["state"]["step"] == 6
+    found = run(job, model)
+    assert found.resumed
+    assert found.curve == expected.curve
+
+
+def test_nothing_to_train_on_is_said(job, monkeypatch):
+    monkeypatch.setattr(MatrixData, "epoch", lambda self, generator: self.items(TRAIN)[:0])
+    with pytest.raises(ValueError, match="nothing to train on"):
+        run(job, small_model())
 
 
 def test_a_checkpoint_of_another_run_is_not_taken_up(job):

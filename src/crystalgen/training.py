@@ -55,6 +55,7 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
 
     Raises:
         FloatingPointError: the loss is no longer finite; the message names the step.
+        ValueError: the data hold nothing to train on.
     """
     torch.set_num_threads(settings.threads)
     torch.manual_seed(_seed(seed, "weights", 0))
@@ -64,12 +65,12 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _learning_rate_factor(step, settings))
     net, optimiser = accelerator.prepare(net, optimiser)
-    state = {"step": 0, "curve": [], "seconds": 0.0}
+    state = {"step": 0, "curve": [], "seconds": 0.0, "losses": []}  # losses since the last report
     parts = {"net": accelerator.unwrap_model(net), "average": average, "optimiser": optimiser, "schedule": schedule}
     if accelerator.scaler is not None:
         parts["scaler"] = accelerator.scaler
     resumed = _load(checkpoint, fingerprint, parts, state)
-    losses, start = [], time.perf_counter() - state["seconds"]
+    losses, start = state["losses"], time.perf_counter() - state["seconds"]
     batches = _item_batches(data, settings.batch_size, seed, state["step"])
     for step in range(state["step"], settings.steps):
         net.train()
@@ -88,7 +89,7 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
         if done % settings.report_every == 0 or done == settings.steps:
             state["curve"].append(_report(done, losses, average.module, objective, data, settings, seed, schedule, accelerator))
             losses.clear()
-        if done == settings.steps or (done % settings.checkpoint_every == 0 and not losses):
+        if done == settings.steps or done % settings.checkpoint_every == 0:
             state |= {"step": done, "seconds": time.perf_counter() - start}
             _save(checkpoint, fingerprint, parts, state)
     return Trained(seed, average.module.cpu().eval(), state["curve"], state["seconds"], resumed)
@@ -128,13 +129,16 @@ def _report(step: int, losses: list[float], net, objective, data, settings: Trai
 def _item_batches(data: MatrixData | UniMatData, batch_size: int, seed: int, first: int) -> Iterator[Tensor]:
     """Batches of a fresh epoch each time, starting with that of step `first`; an epoch's last, short batch is dropped.
 
-    An epoch shorter than a batch is taken whole.
+    An epoch shorter than a batch is taken whole; an empty one is a ValueError.
     """
 
     def epoch_items(epoch: int) -> Tensor:
         return data.epoch(torch.Generator().manual_seed(_seed(seed, "order", epoch)))
 
-    per_epoch = max(len(epoch_items(0)) // batch_size, 1)
+    count = len(epoch_items(0))
+    if count == 0:
+        raise ValueError("there is nothing to train on: no crystal, or for modification no pair of polymorphs, on the side 'train'")
+    per_epoch = max(count // batch_size, 1)
     epoch, skip = divmod(first, per_epoch)
     while True:
         items = epoch_items(epoch)
