@@ -36,9 +36,14 @@ def results_table(study: str) -> str:
 
 
 def stage_graph() -> str:
-    """DVC's graph as Mermaid, the stages of one name drawn once."""
+    """DVC's graph of the root's `dvc.yaml` as Mermaid, the stages of one name drawn once."""
     command = [sys.executable, "-m", "dvc", "dag", "--dot"]
     dot = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout
+    return "\n".join(["```mermaid", "flowchart LR", *(f"    {a} --> {b}" for a, b in stage_edges(dot)), "```"])
+
+
+def stage_edges(dot: str) -> list[tuple[str, str]]:
+    """Edges of `dvc dag --dot`: stages of one name once, without other files' stages (`ablations/dvc.yaml:ablation`)."""
     edges = {(a.split("@")[0], b.split("@")[0]) for a, b in re.findall(r'"([^"]+)" -> "([^"]+)"', dot)}
-    shown = sorted(edge for edge in edges if edge[0] != "clean-notebooks")  # it feeds every stage
-    return "\n".join(["```mermaid", "flowchart LR", *(f"    {a} --> {b}" for a, b in shown), "```"])
+    # clean-notebooks feeds every stage, so that its edges say nothing
+    return sorted((a, b) for a, b in edges if a != "clean-notebooks" and ":" not in a + b)

@@ -1,0 +1,22 @@
+"""The README's parts that the pipeline writes."""
+
+from pathlib import Path
+
+from crystalgen.pipeline.readme import stage_edges, stage_graph
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_edges_join_the_runs_of_a_stage_and_leave_other_files_out():
+    dot = """strict digraph  {
+    "clean-notebooks" -> "sample@demo-a";
+    "train@demo-a" -> "sample@demo-a";
+    "train@demo-b" -> "sample@demo-b";
+    "sample@demo-b" -> "ablations/dvc.yaml:ablation@noise";
+    "build" -> "train@demo-a";
+    }"""
+    assert stage_edges(dot) == [("build", "train"), ("train", "sample")]
+
+
+def test_the_readme_draws_the_stages_that_dvc_runs():
+    assert stage_graph() in (ROOT / "README.md").read_text()
