@@ -1,0 +1,120 @@
+"""Figures of results and of the model: sampler steps, match rates, training curves, the network's diagram."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from present_case import REFERENCE, made_up_metrics
+
+from crystalgen.config import UNet1dConfig
+from crystalgen.evaluate import summary
+from crystalgen.nets.unet1d import UNet1d
+from crystalgen.present import figures
+from crystalgen.present.figures.model import trunk_plan
+from crystalgen.present.style import model_label
+from crystalgen.present.tables import steps_table
+
+metrics = pytest.fixture(made_up_metrics)
+
+
+def _rates(**rows) -> pd.DataFrame:
+    parts = [
+        pd.DataFrame({"row": row, "sampler": "euler", "steps": [10, 1, 5], "value": [0.5, 0.0, value], "low": 0.0, "high": 0.6, "n": 8})
+        for row, value in rows.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_steps_are_drawn_in_order_and_tabulated():
+    rates = _rates(matrix_generation_ddim=0.2, matrix_generation_flow_uniform=0.4)
+    figure, points = figures.rate_by_steps(rates)
+    assert points["row"].tolist() == ["matrix_generation_flow_uniform"] * 3 + ["matrix_generation_ddim"] * 3
+    assert points["steps"].tolist() == [1, 5, 10] * 2
+    ax = figure.axes[0]
+    assert ax.get_xscale() == "log"
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "5", "10"]
+    assert ax.get_ylim()[0] < 0  # a marker at 0 is not cut
+    drawn = [line.get_ydata().tolist() for line in ax.get_lines() if len(line.get_ydata()) == 3 and line.get_linestyle() != "None"]
+    assert drawn == [[0.0, 0.4, 0.5], [0.0, 0.2, 0.5]]
+    table = steps_table(rates)
+    assert table.columns.tolist() == ["Steps", model_label("matrix_generation_flow_uniform"), model_label("matrix_generation_ddim")]
+    assert table.iloc[1].tolist() == ["5", "0.400 [0, 0.6]", "0.200 [0, 0.6]"]
+
+
+def test_no_steps_still_make_a_figure():
+    assert figures.rate_by_steps(_rates(a=0.1).head(0))[1].empty
+
+
+def test_match_rates_are_shown_with_each_seed(metrics):
+    rows = summary.match_rows(metrics, REFERENCE, "generation")
+    assert rows["model"].tolist() == ["template", "matrix_generation_ddim"]
+    figure, points = figures.match_rate_bars(rows)
+    assert points["by_seed"].tolist() == ["0.56 0.512 0.578", "0.5"]
+    assert points["paper_value"].tolist()[0] == 0.82
+    dots = next(c for c in figure.axes[0].collections if c.get_label() == "each training seed")
+    assert dots.get_offsets()[:, 0].tolist() == [0.56, 0.512, 0.578]
+
+
+def test_rates_by_size_have_a_panel_per_model_with_the_baselines_in_each():
+    rows = pd.DataFrame(
+        [
+            {"model": model, "baseline": model == "template", "nsites": nsites, "value": 0.1, "low": 0.0, "high": 0.2, "n": nsites}
+            for model in ("template", "unimat", "mine", "yours")
+            for nsites in (8, 4)
+        ]
+    )
+    figure, points = figures.rate_by_group(rows)
+    assert points["nsites"].tolist() == [4, 8] * 4
+    panels = [ax for ax in figure.axes if ax.get_title()]
+    assert [ax.get_title() for ax in panels] == [model_label("unimat"), "mine", "yours"]
+    for ax in panels:
+        assert len(ax.containers) == 2
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["4\nn = 4", "8\nn = 8"]
+
+
+def test_training_curves_have_a_thin_line_per_seed_and_a_bold_mean():
+    curve = pd.DataFrame({"step": [1, 2, 1, 2], "loss": [4.0, 2.0, 2.0, 1.0], "val_loss": [5.0, np.nan, 3.0, np.nan], "seed": [1, 1, 2, 2]})
+    figure, points = figures.training_curves({"unimat": curve, "mine": curve[curve["seed"] == 1]})
+    lines = figure.axes[0].get_lines()
+    assert [line.get_ydata().tolist() for line in lines] == [[4, 2], [2, 1], [3, 1.5], [5], [3], [4]]
+    assert lines[2].get_linewidth() > lines[0].get_linewidth()
+    assert len(figure.axes[1].get_lines()) == 2
+    assert points.columns.tolist() == ["model", "seed", "step", "loss", "val_loss"]
+    assert len(points) == 6
+
+
+@pytest.mark.parametrize(
+    ("rows", "net"),
+    [
+        (12, UNet1dConfig(channels=16, multipliers=(1, 1), blocks=1, attention=(1,), heads=2)),
+        (9, UNet1dConfig(channels=8, multipliers=(1, 2, 3), blocks=2, attention=(2, 4), heads=2)),
+    ],
+)
+def test_the_diagram_is_of_the_network_that_is_built(rows, net):
+    """Channels, rows, blocks and attention of each stage, seen in a run of the network itself."""
+    unet = UNet1d(rows, torch.zeros(104, 22), torch.zeros(231, 192, 4, 4), net)
+    seen = []
+
+    def watch(stage: str, level) -> None:
+        level.register_forward_hook(lambda module, _, out: seen.append((stage, *out.shape[1:], module.attention is not None)))
+
+    for stage, levels in (("down", unet.trunk.down), ("middle", [unet.trunk.middle]), ("up", unet.trunk.up)):
+        for depth in levels:
+            for level in depth:
+                watch(stage, level)
+    known = {"atomic_numbers": torch.ones(2, rows, dtype=torch.long), "space_group": torch.ones(2, dtype=torch.long)}
+    known |= {"energy": torch.zeros(2), "energy_known": torch.ones(2, dtype=torch.bool)}
+    unet(torch.zeros(2, rows, 3), torch.zeros(2), known)
+    plan = trunk_plan(net, rows)
+    assert seen == [(s.stage, s.channels, s.rows, s.attention) for s in plan.itertuples() for _ in range(s.blocks)]
+    assert plan["skips"].sum() == 1 + sum(len(stage) for stage in unet.trunk.down) + len(unet.trunk.shrink)
+
+
+def test_the_diagram_shows_the_structure_to_modify_only_where_there_is_one():
+    def text(*tasks: str) -> str:
+        figure, _ = figures.model_diagram(UNet1dConfig(), 24, tasks)
+        return " ".join(t.get_text() for ax in figure.axes for t in ax.texts)
+
+    assert "structure to modify" in text("generation", "modification")
+    assert "structure to modify" not in text("generation")
+    assert "64 × 24" in text("generation")
