@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import caesium_chloride, generic, rocksalt
+from pymatgen.core import Lattice, Structure
 
 from crystalgen.baselines import run_baseline
 from crystalgen.config import Baseline
@@ -206,11 +207,14 @@ def test_one_target_may_be_asked_for_more_than_once(tested):
     assert verdicts["reason"].tolist() == ["", "no sample", ""]
 
 
-def test_samples_that_nothing_was_asked_of_are_checked_for_validity_alone(tested):
+def test_samples_that_nothing_was_asked_of_are_checked_for_validity_and_compared_with_the_test_crystals(tested):
     samples, record = _samples(tested, _requests(tested), slice(0, 10))
     verdicts, metrics = evaluate_samples(tested, samples.drop(columns=["request", "target_id"]), record, None, 200, "here")
-    assert set(metrics) == {"structure_validity"}
+    assert set(metrics) == {"structure_validity", "composition_validity", "wasserstein_density", "wasserstein_elements"}
     assert verdicts["valid"].tolist() == [True] * 10
+    neutral = verdicts["composition_valid"].sum()
+    assert metrics["composition_validity"]["value"] == pytest.approx(neutral / 19)
+    assert metrics["wasserstein_density"]["n"] == neutral > 0, "properties of valid samples alone"
     assert metrics["structure_validity"]["value"] == pytest.approx(10 / 19)
 
 
@@ -239,3 +243,20 @@ def test_returning_the_input_is_right_where_the_polymorphs_are_one_structure():
 
 def test_generic_crystals_are_valid():
     assert structure_validity(from_structures([generic(i, ["Ta", "W", "B", "Ti", "Ni"]) for i in range(10)], "s")).all()
+
+
+def test_given_the_composition_a_target_counts_once_for_the_best_of_its_samples():
+    """Of two targets one is met by the second of its samples; the other's sample has atoms on one place and counts for nothing."""
+    good, bad = caesium_chloride(3.0, "Ti", "Ni"), caesium_chloride(3.0, "Ti", "Al")
+    table = from_structures([good, bad], "s", split="test")
+    requests = pd.DataFrame({"request": list("0123"), "target_id": ["s-0", "s-0", "s-1", "s-1"]})
+    overlapping = Structure(bad.lattice, bad.species, [[0, 0, 0], [0.01, 0, 0]])
+    stretched = Structure(Lattice.orthorhombic(2.0, 3.0, 8.0), good.species, good.frac_coords)
+    samples = from_structures([stretched, good, overlapping, overlapping], "m", list("abcd"), request=list("0123"), seed=1)
+    samples["target_id"] = requests["target_id"].to_numpy()
+    record = {"seeds": [1], "requested": 4, "decoded": 4}
+    verdicts, metrics = evaluate_samples(table, samples, record, requests, 200, "here", "composition")
+    assert verdicts["csp_matched"].tolist() == [False, True, False, False]
+    assert metrics["match_rate_csp"]["value"] == 0.25 and metrics["match_rate_csp"]["n"] == 4
+    assert metrics["match_rate_csp_2"]["value"] == 0.5 and metrics["match_rate_csp_2"]["n"] == 2
+    assert metrics["structure_validity"]["value"] == 0.5

@@ -9,10 +9,10 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "crystalgen"
 FLOORS = [
-    {"crystals", "chemistry", "config", "files", "paths"},
+    {"crystals", "chemistry", "config", "files", "paths", "cell", "null"},
     {"data"},
     {"represent"},
-    {"tensors", "nets", "objectives", "losses", "samplers", "sampling", "training", "pairs", "jobs"},
+    {"tensors", "unimat_data", "augmentation", "nets", "objectives", "losses", "samplers", "sampling", "training", "pairs", "jobs"},
     {"evaluate", "baselines", "generate", "physics"},
     {"present", "pipeline"},
 ]

@@ -24,7 +24,8 @@ from crystalgen.objectives import build_objective
 from crystalgen.pairs import PairData
 from crystalgen.represent.canonical import ordered_numbers
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
-from crystalgen.tensors import TEST, VAL, MatrixData, UniMatData
+from crystalgen.tensors import TEST, VAL, MatrixData
+from crystalgen.unimat_data import UniMatData
 
 EULER = Sampling(sampler="euler", steps=3)
 
@@ -266,7 +267,7 @@ def unimat_data(table, tmp_path):
 
 def test_free_samples_without_atoms_are_rejected_and_the_rest_can_be_written(unimat_data, tmp_path):
     few, data = unimat_data
-    x = data.x.clone()
+    x = data.batch(torch.arange(len(few))).x
     x[0, :3] = -1.0
     sampling = Sampling(sampler="ddpm", steps=1, count=3)
     samples, record = generate_freely({1: Still(), 2: Still()}, Says(x), data, sampling, "row")

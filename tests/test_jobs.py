@@ -15,7 +15,8 @@ from crystalgen.jobs import load_data, load_nets, load_task, run_job, save_job, 
 from crystalgen.objectives import build_objective
 from crystalgen.pairs import PairData
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
-from crystalgen.tensors import MatrixData, UniMatData
+from crystalgen.tensors import MatrixData
+from crystalgen.unimat_data import UniMatData
 
 STEPS = 6
 SETTINGS = {
@@ -31,6 +32,7 @@ from pathlib import Path
 from crystalgen import jobs
 from crystalgen.config import MatrixModel
 from crystalgen.objectives import build_objective
+from crystalgen.unimat_data import UniMatData
 
 class Deadly:
     calls = 0

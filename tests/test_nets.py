@@ -9,6 +9,7 @@ from crystalgen.config import UNet1dConfig, UNet3dConfig
 from crystalgen.nets.conditioning import ElementEmbedding, EnergyEmbedding, SpaceGroupEmbedding, TimeEmbedding
 from crystalgen.nets.unet1d import Attention, UNet1d
 from crystalgen.nets.unet3d import UNet3d
+from crystalgen.unimat_data import Layout
 
 GROUPS = (1, 2, 62, 194, 225)
 
@@ -208,10 +209,13 @@ def test_plain_inputs_tell_a_shifted_crystal_from_itself(unet1d):
 # UniMat's U-Net
 
 
-@pytest.mark.parametrize("shape", [(9, 1, 1, 1), (9, 4, 2, 3), (9, 3, 5, 7), (9, 2, 9, 18)])
-def test_unet3d_gives_a_tensor_like_its_input_for_any_block(shape):
-    net = awaken(UNet3d(shape, UNet3dConfig(channels=16, multipliers=(1, 2, 2), heads=2)))
-    x, t = torch.randn(2, *shape), torch.rand(2)
+@pytest.mark.parametrize("stride", [2, 3])
+@pytest.mark.parametrize("cell", ["channels", "token"])
+@pytest.mark.parametrize("grid", [(1, 1, 1), (4, 2, 3), (3, 5, 7), (2, 9, 18)])
+def test_unet3d_gives_a_tensor_like_its_input_for_any_block(grid, cell, stride):
+    layout, config = Layout(grid, cell), UNet3dConfig(channels=16, multipliers=(1, 2, 2), stride=stride, head_channels=8)
+    net = awaken(UNet3d(layout, torch.ones(grid[1:]), False, (), config))
+    x, t = torch.randn(2, *layout.shape), torch.rand(2)
     out = net(x, t, {})
     assert out.shape == x.shape
     assert out.isfinite().all()

@@ -172,6 +172,9 @@ def test_flow_sampling_of_a_point_mass_gives_the_point(prior):
 def _alpha_bar(settings: Diffusion) -> np.ndarray:
     """From the papers: Nichol and Dhariwal 2021, eq. 17, betas at most 0.999; Ho et al. 2020, betas 1e-4 to 0.02."""
     steps = settings.train_steps
+    if settings.schedule == "cosine_log_snr":  # the cosine itself, its log SNR kept within 20 (A app. 6)
+        ratio = np.tan(np.pi / 2 * np.minimum(np.arange(1, steps + 1) / steps, 1 - 1e-12)) ** -2
+        return 1 / (1 + 1 / np.clip(ratio, np.exp(-20), np.exp(20)))
     if settings.schedule == "linear":
         betas = np.linspace(1e-4, 0.02, steps)
     else:
@@ -180,7 +183,10 @@ def _alpha_bar(settings: Diffusion) -> np.ndarray:
     return np.cumprod(1 - betas)
 
 
-@pytest.mark.parametrize("schedule", ["squaredcos_cap_v2", "linear"])
+SCHEDULES = pytest.mark.parametrize("schedule", ["squaredcos_cap_v2", "linear", "cosine_log_snr"])
+
+
+@SCHEDULES
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.2887)])
 def test_noised_data_have_the_schedules_mean_and_variance(schedule, mean, std):
     settings = Diffusion(train_steps=10, schedule=schedule, mean=mean, std=std)
@@ -200,26 +206,48 @@ def test_noised_data_have_the_schedules_mean_and_variance(schedule, mean, std):
 POINT = torch.tensor([2.5, -4.0, 0.1])
 
 
-def exact_noise(settings: Diffusion, times: list[float]):
-    """The noise in x_t when all data are POINT."""
+def exact_answer(settings: Diffusion, times: list[float]):
+    """What is asked for in x_t when all data are POINT: the noise, the velocity or the data."""
     kept = torch.tensor(_alpha_bar(settings))
     scaled = (POINT - settings.mean) / settings.std
 
     def model(x, t, condition):
         times.append(float(t[0]))
         a = kept[(t * settings.train_steps).round().long()][:, None]
-        return ((x - a.sqrt() * scaled) / (1 - a).sqrt()).float()
+        noise = (x - a.sqrt() * scaled) / (1 - a).sqrt()
+        answers = {"epsilon": noise, "v_prediction": a.sqrt() * noise - (1 - a).sqrt() * scaled, "sample": scaled.expand_as(x)}
+        return answers[settings.prediction].float()
 
     return model
 
 
-@pytest.mark.parametrize("schedule", ["squaredcos_cap_v2", "linear"])
+def test_logit_normal_times_dwell_in_the_middle_and_reach_far():
+    """The logit of t / train_steps is standard normal: 68 % within one of 0, that is from 0.27 to 0.73."""
+    _, t, _ = build_objective(Diffusion(times="logit_normal")).corrupt(torch.zeros(20000, 1), {}, seeded())
+    assert ((t > 0.269) & (t < 0.731)).float().mean().item() == pytest.approx(0.683, abs=0.01)
+    assert t.min() < 0.05 and t.max() > 0.95
+
+
+PREDICTIONS = pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+
+
+@PREDICTIONS
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.2887)])
+def test_training_asks_for_what_the_network_is_to_say(prediction, mean, std):
+    settings = Diffusion(train_steps=10, prediction=prediction, mean=mean, std=std)
+    x_t, t, target = build_objective(settings).corrupt(POINT.expand(50, 3), {}, seeded())
+    answers = torch.stack([exact_answer(settings, [])(x_t[i : i + 1], t[i : i + 1], {})[0] for i in range(50)])
+    torch.testing.assert_close(target, answers, atol=2e-3, rtol=1e-3)
+
+
+@SCHEDULES
+@PREDICTIONS
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.2887)])
 @pytest.mark.parametrize(("sampler", "steps"), [("ddpm", 1000), ("ddpm", 50), ("ddpm", 7), ("ddim", 50), ("ddim", 10)])
-def test_denoising_a_point_mass_gives_the_point_in_the_datas_units(schedule, mean, std, sampler, steps):
-    settings, times = Diffusion(schedule=schedule, mean=mean, std=std), []
+def test_denoising_a_point_mass_gives_the_point_in_the_datas_units(schedule, prediction, mean, std, sampler, steps):
+    settings, times = Diffusion(schedule=schedule, prediction=prediction, mean=mean, std=std), []
     sampling = Sampling(sampler=sampler, steps=steps)
-    drawn = build_objective(settings).sample(exact_noise(settings, times), (6, 3), {}, sampling, seeded())
+    drawn = build_objective(settings).sample(exact_answer(settings, times), (6, 3), {}, sampling, seeded())
     torch.testing.assert_close(drawn, POINT.expand(6, 3), atol=2e-3, rtol=0)
     assert len(times) == steps
     assert all(a > b for a, b in zip(times, times[1:], strict=False))

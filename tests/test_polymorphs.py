@@ -228,3 +228,10 @@ def test_an_empty_result_names_the_step_that_emptied_it(many, settings, step):
 def test_describe_counts():
     row = describe("x", _table([([5, 74], 225)] * 2 + [([5, 5, 74], None)]))
     assert row == {"step": "x", "structures": 3, "groups": 2, "min_group": 1, "max_group": 2, "space_groups": 1, "elements": 2}
+
+
+def test_without_polymorphs_size_and_elements_alone_decide(many):
+    settings = Filter(polymorphs=False, min_sites=3, max_sites=5, elements=("B", "Ta", "W"))
+    kept, report = filter_polymorphs(many, settings)
+    allowed = many["nsites"].between(3, 5) & many["atomic_numbers"].map(lambda z: set(z.tolist()) <= {5, 73, 74})
+    assert kept["id"].tolist() == many.loc[allowed, "id"].tolist() and len(report) == 2

@@ -1,8 +1,9 @@
 """The README's parts that the pipeline writes."""
 
+import re
 from pathlib import Path
 
-from crystalgen.pipeline.readme import stage_edges, stage_graph
+from crystalgen.pipeline.readme import results_table, stage_edges, stage_graph
 
 ROOT = Path(__file__).parents[1]
 
@@ -16,6 +17,15 @@ def test_edges_join_the_runs_of_a_stage_and_leave_other_files_out():
     "build" -> "train@demo-a";
     }"""
     assert stage_edges(dot) == [("build", "train"), ("train", "sample")]
+
+
+def test_the_readmes_tables_are_those_of_the_committed_reports():
+    """Results that were run again are not in the README before `crystalgen readme`."""
+    text = (ROOT / "README.md").read_text()
+    studies = re.findall(r"<!-- results (\w+): begin -->", text)
+    assert "library" in studies
+    for study in studies:
+        assert f"<!-- results {study}: begin -->\n{results_table(study)}\n<!-- results {study}: end -->" in text
 
 
 def test_the_readme_draws_the_stages_that_dvc_runs():

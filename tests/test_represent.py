@@ -7,6 +7,7 @@ from conftest import generic
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element, Lattice
 
+from crystalgen.cell import lattices_from_parameters
 from crystalgen.crystals import from_columns, from_structures, to_structures
 from crystalgen.data.sources import read_benchmark
 from crystalgen.represent import matrix, unimat
@@ -60,12 +61,16 @@ def test_every_small_crystal_comes_back(crystals, representation):
     assert largest_round_trip_error(canonicalise(crystals), representation) < EXACT
 
 
+def _through_the_table(table: pd.DataFrame, block: unimat.Table):
+    placed = unimat.encode(table, block)
+    return unimat.decode(unimat.dense(placed, block), placed.cell, block)
+
+
 def _decoded(table: pd.DataFrame, representation: str) -> list:
     if representation == "matrix":
         parts = matrix.decode(matrix.encode(table))
     else:
-        block = unimat.table_for(table)
-        parts = unimat.decode(unimat.encode(table, block), block)
+        parts = _through_the_table(table, unimat.table_for(table))
     return to_structures(from_columns(*parts, source="decoded"))
 
 
@@ -162,7 +167,9 @@ def test_carbon_needs_one_place(benchmarks):
     carbon = benchmarks("carbon_24").head(50)
     block = unimat.table_for(carbon)
     assert block.elements.tolist() == [[6]]
-    assert unimat.encode(carbon, block).shape == (50, 9, carbon["nsites"].max(), 1, 1)
+    placed = unimat.encode(carbon, block)
+    assert unimat.dense(placed, block).shape == (50, 3, carbon["nsites"].max(), 1, 1)
+    assert placed.cell.shape == (50, 6)
 
 
 def test_a_block_is_periods_by_groups_and_as_deep_as_the_most_atoms_of_one_element(crystals):
@@ -177,32 +184,45 @@ def test_the_full_table_holds_every_element():
     assert sorted(block.elements[block.elements > 0]) == list(range(1, 104))
     table = from_columns([np.eye(3) * 30], [np.arange(1, 104)], [np.random.default_rng(0).random((103, 3))], "s")
     assert largest_round_trip_error(table, "unimat") < EXACT
-    _, numbers, _ = unimat.decode(unimat.encode(table, block), block)
+    _, numbers, _ = _through_the_table(table, block)
     assert sorted(numbers[0]) == list(range(1, 104))
 
 
 @pytest.mark.parametrize(("value", "kept"), [(-0.6, False), (-0.51, False), (-0.5, True), (-0.4, True), (0.0, True), (-1.0, False)])
 def test_a_place_holds_an_atom_from_the_threshold_on(ta_w_b3, value, kept):
     one, block = ta_w_b3, unimat.table_for(ta_w_b3)
-    x = unimat.encode(one, block)
+    placed = unimat.encode(one, block)
+    grid = unimat.dense(placed, block)
     layer, row, column = 0, *(int(i[0]) for i in np.nonzero(block.elements == Element("W").Z))
-    x[0, :3, layer, row, column] = value
-    _, numbers, coords = unimat.decode(x, block)
+    grid[0, :, layer, row, column] = value
+    _, numbers, coords = unimat.decode(grid, placed.cell, block)
     assert (Element("W").Z in numbers[0]) == kept
     assert len(coords[0]) == len(numbers[0]) == 4 + kept
 
 
 def test_a_place_between_elements_never_holds_an_atom(ta_w_b3):
     one, block = ta_w_b3, unimat.table_for(ta_w_b3)
-    x = unimat.encode(one, block)
-    x[:, :3, :, block.elements == 0] = 0.5
-    assert sorted(unimat.decode(x, block)[1][0]) == [5, 5, 5, 73, 74]
+    placed = unimat.encode(one, block)
+    grid = unimat.dense(placed, block)
+    grid[:, :, :, block.elements == 0] = 0.5
+    assert sorted(unimat.decode(grid, placed.cell, block)[1][0]) == [5, 5, 5, 73, 74]
+
+
+def test_where_the_places_are_known_atoms_stand_there_and_nowhere_else(ta_w_b3):
+    block = unimat.table_for(ta_w_b3)
+    placed = unimat.encode(ta_w_b3, block)
+    right = unimat.dense(placed, block)
+    occupied = (right > -1).all(axis=1)
+    wild = np.random.default_rng(0).normal(-1, 2, right.shape)
+    lattices, numbers, coords = unimat.decode(wild, placed.cell, block, occupied)
+    assert sorted(numbers[0]) == [5, 5, 5, 73, 74]
+    assert np.isin(coords[0], wild).all()
 
 
 def test_coordinates_a_rounding_error_below_one_stay_clear_of_null():
     table = from_columns([np.eye(3) * 4], [[6]], [[[-1e-17, 1 - 1e-9, 2.25]]], "s")
-    x = unimat.encode(table, unimat.table_for(table))
-    np.testing.assert_allclose(x[0, :3].ravel(), [0, 0, 0.25], atol=1e-7)
+    block = unimat.table_for(table)
+    np.testing.assert_allclose(unimat.dense(unimat.encode(table, block), block).ravel(), [0, 0, 0.25], atol=1e-7)
 
 
 @pytest.mark.parametrize("fault", ["element", "depth"])
@@ -221,7 +241,7 @@ def test_a_crystal_that_does_not_fit_the_block_is_named(ta_w_b3, fault):
 def test_cell_parameters_give_the_lattice_that_pymatgen_gives(seed):
     rng = np.random.default_rng(seed)
     parameters = [*rng.uniform(2, 15, 3), *rng.uniform(62, 118, 3)]
-    lattice = unimat.lattice_from_parameters(np.array(parameters))
+    (lattice,) = lattices_from_parameters(np.array([parameters]))
     np.testing.assert_allclose(Lattice(lattice).parameters, Lattice.from_parameters(*parameters).parameters, atol=1e-9)
     assert np.linalg.det(lattice) == pytest.approx(Lattice.from_parameters(*parameters).volume)
 
@@ -240,7 +260,7 @@ def test_cell_parameters_give_the_lattice_that_pymatgen_gives(seed):
     ],
 )
 def test_a_cell_that_cannot_be_is_nan(parameters):
-    lattice = unimat.lattice_from_parameters(np.array(parameters, dtype=float))
+    (lattice,) = lattices_from_parameters(np.array([parameters], dtype=float))
     assert np.isnan(lattice).any() or abs(np.linalg.det(lattice)) < 1e-9
 
 

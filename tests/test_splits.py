@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from pymatgen.core import Element
 
+from crystalgen.config import Split
 from crystalgen.crystals import from_columns
-from crystalgen.data.splits import assert_no_leak, of_systems, split_by_formula
+from crystalgen.data.splits import assert_no_leak, of_systems, split, split_by_formula
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +141,19 @@ def test_the_library_holds_out_the_system_of_the_search(library):
     split = split_by_formula(library, hold_out=("Ta-W-B",))
     sides = split.assign(aside=systems_of(library) == frozenset({73, 74, 5})).groupby("aside")["split"].agg(set).to_dict()
     assert sides == {True: {"held_out"}, False: {"train", "val", "test"}}
+
+
+def test_a_given_split_is_kept_and_what_models_are_judged_on_is_named_test(big):
+    given = np.resize(np.array(["train", "train", "val", "train", "test"], dtype=object), len(big))
+    table = split(big.assign(split=given), Split(given="val", val=0.1))
+    assert (table.loc[given == "val", "split"] == "test").all()
+    assert (table.loc[given == "test", "split"] == "held_out").all()
+    assert set(table.loc[given == "train", "split"]) == {"train", "val"}
+    assert (table["split"] == "val").sum() == round(0.1 * (given == "train").sum())
+    other = split(big.assign(split=given), Split(given="test", val=0.1))
+    assert (other.loc[given == "test", "split"] == "test").all()
+
+
+def test_a_source_without_the_side_asked_for_is_refused(big):
+    with pytest.raises(ValueError, match=r"no crystals of \['test'\]; it has \['train', 'val'\]"):
+        split(big.assign(split=np.resize(np.array(["train", "val"], dtype=object), len(big))), Split(given="test"))

@@ -130,3 +130,14 @@ def test_templates_are_training_crystals_alone(crystals, choice):
     assert len(made) > 10
     assert set(made["template_id"]) <= set(training["id"])
     assert made["formula"].tolist() == targets.set_index("id").loc[made["target_id"], "formula"].tolist()
+
+
+def test_the_nearest_composition_is_copied_whatever_its_space_group():
+    """SrTiO3's nearest relative is BaTiO3 and not LaAlO3; asked for again, the next one comes."""
+    training = _table([perovskite(3.8, "La", "Al", "O"), perovskite(4.0, "Ba", "Ti", "O"), rocksalt(4.2, "Mg", "O")])
+    target = _table([perovskite(3.9, "Sr", "Ti", "O")]).assign(space_group=1)
+    targets = pd.concat([target.assign(id=str(i)) for i in range(3)], ignore_index=True)
+    made = substitute_templates(targets, training, "nearest_composition")
+    formulas = training.set_index("id").loc[made["template_id"], "reduced_formula"].tolist()
+    assert formulas == ["BaTiO3", "LaAlO3", "BaTiO3"]
+    assert made["reduced_formula"].tolist() == ["SrTiO3"] * 3

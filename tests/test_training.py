@@ -18,8 +18,9 @@ from crystalgen.nets.build import build_net, load_net, save_net
 from crystalgen.objectives import build_objective
 from crystalgen.pairs import PairData
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
-from crystalgen.tensors import TRAIN, VAL, Batch, MatrixData, UniMatData
-from crystalgen.training import _ema, _item_batches, _withhold_energies, train
+from crystalgen.tensors import TRAIN, VAL, Batch, MatrixData
+from crystalgen.training import _ema, _item_batches, _withhold, train
+from crystalgen.unimat_data import UniMatData
 
 JOB = """
 import sys
@@ -252,7 +253,7 @@ def test_pairs_are_drawn_anew_for_each_epoch_of_training(job):
     per_epoch = len(draw(torch.Generator()))
     drawn = []
     data.epoch = lambda generator: drawn.append(draw(generator)) or drawn[-1]
-    data.batch = lambda items: seen.append(items) or take(items)
+    data.batch = lambda items, generator=None: seen.append(items) or take(items, generator)
     model = small_model(steps=per_epoch // 4 * 3, batch_size=4, report_every=10**6, checkpoint_every=10**6)
     run(job, model, data=data)
     batches = per_epoch // 4
@@ -277,11 +278,11 @@ def _batch(count: int) -> Batch:
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
 def test_about_that_share_of_energies_is_withheld_and_again_the_same(share):
     batch = _batch(4000)
-    known = _withhold_energies(batch, share, 3).condition["energy_known"]
+    known = _withhold(batch, share, 3).condition["energy_known"]
     assert known.float().mean().item() == pytest.approx(1 - share, abs=0.03)
-    assert torch.equal(known, _withhold_energies(batch, share, 3).condition["energy_known"])
+    assert torch.equal(known, _withhold(batch, share, 3).condition["energy_known"])
     if share in (0.1, 0.5):
-        assert not torch.equal(known, _withhold_energies(batch, share, 4).condition["energy_known"])
+        assert not torch.equal(known, _withhold(batch, share, 4).condition["energy_known"])
     assert batch.condition["energy_known"].all(), "the data are left alone"
 
 

@@ -13,28 +13,31 @@ from crystalgen.config import MatrixModel, Sampling, UniMatModel
 from crystalgen.crystals import from_columns, write_crystals
 from crystalgen.crystals.schema import MIN_VOLUME
 from crystalgen.files import write_json
+from crystalgen.null import NULL
 from crystalgen.objectives import Objective, build_objective
 from crystalgen.represent import matrix, unimat
 from crystalgen.represent.canonical import wrap
 from crystalgen.sampling import draw_samples
-from crystalgen.tensors import TEST, TRAIN, MatrixData, UniMatData
+from crystalgen.tensors import TEST, TRAIN, MatrixData
+from crystalgen.unimat_data import UniMatData
 
 _ASKED = ("space_group", "formation_energy_per_atom")  # a condition's columns that a crystal has too
 
 
 def sample_row(row: str, model: MatrixModel | UniMatModel, nets: dict[int, nn.Module], data: MatrixData | UniMatData,
                crystals: pd.DataFrame) -> tuple[pd.DataFrame, dict, pd.DataFrame | None]:  # fmt: skip
-    """One of a model's ways to sample, for every training seed: samples, record and, for a matrix model, what was asked."""
+    """One of a model's ways to sample, for every training seed: samples, record and, where crystals were asked for, which."""
     sampling, objective = model.sampling[row], build_objective(model.objective)
-    if isinstance(data, UniMatData):
+    if model.task is None and not model.input.conditions:
         return *generate_freely(nets, objective, data, sampling, row), None
     requests, items = evaluation_requests(data, crystals, sampling)
-    return *generate_for_requests(nets, objective, data, requests, items, sampling, row), requests
+    samples, record = generate_for_requests(nets, objective, data, requests, items, sampling, row)
+    return samples, record, requests if model.task else None  # an energy alone is no crystal that a sample could match
 
 
-def evaluation_requests(data: MatrixData, crystals: pd.DataFrame, sampling: Sampling | None = None,
+def evaluation_requests(data: MatrixData | UniMatData, crystals: pd.DataFrame, sampling: Sampling | None = None,
                         split: int = TEST) -> tuple[pd.DataFrame, torch.Tensor]:  # fmt: skip
-    """What is asked of a conditional model: one row per item of the split, or a draw of `sampling.max_targets` of them.
+    """What is asked of a conditional model: each item of the split, or a draw of `sampling.max_targets`, `sampling.per_target` times.
 
     Returns:
         the requests, columns request (its number as text), target_id and, for modification, input_id; and their items.
@@ -43,6 +46,8 @@ def evaluation_requests(data: MatrixData, crystals: pd.DataFrame, sampling: Samp
     if sampling is not None and sampling.max_targets is not None:  # a draw: neighbours in the table are polymorphs of one formula
         order = torch.randperm(len(items), generator=torch.Generator().manual_seed(sampling.seed))
         items = items[order[: sampling.max_targets].sort().values]
+    if sampling is not None:
+        items = items.repeat_interleave(sampling.per_target, dim=0)
     ids = crystals["id"].to_numpy()
     requests = pd.DataFrame({"request": np.arange(len(items)).astype(str), "target_id": ids[data.targets(items)]})
     if items.dim() == 2:
@@ -50,7 +55,7 @@ def evaluation_requests(data: MatrixData, crystals: pd.DataFrame, sampling: Samp
     return requests, items
 
 
-def generate_for_requests(nets: dict[int, nn.Module], objective: Objective, data: MatrixData, requests: pd.DataFrame,
+def generate_for_requests(nets: dict[int, nn.Module], objective: Objective, data: MatrixData | UniMatData, requests: pd.DataFrame,
                           items: torch.Tensor, sampling: Sampling, row: str) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """One crystal per request and training seed.
 
@@ -62,8 +67,8 @@ def generate_for_requests(nets: dict[int, nn.Module], objective: Objective, data
     Returns:
         the decoded samples with seed, request, target_id, and a record of how many were asked for and rejected, and why.
     """
-    condition = data.condition(items)
-    return _for_seeds(nets, lambda net: _sample_matrices(net, objective, data, condition, sampling), sampling, row, requests)
+    condition, sample = data.condition(items), _sampler_for(data)
+    return _for_seeds(nets, lambda net: sample(net, objective, data, condition, len(items), sampling), sampling, row, requests)
 
 
 def generate_for_conditions(nets: dict[int, nn.Module], objective: Objective, data: MatrixData, conditions: pd.DataFrame,
@@ -83,27 +88,54 @@ def generate_for_conditions(nets: dict[int, nn.Module], objective: Objective, da
         torch.as_tensor(conditions["formation_energy_per_atom"].to_numpy(dtype=np.float32)),
     )
     asked = conditions.drop(columns="atomic_numbers").rename(columns={c: f"asked_{c}" for c in _ASKED})
-    return _for_seeds(nets, lambda net: _sample_matrices(net, objective, data, condition, sampling), sampling, row, asked)
+    count = len(conditions)
+    return _for_seeds(nets, lambda net: _sample_matrices(net, objective, data, condition, count, sampling), sampling, row, asked)
 
 
 def generate_freely(nets: dict[int, nn.Module], objective: Objective, data: UniMatData, sampling: Sampling,
                     row: str) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """`sampling.count` unconditional UniMat crystals per training seed; see `generate_for_requests`."""
-    block = unimat.Table(data.tensors["elements"].numpy(), data.shape[1])
-
-    def sample(net: nn.Module) -> tuple[list, list, list]:
-        x = draw_samples(net, objective, data.shape, {}, sampling.count, sampling)
-        return unimat.decode(data.unscale(x).numpy(), block)
-
-    return _for_seeds(nets, sample, sampling, row, pd.DataFrame(index=range(sampling.count)))
+    count = sampling.count
+    return _for_seeds(
+        nets, lambda net: _sample_unimat(net, objective, data, {}, count, sampling), sampling, row, pd.DataFrame(index=range(count))
+    )
 
 
-def _sample_matrices(
-    net: nn.Module, objective: Objective, data: MatrixData, condition: dict, sampling: Sampling
-) -> tuple[list, list, list]:
+def generate_for_energies(nets: dict[int, nn.Module], objective: Objective, data: UniMatData, energies: np.ndarray,
+                          sampling: Sampling, row: str) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+    """A UniMat crystal per formation energy asked for (n,), eV/atom, and training seed; column asked_formation_energy_per_atom.
+
+    The model must be told nothing else.
+    """
+    count = len(energies)
+    nothing = torch.zeros(count, *data.grid, dtype=torch.bool)
+    asked = torch.as_tensor(np.asarray(energies, dtype=np.float32))
+    condition = data.conditions(nothing, asked, torch.full((count,), torch.nan), torch.zeros(count, dtype=torch.long))
+    columns = pd.DataFrame({"asked_formation_energy_per_atom": energies})
+    return _for_seeds(nets, lambda net: _sample_unimat(net, objective, data, condition, count, sampling), sampling, row, columns)
+
+
+def _sampler_for(data: MatrixData | UniMatData) -> Callable:
+    return _sample_unimat if isinstance(data, UniMatData) else _sample_matrices
+
+
+def _sample_matrices(net: nn.Module, objective: Objective, data: MatrixData, condition: dict, count: int,
+                     sampling: Sampling) -> tuple[list, list, list]:  # fmt: skip
     numbers = condition["atomic_numbers"]
-    x = draw_samples(net, objective, data.shape, condition, len(numbers), sampling)
+    x = draw_samples(net, objective, data.shape, condition, count, sampling)
     return matrix.decode(matrix.Matrices(data.unscale(x, numbers).numpy(), numbers.numpy()))
+
+
+def _sample_unimat(net: nn.Module, objective: Objective, data: UniMatData, condition: dict, count: int,
+                   sampling: Sampling) -> tuple[list, list, list]:  # fmt: skip
+    """Where the composition was given, atoms stand nowhere but where it lets them; given exactly, they stand there always."""
+    x, places = draw_samples(net, objective, data.shape, condition, count, sampling), condition.get("places")
+    grid, cell = data.unscale(x, places)
+    if places is not None:
+        grid = torch.where(places[:, None], grid, NULL)
+    block = unimat.Table(data.tensors["elements"].numpy(), data.grid[0])
+    exact = data.settings.composition == "exact"
+    return unimat.decode(grid.numpy(), cell.numpy(), block, places.numpy() if exact else None)
 
 
 def _padded_numbers(conditions: pd.DataFrame, data: MatrixData) -> torch.Tensor:

@@ -14,19 +14,25 @@ from crystalgen.files import file_hash
 from crystalgen.nets.build import build_net, load_net, save_net
 from crystalgen.objectives import build_objective
 from crystalgen.pairs import PairData
-from crystalgen.tensors import MatrixData, UniMatData
+from crystalgen.tensors import MatrixData
 from crystalgen.training import Trained, train
+from crystalgen.unimat_data import UniMatData
 
 
 def load_data(model: MatrixModel | UniMatModel, path: Path) -> MatrixData | UniMatData:
     """The data set that a model trains on, from its representation's file of tensors."""
     if isinstance(model, UniMatModel):
-        return UniMatData(path)
+        return UniMatData(path, model.input)
     return PairData(path, model.training.pairs_per_group) if model.task == "modification" else MatrixData(path)
 
 
-def load_task(task: str, path: Path) -> MatrixData:
-    """The matrix data of a task, `generation` or `modification`, to read what is validated or tested; it is not for training."""
+def load_task(task: str, path: Path) -> MatrixData | UniMatData:
+    """The data of a task, to read what is validated or tested; they are not for training.
+
+    path: the matrix file for `generation` and `modification`, UniMat's for `composition`.
+    """
+    if task == "composition":
+        return UniMatData(path)
     return PairData(path, per_group=1) if task == "modification" else MatrixData(path)
 
 

@@ -83,7 +83,10 @@ class FlowMatching:
 
 
 class DenoisingDiffusion:
-    """Gaussian diffusion; the target is the noise (B Alg. 7-11; A §2.2). Palette is this with `start` given to the network."""
+    """Gaussian diffusion; the target is the noise (B Alg. 7-11; A §2.2), or what `prediction` names.
+
+    Palette is this with `start` given to the network.
+    """
 
     loss = staticmethod(weighted_mse)
 
@@ -94,9 +97,14 @@ class DenoisingDiffusion:
     def corrupt(self, x: Tensor, condition: dict, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """See `Objective`."""
         noise = torch.randn(x.shape, generator=generator).to(x.device)
-        step = torch.randint(self.settings.train_steps, (len(x),), generator=generator).to(x.device)
+        step = self._steps(len(x), generator).to(x.device)
         scaled = (x - self.settings.mean) / self.settings.std
-        return self.forward_process.add_noise(scaled, noise, step), step / self.settings.train_steps, noise
+        noisy = self.forward_process.add_noise(scaled, noise, step)
+        if self.settings.prediction == "v_prediction":
+            target = self.forward_process.get_velocity(scaled, noise, step)
+        else:
+            target = noise if self.settings.prediction == "epsilon" else scaled
+        return noisy, step / self.settings.train_steps, target
 
     def sample(self, model: samplers.Model, shape: tuple[int, ...], condition: dict, sampling: config.Sampling,
                generator: samplers.Generators, device: torch.device = CPU) -> Tensor:  # fmt: skip
@@ -106,15 +114,31 @@ class DenoisingDiffusion:
         drawn = samplers.denoise(model, start, condition, scheduler, sampling.steps, generator)
         return drawn * self.settings.std + self.settings.mean
 
+    def _steps(self, count: int, generator: torch.Generator) -> Tensor:
+        """Noise levels to train on, int (count,)."""
+        if self.settings.times == "uniform":
+            return torch.randint(self.settings.train_steps, (count,), generator=generator)
+        return (torch.sigmoid(torch.randn(count, generator=generator)) * self.settings.train_steps).long()
+
     def _scheduler(self, kind: type):
-        bound = self.settings.clip
+        bound, own = self.settings.clip, self.settings.schedule == "cosine_log_snr"
         return kind(
             self.settings.train_steps,
-            beta_schedule=self.settings.schedule,
+            **{"trained_betas": _cosine_log_snr_betas(self.settings.train_steps)} if own else {"beta_schedule": self.settings.schedule},
+            prediction_type=self.settings.prediction,
             clip_sample=bound is not None,  # at high noise a small error of the noise is a huge one of the data
             clip_sample_range=bound or 1.0,
             timestep_spacing="trailing",  # start from pure noise, not a step below it
         )
+
+
+def _cosine_log_snr_betas(steps: int, bound: float = 20.0) -> list[float]:
+    """The cosine schedule with its log signal-to-noise ratio kept in [-bound, bound] (A app. 6)."""
+    time = torch.arange(1, steps + 1, dtype=torch.float64) / steps
+    log_snr = (-2 * torch.log(torch.tan(torch.pi / 2 * time.clamp(max=1 - 1e-12)))).clamp(-bound, bound)
+    signal = torch.sigmoid(log_snr)  # the cumulative product of 1 - beta
+    before = torch.cat([torch.ones(1, dtype=torch.float64), signal[:-1]])
+    return (1 - signal / before).clamp(min=1e-12).tolist()
 
 
 def build_objective(settings: config.Regression | config.Flow | config.Diffusion) -> Objective:

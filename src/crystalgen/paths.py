@@ -34,7 +34,7 @@ def crystals(study: str) -> Path:
 
 def tensors(study: str, representation: str) -> Path:
     """The study's encoded crystals, `matrix` or `unimat`."""
-    return PROCESSED / study / f"{representation}.safetensors"
+    return PROCESSED / study / "tensors" / f"{representation}.safetensors"
 
 
 def model(study: str, name: str) -> Path:

@@ -40,12 +40,12 @@ def denoise(model: Model, x: Tensor, condition: dict[str, Tensor], scheduler, st
 
 
 def guided(model: Model, weight: float) -> Model:
-    """Classifier-free guidance (A eq. 2): away from what the model says without the energy, by `weight`."""
+    """Classifier-free guidance (A eq. 2): away from what the model says without energy and other auxiliary conditions, by `weight`."""
     if weight == 0:
         return model
 
     def guided_model(x: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:
-        unknown = condition | {"energy_known": torch.zeros_like(condition["energy_known"])}
+        unknown = condition | {name: torch.zeros_like(flags) for name, flags in condition.items() if name.endswith("_known")}
         return (1 + weight) * model(x, t, condition) - weight * model(x, t, unknown)
 
     return guided_model

@@ -35,6 +35,20 @@ def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], c
     return torch.cat(drawn)
 
 
+def draw_trajectory(net: nn.Module, objective: Objective, shape: tuple[int, ...], condition: dict[str, Tensor], count: int,
+                    sampling: Sampling, frames: int) -> Tensor:  # fmt: skip
+    """`draw_samples` watched, without guidance: (frames, count, *shape), evenly spaced from pure noise to the samples (A Fig. 2)."""
+    seen = []
+    hook = net.register_forward_pre_hook(lambda module, given: seen.append(given[0].detach().cpu()))
+    sampling = sampling.model_copy(update={"guidance": 0.0})  # guided, each step would be seen twice
+    try:
+        last = draw_samples(net, objective, shape, condition, count, sampling)
+    finally:
+        hook.remove()
+    states = [state for state in seen if len(state) == count][-sampling.steps :] + [last]  # the first call only measures memory
+    return torch.stack([states[round(i * (len(states) - 1) / (frames - 1))] for i in range(frames)])
+
+
 @torch.no_grad()
 def batch_size(net: nn.Module, shape: tuple[int, ...], condition: dict[str, Tensor], device: torch.device) -> int:
     """Samples at a time: as many as fit into a share of the free memory if no layer's output were ever given back."""

@@ -8,7 +8,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 UNIFORM_STD = 12**-0.5  # of U(0, 1): scaled lattices get its mean and spread, whatever the prior
-CELL_STD = 1 / 3  # of UniMat's scaled cells: with coordinates in [-1, 1), three deviations stay in [-1, 1]
 LATTICE_ROWS = 3  # the last rows of a matrix; above them stand fractional coordinates
 TRAIN, VAL, TEST, HELD_OUT = 0, 1, 2, 3
 
@@ -56,14 +55,14 @@ class MatrixData:
 
     def epoch(self, generator: torch.Generator) -> Tensor:
         """The training items of one epoch in random order; always as many."""
-        return _shuffled(self.items(TRAIN), generator)
+        return shuffled(self.items(TRAIN), generator)
 
     def targets(self, items: Tensor) -> Tensor:
         """Row numbers (n,) of the crystals that a network should give for the items."""
         return items
 
-    def batch(self, items: Tensor) -> Batch:
-        """The crystals of the given items."""
+    def batch(self, items: Tensor, generator: torch.Generator | None = None) -> Batch:
+        """The crystals of the given items; with a generator, which training gives, as `unimat_data.UniMatData` augments them."""
         rows = self.targets(items)
         return Batch(self.x[rows], self.weight[rows], self.condition(items))
 
@@ -96,48 +95,11 @@ class MatrixData:
         return (lattice / _cell_size(nsites) - t["lattice_mean"]) / t["lattice_std"] * UNIFORM_STD + 0.5
 
 
-class UniMatData:
-    """UniMat crystals, one item per crystal; see `represent.tensors.unimat_tensors` for the file."""
-
-    COORDINATES, CELL = slice(0, 3), slice(3, 9)
-
-    def __init__(self, path: Path):
-        self.tensors = load_file(path)
-        t = self.tensors
-        self.x = t["x"].clone()
-        self.x[:, self.CELL] = (t["x"][:, self.CELL] - self._cell("mean")) / self._cell("std") * CELL_STD
-
-    def _cell(self, name: str) -> Tensor:
-        return self.tensors[f"cell_{name}"][:, None, None, None]
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(channels, L, H, W)."""
-        return tuple(self.x.shape[1:])
-
-    def items(self, split: int) -> Tensor:
-        """See `MatrixData`."""
-        return torch.nonzero(self.tensors["split"] == split).flatten()
-
-    def epoch(self, generator: torch.Generator) -> Tensor:
-        """See `MatrixData`."""
-        return _shuffled(self.items(TRAIN), generator)
-
-    def batch(self, items: Tensor) -> Batch:
-        """The crystals of the given items; every place counts, since a null atom is information too."""
-        return Batch(self.x[items], torch.ones(1), {})
-
-    def unscale(self, x: Tensor) -> Tensor:
-        """Samples back to fractional coordinates, Å and degrees."""
-        result = x.clone()
-        result[:, self.CELL] = x[:, self.CELL] / CELL_STD * self._cell("std") + self._cell("mean")
-        return result
-
-
 def _cell_size(nsites: Tensor) -> Tensor:
     """Edge of a cell of that many sites of 1 Å^3 each, (n, 1, 1)."""
     return (nsites.double() ** (1 / 3)).float()[:, None, None]
 
 
-def _shuffled(items: Tensor, generator: torch.Generator) -> Tensor:
+def shuffled(items: Tensor, generator: torch.Generator) -> Tensor:
+    """The items in random order."""
     return items[torch.randperm(len(items), generator=generator)]

@@ -19,10 +19,11 @@ from torch.optim.swa_utils import AveragedModel
 from crystalgen.config import Training
 from crystalgen.files import atomic
 from crystalgen.objectives import Objective
-from crystalgen.tensors import VAL, Batch, MatrixData, UniMatData
+from crystalgen.tensors import VAL, Batch, MatrixData
+from crystalgen.unimat_data import UniMatData
 
 VALIDATION_ITEMS = 512  # at most; the same items and noise each time, so that the curve is smooth
-_STREAMS = {"order": 1, "step": 2, "validation": 3, "weights": 4, "dropout": 5}
+_STREAMS = {"order": 1, "step": 2, "validation": 3, "weights": 4, "dropout": 5, "augmentation": 6}
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
     batches = _item_batches(data, settings.batch_size, seed, state["step"])
     for step in range(state["step"], settings.steps):
         net.train()
-        batch = _withhold_energies(data.batch(next(batches)), settings.energy_dropout, _seed(seed, "dropout", step))
+        batch = data.batch(next(batches), torch.Generator().manual_seed(_seed(seed, "augmentation", step)))
+        batch = _withhold(batch, settings.energy_dropout, _seed(seed, "dropout", step))
         loss = _step_loss(net, objective, batch.to(accelerator.device), _seed(seed, "step", step), accelerator)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {float(loss)} at step {step}; try a lower learning_rate than {settings.learning_rate}")
@@ -103,12 +105,13 @@ def _step_loss(net, objective: Objective, batch: Batch, number: int, accelerator
     return objective.loss(prediction, target, batch.weight)
 
 
-def _withhold_energies(batch: Batch, share: float, number: int) -> Batch:
-    """Some samples' energies become unknown, so that the network learns to do without (classifier-free guidance)."""
-    if share == 0 or "energy_known" not in batch.condition:
+def _withhold(batch: Batch, share: float, number: int) -> Batch:
+    """Some samples' energies, and other auxiliary conditions, become unknown: the network learns to do without (for guidance)."""
+    known = {name: flags for name, flags in batch.condition.items() if name.endswith("_known")}
+    if share == 0 or not known:
         return batch
-    known = torch.rand(len(batch.x), generator=torch.Generator().manual_seed(number)) >= share
-    return replace(batch, condition=batch.condition | {"energy_known": known})
+    told = torch.rand(len(batch.x), generator=torch.Generator().manual_seed(number)) >= share
+    return replace(batch, condition=batch.condition | {name: flags & told for name, flags in known.items()})
 
 
 def _report(step: int, losses: list[float], net, objective, data, settings: Training, seed: int, schedule,

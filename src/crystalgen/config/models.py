@@ -25,14 +25,40 @@ class UNet1dConfig(Strict):
 
 
 class UNet3dConfig(Strict):
-    """UniMat's U-Net over (L, H, W) (A §2.2)."""
+    """UniMat's U-Net over (L, H, W) (A §2.2); the defaults are the demo preset."""
 
     name: Literal["unet3d"] = "unet3d"
     channels: int = 32
     multipliers: tuple[int, ...] = (1, 2)
     blocks: int = 1
+    stride: int = Field(default=2, ge=2)  # of a step down, over H and W; 3 divides 9 x 18 evenly twice
+    heads: int = 4
+    head_channels: int | None = None  # with a number, as many heads as it divides a level's channels into
+    dropout: float = 0.0
+
+
+class PlacesConfig(Strict):
+    """A transformer over the places of UniMat's table that may hold an atom (see `nets.places`)."""
+
+    name: Literal["places"] = "places"
+    token: Literal["place", "element"] = "place"  # a token for each place (L, H, W), or one for each element with all its layers
+    channels: int = 128
+    blocks: int = 4
     heads: int = 4
     dropout: float = 0.0
+
+
+Condition = Literal["formation_energy_per_atom", "band_gap", "space_group"]
+
+
+class UniMatInput(Strict):
+    """What a UniMat model is shown and told (A §2.1, §2.2)."""
+
+    coordinates: Literal["fractional", "cartesian"] = "fractional"
+    cell: Literal["channels", "token"] = "channels"
+    composition: Literal["none", "type", "exact"] = "none"  # which elements (H x W), or how many atoms of each (L x H x W)
+    conditions: tuple[Condition, ...] = ()  # by classifier-free guidance
+    augment: tuple[Literal["order", "axes", "translation"], ...] = ()  # how training crystals are described anew
 
 
 class Regression(Strict):
@@ -57,7 +83,11 @@ class Diffusion(Strict):
 
     name: Literal["diffusion"] = "diffusion"
     train_steps: int = 1000
-    schedule: Literal["squaredcos_cap_v2", "linear"] = "squaredcos_cap_v2"
+    schedule: Literal["squaredcos_cap_v2", "linear", "cosine_log_snr"] = "squaredcos_cap_v2"
+    prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"  # what the network says: the noise (both papers), or
+    # the velocity (arXiv 2202.00512) or the data themselves
+    times: Literal["uniform", "logit_normal"] = "uniform"  # of training; the second dwells in the middle (arXiv 2403.03206), where
+    # a sparse table's places are decided
     mean: float = 0.0  # the data are brought from this mean
     std: float = 1.0  # and spread to 0 and 1, which the noise has
     clip: float | None = None  # bound of the data that a sampling step may predict; 1 fits UniMat, scaled to [-1, 1]
@@ -72,6 +102,7 @@ class Sampling(Strict):
     guidance: float = 0.0  # weight of classifier-free guidance towards the energy; 0 is plain conditional sampling
     count: int = 500
     max_targets: int | None = None
+    per_target: int = Field(default=1, ge=1)  # samples for each condition
 
 
 class Training(Strict):
@@ -118,7 +149,8 @@ class _ModelBase(Strict):
                 raise ValueError(
                     f"sampling '{row}': sampler '{sampling.sampler}' cannot sample a {self.objective.name} model; expected one of {allowed}"
                 )
-            if sampling.guidance and (self.representation == "unimat" or not self.training.energy_dropout):
+            told = self.representation == "matrix" or bool(self.input.conditions)
+            if sampling.guidance and not (told and self.training.energy_dropout):
                 raise ValueError(f"sampling '{row}': guidance needs a conditional model trained with energy_dropout above 0")
             if sampling.sampler == "ddim" and self.objective.train_steps % sampling.steps:
                 raise ValueError(
@@ -126,6 +158,14 @@ class _ModelBase(Strict):
                     f"expected a divisor of train_steps {self.objective.train_steps}"
                 )
         return self
+
+
+def _named_preset(net, presets: dict):
+    if isinstance(net, str):
+        if net not in presets:
+            raise ValueError(f"'{net}' is no preset; expected one of {sorted(presets)}, or channels, multipliers, ...")
+        return presets[net]
+    return net
 
 
 PRESETS = {
@@ -148,11 +188,7 @@ class MatrixModel(_ModelBase):
     @field_validator("net", mode="before")
     @classmethod
     def _preset(cls, net):
-        if isinstance(net, str):
-            if net not in PRESETS:
-                raise ValueError(f"'{net}' is no preset; expected one of {sorted(PRESETS)}, or channels, multipliers, ...")
-            return PRESETS[net]
-        return net
+        return _named_preset(net, PRESETS)
 
     @model_validator(mode="after")
     def _start_fits(self):
@@ -164,12 +200,39 @@ class MatrixModel(_ModelBase):
         return self
 
 
+UNIMAT_PRESETS = {
+    "demo": UNet3dConfig(),
+    "base": UNet3dConfig(channels=64, blocks=2),
+    "published": UNet3dConfig(channels=256, multipliers=(1, 2, 4), blocks=3, stride=3, head_channels=64, dropout=0.1),  # A Table 4
+    "occupied": PlacesConfig(),
+}
+
+
 class UniMatModel(_ModelBase):
-    """A model on the UniMat representation."""
+    """A model on the UniMat representation; `net` is spelt out, or one of UNIMAT_PRESETS by its name."""
 
     representation: Literal["unimat"] = "unimat"
-    net: UNet3dConfig = UNet3dConfig()
+    input: UniMatInput = UniMatInput()
+    net: UNet3dConfig | PlacesConfig = Field(default=UNet3dConfig(), discriminator="name")
     objective: Flow | Diffusion = Field(default=Diffusion(), discriminator="name")
+
+    @property
+    def task(self) -> str | None:
+        """What a row of its samples is asked: `composition`, or nothing."""
+        return None if self.input.composition == "none" else "composition"
+
+    @field_validator("net", mode="before")
+    @classmethod
+    def _preset(cls, net):
+        net = _named_preset(net, UNIMAT_PRESETS)
+        return {"name": "unet3d"} | net if isinstance(net, dict) else net
+
+    @field_validator("objective")
+    @classmethod
+    def _objective_fits(cls, objective):
+        if objective.name == "flow" and (objective.wrapped or objective.prior == "structure"):
+            raise ValueError("UniMat has no structure to start from and knows no wrapped flow; expected another prior, and wrapped false")
+        return objective
 
 
 Model = Annotated[MatrixModel | UniMatModel, Field(discriminator="representation")]

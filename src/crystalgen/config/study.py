@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from crystalgen import paths
 from crystalgen.config.models import MatrixModel, Model
@@ -11,8 +11,9 @@ from crystalgen.config.strict import Strict, StudyError, read_strict
 
 
 class Filter(Strict):
-    """B's polymorph filter (see `data.polymorphs`)."""
+    """B's polymorph filter (see `data.polymorphs`); without `polymorphs`, size and elements alone."""
 
+    polymorphs: bool = True
     min_sites: int = 4
     max_sites: int = 60
     min_share: float = 0.01
@@ -22,11 +23,12 @@ class Filter(Strict):
 
 
 class Split(Strict):
-    """Fractions of structures by formula; the rest is for training.
+    """Fractions of structures by formula; the rest is for training. Or the split that the source has (see `data.splits`).
 
     Crystals of exactly the elements of a system in `hold_out` (e.g. Ta-W-B) stay out of all three: a search is for them.
     """
 
+    given: Literal["test", "val"] | None = None  # the side of the source's own split that models are judged on
     val: float = 0.1
     test: float = 0.1
     seed: int = 42
@@ -52,14 +54,16 @@ class Baseline(Strict):
     """What nothing is trained for: template substitution (see `baselines.template`), or the structure to modify as it is."""
 
     kind: Literal["template", "input"] = "template"
-    task: Literal["generation", "modification"] = "generation"
-    choice: Literal["random", "nearest_energy"] = "random"  # of templates
+    task: Literal["generation", "modification", "composition"] = "generation"
+    choice: Literal["random", "nearest_energy", "nearest_composition"] = "random"  # of templates
     seed: int = 0
+    max_targets: int | None = None
+    per_target: int = Field(default=1, ge=1)  # crystals for each target; of the nearest composition, as many templates
 
     @model_validator(mode="after")
     def _input_exists(self):
-        if self.kind == "input" and self.task == "generation":
-            raise ValueError("generation has no input to return; expected task modification")
+        if self.kind == "input" and self.task != "modification":
+            raise ValueError(f"{self.task} has no input to return; expected task modification")
         return self
 
 
@@ -92,6 +96,15 @@ class Search(Strict):
     workers: int = 2
 
 
+class Guidance(Strict):
+    """Energies asked for by classifier-free guidance, at several weights (A eq. 2), and what a potential says was obtained."""
+
+    row: str  # a way to sample a UniMat model that is told the formation energy
+    energies: tuple[float, ...]  # eV/atom
+    weights: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0)
+    count: int = 32  # samples for each energy and weight
+
+
 class Report(Strict):
     """How results are shown."""
 
@@ -105,11 +118,13 @@ class Study(Strict):
     title: str
     description: str
     data: Data
+    benchmark: Literal["perov_5", "carbon_24", "mp_20"] | None = None  # whose published values stand beside the study's
+    guidance: Guidance | None = None
     representations: Representations = Representations()
     models: dict[str, Model]
     baselines: dict[str, Baseline] = {}
     sampler_steps: SamplerSteps = SamplerSteps()
-    search: Search
+    search: Search | None = None
     report: Report = Report()
 
     @model_validator(mode="after")
@@ -120,7 +135,13 @@ class Study(Strict):
             raise ValueError(f"rows {twice} are named twice; expected distinct names of samplings and baselines")
         matrix = [model for model in self.models.values() if model.representation == "matrix" and model.task == "generation"]
         allowed = [row for model in matrix for row in model.sampling]
-        if unknown := sorted(set(self.search.rows) - set(allowed)):
+        if self.guidance:
+            row = self.guidance.row
+            model = next((model for model in self.models.values() if row in model.sampling), None)
+            told = model is not None and model.representation == "unimat" and model.task is None
+            if not told or model.input.conditions != ("formation_energy_per_atom",):
+                raise ValueError(f"guidance.row '{row}': expected a UniMat model with conditions [formation_energy_per_atom] and no other")
+        if self.search and (unknown := sorted(set(self.search.rows) - set(allowed))):
             raise ValueError(f"search.rows: {unknown} do not sample a conditional generation model; expected some of {sorted(allowed)}")
         return self
 

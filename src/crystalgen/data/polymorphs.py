@@ -40,7 +40,7 @@ class _Light:
 def filter_polymorphs(table: pd.DataFrame, settings: Filter) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Filter to a fixed point; returns the kept rows and a report with one row per step.
 
-    Size first, then, until nothing changes: rows with an element or a space group found in less than
+    Size and elements first, then, if `polymorphs`, until nothing changes: rows with an element or a space group found in less than
     `min_share` of the rows left, then groups (same full formula) outside `min_group` to `max_group`.
     Dropping rows changes the shares, so one pass is not enough.
 
@@ -103,7 +103,7 @@ def _fixed_point(light: _Light, settings: Filter) -> tuple[np.ndarray, pd.DataFr
     if settings.elements is not None:
         kept &= _made_of(light, settings.elements)[light.elements]
     note(f"{settings.min_sites}-{settings.max_sites} atoms" + (", elements" if settings.elements else ""), kept)
-    number, before = 0, -1
+    number, before = 0, -1 if settings.polymorphs else kept.sum()
     while kept.sum() != before:
         number, before = number + 1, kept.sum()
         kept = note(f"pass {number}: rare elements and space groups", kept & _common(light, kept, settings.min_share))

@@ -1,8 +1,36 @@
-"""Split by formula with balanced elements: no reduced formula stands on two sides (B §2.2, plus a test set)."""
+"""Splits: by formula with balanced elements, no reduced formula on two sides (B §2.2, plus a test set), or as the source has it."""
 
 import numpy as np
 import pandas as pd
 from pymatgen.core import Element
+
+from crystalgen.config import Split
+
+
+def split(table: pd.DataFrame, settings: Split) -> pd.DataFrame:
+    """The table with `split` filled in, as a study says."""
+    if settings.given:
+        return given_split(table, settings.given, settings.val, settings.seed)
+    return split_by_formula(table, settings.val, settings.test, settings.seed, settings.hold_out)
+
+
+def given_split(table: pd.DataFrame, judged_on: str, val: float = 0.02, seed: int = 42) -> pd.DataFrame:
+    """The source's own split: `judged_on` becomes test, and the rest of its val and test is held out.
+
+    A share `val` of the training crystals is drawn as val, for the curve of the loss, so that nothing is tuned on what
+    models are judged on. One formula may stand on two sides here: that is how the source was split.
+
+    Raises:
+        ValueError: the source has no split, or no crystal on a side that is needed.
+    """
+    sides = table["split"].astype(object)
+    missing = {"train", judged_on} - set(sides)
+    if missing:
+        raise ValueError(f"split.given: the source has no crystals of {sorted(missing)}; it has {sorted(set(sides.dropna()))}")
+    result = np.where(sides == "train", "train", np.where(sides == judged_on, "test", "held_out")).astype(object)
+    train = np.flatnonzero(result == "train")
+    result[np.random.default_rng(seed).permutation(train)[: max(1, round(val * len(train)))]] = "val"
+    return table.assign(split=result)
 
 
 def split_by_formula(

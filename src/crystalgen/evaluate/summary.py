@@ -11,9 +11,12 @@ import pandas as pd
 from crystalgen import paths
 from crystalgen.config import Study, load_study
 from crystalgen.crystals import read_crystals
-from crystalgen.evaluate.matching import match_targets
+from crystalgen.evaluate.distributions import PROPERTIES, wasserstein
+from crystalgen.evaluate.matching import CSP, Tolerances, match_targets
 from crystalgen.evaluate.statistics import clustered_bootstrap, rate
-from crystalgen.evaluate.validity import structure_validity
+from crystalgen.evaluate.validity import composition_validity, structure_validity
+
+DISTANCE_DRAWS = 200  # redraws behind the interval of a distance, each of which sorts all samples
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Row:
     """A row of the tables: one way to sample one model, or one baseline.
 
     model: the folder that it lies in.
-    task: generation or modification; None for samples that nothing was asked of.
+    task: generation, modification or composition; None for samples that nothing was asked of.
     """
 
     model: str
@@ -43,35 +46,71 @@ def read_samples(folder: Path) -> tuple[pd.DataFrame, dict, pd.DataFrame | None]
 
 
 def evaluate_samples(crystals: pd.DataFrame, samples: pd.DataFrame, record: dict, requests: pd.DataFrame | None, draws: int,
-                     source: str) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+                     source: str, task: str | None = None) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Verdicts, one row per sample asked for, and the rates for metrics.json.
 
-    Samples of `requests` are matched with their targets; all are checked for structure validity.
+    Samples of `requests` are matched with their targets; of others, compositions and properties are compared with those
+    of the test crystals. All are checked for structure validity.
     What could not be decoded counts as invalid and as not matched. Intervals redraw whole formulas, all seeds together;
     `by_seed` gives the rate of each training seed, and `n` counts what each was asked for.
     """
-    seeds, asked = record["seeds"], record["requested"] // len(record["seeds"])
+    seeds = record["seeds"]
+    place = {"seeds": seeds, "source": f"{source}/metrics.json"}
     validity = samples[["id", "formula", "seed"]].assign(valid=structure_validity(samples))
-    lost = record["requested"] - record["decoded"]
-    valid = np.concatenate([validity["valid"].to_numpy(float), np.zeros(lost)])
-    clusters = np.concatenate([validity["formula"].to_numpy(str), [f"lost {i}" for i in range(lost)]])
-    by_seed = validity.groupby("seed")["valid"].sum().reindex(seeds, fill_value=0) / asked
-    metrics = {"structure_validity": rate(valid, clusters, draws, seeds, f"{source}/metrics.json")}
-    metrics["structure_validity"] |= {"n": asked, "by_seed": by_seed.round(6).tolist()}
+    metrics = {"structure_validity": _validity_rate(validity, "valid", record, draws, place)}
     if requests is None:
-        return validity, metrics
-    verdicts = pd.concat([match_requests(crystals, samples[samples["seed"] == seed], requests).assign(seed=seed) for seed in seeds])
-    by_seed = verdicts.groupby("seed")["matched"].mean().loc[seeds]
-    metrics["match_rate"] = rate(verdicts["matched"], verdicts["formula"], draws, seeds, f"{source}/metrics.json")
-    metrics["match_rate"] |= {"n": asked, "by_seed": by_seed.round(6).tolist()}
-    return verdicts.reset_index(drop=True), metrics
+        validity["composition_valid"] = composition_validity(samples)
+        metrics["composition_validity"] = _validity_rate(validity, "composition_valid", record, draws, place)
+        both = samples[(validity["valid"] & validity["composition_valid"]).to_numpy()]
+        return validity, metrics | _distances(both, crystals[crystals["split"] == "test"], min(draws, DISTANCE_DRAWS), place)
+
+    def matched(tolerances: Tolerances) -> pd.DataFrame:
+        parts = (match_requests(crystals, samples[samples["seed"] == seed], requests, tolerances).assign(seed=seed) for seed in seeds)
+        return pd.concat(parts, ignore_index=True)
+
+    def match_rate(verdicts: pd.DataFrame) -> dict:
+        by_seed = verdicts.groupby("seed")["matched"].mean().loc[seeds].round(6).tolist()
+        n = len(verdicts) // len(seeds)
+        return rate(verdicts["matched"], verdicts["formula"], draws, **place) | {"n": n, "by_seed": by_seed}
+
+    verdicts = matched(Tolerances())
+    metrics["match_rate"] = match_rate(verdicts)
+    if task == "composition":
+        csp = matched(CSP).merge(validity[["id", "valid"]], left_on="sample_id", right_on="id", how="left").drop(columns="id")
+        csp["matched"] &= csp.pop("valid").fillna(False).astype(bool)  # as CDVAE and DiffCSP count
+        verdicts = verdicts.assign(csp_matched=csp["matched"], csp_rms=csp["rms"].where(csp["matched"]))
+        metrics["match_rate_csp"] = match_rate(csp)
+        best = csp.groupby(["seed", "target_id"], as_index=False).agg(matched=("matched", "any"), formula=("formula", "first"))
+        if len(best) < len(csp):
+            metrics[f"match_rate_csp_{len(csp) // len(best)}"] = match_rate(best)
+    return verdicts, metrics
 
 
-def match_requests(crystals: pd.DataFrame, samples: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
-    """`match_targets` of one seed's samples with what each was asked to be: its columns, request and the requests' own."""
+def _validity_rate(validity: pd.DataFrame, column: str, record: dict, draws: int, place: dict) -> dict:
+    asked, lost = record["requested"] // len(record["seeds"]), record["requested"] - record["decoded"]
+    values = np.concatenate([validity[column].to_numpy(float), np.zeros(lost)])
+    clusters = np.concatenate([validity["formula"].to_numpy(str), [f"lost {i}" for i in range(lost)]])
+    by_seed = validity.groupby("seed")[column].sum().reindex(record["seeds"], fill_value=0) / asked
+    return rate(values, clusters, draws, **place) | {"n": asked, "by_seed": by_seed.round(6).tolist()}
+
+
+def _distances(generated: pd.DataFrame, reference: pd.DataFrame, draws: int, place: dict) -> dict:
+    """Of valid samples' properties, all seeds together, from the reference's; none if either is empty."""
+    if generated.empty or reference.empty:
+        return {}
+    return {
+        f"wasserstein_{name}": wasserstein(measure(generated), measure(reference), draws) | {"n": len(generated), **place}
+        for name, measure in PROPERTIES.items()
+    }
+
+
+def match_requests(crystals: pd.DataFrame, samples: pd.DataFrame, requests: pd.DataFrame,
+                   tolerances: Tolerances = Tolerances()) -> pd.DataFrame:  # fmt: skip
+    """`match_targets` of one seed's samples with what each was asked to be: its columns, request, sample_id and the requests' own."""
     targets = crystals.set_index("id").loc[requests["target_id"]].reset_index().assign(id=requests["request"].to_numpy())
-    verdicts = match_targets(targets, samples.assign(target_id=samples["request"]))
-    return verdicts.rename(columns={"target_id": "request"}).merge(requests, on="request", how="left", validate="many_to_one")
+    verdicts = match_targets(targets, samples.assign(target_id=samples["request"]), tolerances)
+    verdicts = verdicts.rename(columns={"target_id": "request"}).merge(requests, on="request", how="left", validate="many_to_one")
+    return verdicts.assign(sample_id=verdicts["request"].map(samples.set_index("request")["id"]))
 
 
 def collect_metrics(study: str, crystals: pd.DataFrame) -> dict:

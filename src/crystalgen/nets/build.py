@@ -5,11 +5,13 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from crystalgen.config import MatrixModel, UniMatModel
+from crystalgen.config import MatrixModel, PlacesConfig, UniMatModel
 from crystalgen.files import atomic
+from crystalgen.nets.places import PlaceTransformer
 from crystalgen.nets.unet1d import UNet1d
 from crystalgen.nets.unet3d import UNet3d
-from crystalgen.tensors import MatrixData, UniMatData
+from crystalgen.tensors import MatrixData
+from crystalgen.unimat_data import SCALARS, UniMatData
 
 
 def build_net(model: MatrixModel | UniMatModel, data: MatrixData | UniMatData) -> nn.Module:
@@ -17,7 +19,11 @@ def build_net(model: MatrixModel | UniMatModel, data: MatrixData | UniMatData) -
     if isinstance(model, MatrixModel):
         tensors = data.tensors
         return UNet1d(data.shape[0], tensors["element_properties"], tensors["operations"], model.net)
-    return UNet3d(data.shape, model.net)
+    auxiliary = tuple(SCALARS.get(name, name) for name in model.input.conditions)
+    elements = data.tensors["elements"]
+    if isinstance(model.net, PlacesConfig):
+        return PlaceTransformer(data.layout, elements, auxiliary, model.net)
+    return UNet3d(data.layout, elements, model.input.composition != "none", auxiliary, model.net)
 
 
 def save_net(net: nn.Module, path: Path) -> None:

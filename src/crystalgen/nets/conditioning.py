@@ -87,3 +87,22 @@ class ElementEmbedding(nn.Module):
         features = features + self.layers(features)
         held = (atomic_numbers > 0).float()[:, None]
         return features, (features * held).sum(dim=2) / held.sum(dim=2).clamp(min=1)
+
+
+class AuxiliaryEmbedding(nn.Module):
+    """UniMat's auxiliary conditions (B, ...) to (B, width), their sum; a learned vector stands for each unknown one.
+
+    names: some of "energy", "band_gap" and "space_group", as in `unimat_data.UniMatData.conditions`.
+    """
+
+    def __init__(self, names: tuple[str, ...], width: int):
+        super().__init__()
+        self.width = width
+        self.scalars = nn.ModuleDict({name: EnergyEmbedding(width) for name in names if name != "space_group"})
+        self.space_group = nn.Embedding(231, width) if "space_group" in names else None  # 0 stands for unknown
+
+    def forward(self, condition: dict[str, Tensor]) -> Tensor | float:
+        parts = [embed(condition[name], condition[f"{name}_known"]) for name, embed in self.scalars.items()]
+        if self.space_group is not None:
+            parts.append(self.space_group(condition["space_group"] * condition["space_group_known"]))
+        return sum(parts, 0.0)

@@ -6,7 +6,9 @@ from torch import Tensor, nn
 
 from crystalgen.config import UNet3dConfig
 from crystalgen.nets.blocks import Trunk, zero_init
-from crystalgen.nets.conditioning import TimeEmbedding
+from crystalgen.nets.conditioning import AuxiliaryEmbedding, TimeEmbedding
+from crystalgen.null import NULL
+from crystalgen.unimat_data import Layout
 
 
 class FactorisedAttention(nn.Module):
@@ -34,28 +36,55 @@ class FactorisedAttention(nn.Module):
 
 
 class UNet3d(nn.Module):
-    """(x, t, condition) -> a tensor like x, (B, channels, L, H, W).
+    """(x, t, condition) -> a tensor like x (see `unimat_data.Layout`).
+
+    Which places may hold an atom, where it is conditioned on, is one more input channel (A §2.2); x is set to the null
+    atom elsewhere, and where the table has no element, since what is known needs no noise.
 
     Args:
-        shape: (channels, L, H, W) of x.
+        layout: of x.
+        elements: atomic number at each place, (H, W), 0 where there is none.
+        composed: whether the condition says which places may hold an atom.
+        auxiliary: names of further conditions, see `AuxiliaryEmbedding`.
         config: widths and depths.
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], config: UNet3dConfig):
+    def __init__(self, layout: Layout, elements: Tensor, composed: bool, auxiliary: tuple[str, ...], config: UNet3dConfig):
         super().__init__()
         channels, width = config.channels, 4 * config.channels
+        self.layout, self.composed = layout, composed
+        self.register_buffer("used", (elements > 0).expand(1, *layout.grid).clone(), persistent=False)
         self.time = TimeEmbedding(channels, width)
-        self.enter = nn.Conv3d(shape[0], channels, 3, padding=1)
-        self.place = nn.Parameter(torch.randn(channels, 1, *shape[2:]) * 0.02)  # which element a place belongs to
-        self.layer = nn.Parameter(torch.randn(channels, shape[1], 1, 1) * 0.02)
+        self.auxiliary = AuxiliaryEmbedding(auxiliary, width)
+        cell = 0 if layout.as_token else 6
+        self.enter = nn.Conv3d(3 + cell + composed, channels, 3, padding=1)
+        self.place = nn.Parameter(torch.randn(channels, 1, *layout.grid[1:]) * 0.02)  # which element a place belongs to
+        self.layer = nn.Parameter(torch.randn(channels, layout.grid[0], 1, 1) * 0.02)
 
         def attention(channels: int, depth: int) -> FactorisedAttention:
-            return FactorisedAttention(channels, config.heads)
+            return FactorisedAttention(channels, channels // config.head_channels if config.head_channels else config.heads)
 
-        self.trunk = Trunk(3, channels, config.multipliers, config.blocks, config.dropout, (1, 2, 2), width, attention)
-        self.leave = nn.Sequential(nn.GroupNorm(8, channels), nn.SiLU(), zero_init(nn.Conv3d(channels, shape[0], 3, padding=1)))
+        stride = (1, config.stride, config.stride)
+        self.trunk = Trunk(3, channels, config.multipliers, config.blocks, config.dropout, stride, width, attention)
+        self.leave = nn.Sequential(nn.GroupNorm(8, channels), nn.SiLU(), zero_init(nn.Conv3d(channels, 3 + cell, 3, padding=1)))
+        if layout.as_token:
+            self.cell_in = nn.Sequential(nn.Linear(6, width), nn.SiLU(), nn.Linear(width, width))
+            self.cell_out = nn.Sequential(nn.Linear(channels + width, width), nn.SiLU(), zero_init(nn.Linear(width, 6)))
 
     def forward(self, x: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:
-        """x (B, channels, L, H, W), t (B,) in [0, 1]; nothing is conditioned on."""
-        h = self.enter(x) + self.place + self.layer
-        return self.leave(self.trunk(h, self.time(t)))
+        """x (B, ...), t (B,) in [0, 1], condition as `unimat_data.UniMatData.conditions`."""
+        coordinates, cell = self.layout.split(x)
+        embedding = self.time(t) + self.auxiliary(condition)  # (B, E)
+        places = condition.get("places", self.used)[:, None]  # (B or 1, 1, L, H, W)
+        parts = [torch.where(places, coordinates, NULL)]
+        if not self.layout.as_token:
+            parts.append(torch.where(places, cell, 0.0))
+        if self.composed:
+            parts.append(places.to(x.dtype))
+        if self.layout.as_token:
+            embedding = embedding + self.cell_in(cell)
+        h = self.trunk(self.enter(torch.cat(parts, dim=1)) + self.place + self.layer, embedding)  # (B, C, L, H, W)
+        out = self.leave(h)
+        if self.layout.as_token:
+            return self.layout.join(out, self.cell_out(torch.cat([h.mean(dim=(2, 3, 4)), embedding], dim=1)))
+        return out

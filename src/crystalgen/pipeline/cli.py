@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -38,8 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="print where each selected study's report is, and its headline table")
     show.set_defaults(run=_show)
 
-    readme = commands.add_parser("readme", help="rewrite the README's table of results and graph of stages")
-    readme.add_argument("study")
+    readme = commands.add_parser("readme", help="rewrite the README's tables of results and graph of stages")
     readme.set_defaults(run=_readme)
 
     library = commands.add_parser("build-library", help="build the embedded library; resumes where it stopped")
@@ -78,25 +76,23 @@ def _clean(options) -> int:
 
 
 def _select(options) -> int:
-    from crystalgen.config import load_study
+    from crystalgen.pipeline.selection import select_studies
 
-    for study in options.studies:
-        load_study(study)
-    parameters = paths.ROOT / "params.yaml"
-    text = re.sub(r"^studies: .*$", f"studies: [{', '.join(options.studies)}]", parameters.read_text(), flags=re.M)
-    parameters.write_text(text)
+    select_studies(options.studies, paths.ROOT / "params.yaml")
     return 0
 
 
 def _show(options) -> int:
     import yaml
 
+    from crystalgen.config import load_study
+    from crystalgen.present.references import headline_reference
     from crystalgen.present.tables import headline_table
 
-    reference = yaml.safe_load((paths.REFERENCE / "headline.yaml").read_text())
     for study in yaml.safe_load((paths.ROOT / "params.yaml").read_text())["studies"]:
         report = paths.REPORTS / study
         print(f"\n{study}: {report / 'index.html'}\n")
+        reference = headline_reference(load_study(study))
         print(headline_table(json.loads((report / "metrics.json").read_text()), reference).to_string(index=False))
     return 0
 
@@ -104,7 +100,7 @@ def _show(options) -> int:
 def _readme(options) -> int:
     from crystalgen.pipeline.readme import update_readme
 
-    update_readme(options.study, paths.ROOT / "README.md")
+    print(f"README.md: results of {', '.join(update_readme(paths.ROOT / 'README.md'))}")
     return 0
 
 

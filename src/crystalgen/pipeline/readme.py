@@ -1,4 +1,4 @@
-"""What the README shows of the pipeline, written between markers: a study's results and the graph of stages."""
+"""What the README shows of the pipeline, written between markers: studies' results and the graph of stages."""
 
 import json
 import re
@@ -6,33 +6,38 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 from crystalgen import paths
+from crystalgen.config import load_study
+from crystalgen.present.references import headline_reference
 from crystalgen.present.tables import headline_table
 
 
-def update_readme(study: str, readme: Path) -> None:
-    """Replace what stands between the markers of `results` and of `dag`.
+def update_readme(readme: Path) -> list[str]:
+    """Replace what stands between each pair of markers: `results STUDY`, and `dag`. Returns the studies.
 
     Raises:
-        ValueError: the README lacks a marker.
+        ValueError: a marker is not closed, or there is none of results.
+        FileNotFoundError: a study named there has no results.
     """
     text = readme.read_text()
-    for name, content in (("results", results_table(study)), ("dag", stage_graph())):
+    studies = re.findall(r"<!-- results (\w+): begin -->", text)
+    if not studies:
+        raise ValueError(f"{readme}: lacks a marker <!-- results STUDY: begin -->")
+    contents = {f"results {study}": results_table(study) for study in studies} | {"dag": stage_graph()}
+    for name, content in contents.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         if begin not in text or end not in text:
             raise ValueError(f"{readme}: lacks the markers {begin} and {end}")
         head, rest = text.split(begin, 1)
         text = f"{head}{begin}\n{content}\n{end}{rest.split(end, 1)[1]}"
     readme.write_text(text)
+    return studies
 
 
 def results_table(study: str) -> str:
     """Markdown of the study's headline table."""
     metrics = json.loads((paths.REPORTS / study / "metrics.json").read_text())
-    reference = yaml.safe_load((paths.REFERENCE / "headline.yaml").read_text())
-    return headline_table(metrics, reference).to_markdown(index=False)
+    return headline_table(metrics, headline_reference(load_study(study))).to_markdown(index=False)
 
 
 def stage_graph() -> str:

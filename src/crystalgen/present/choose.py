@@ -25,11 +25,12 @@ def best_row(metrics: dict, task: str) -> str:
 
 
 def gallery_items(study: str, row: str, crystals: pd.DataFrame, count: int, seed: int = 0) -> list[dict]:
-    """`count` requests with what the row's first training seed made of them, for `pictures.gallery`."""
+    """`count` requests, a target once, with what the row's first training seed made of them, for `pictures.gallery`."""
     folder = load_study(study).model_of(row)
     verdicts = pd.read_parquet(paths.evaluation(study, folder) / row / "verdicts.parquet")
     first = verdicts["seed"].iloc[0]
     verdicts = verdicts[verdicts["sampled"] & (verdicts["seed"] == first)]
+    verdicts = verdicts.drop_duplicates(["target_id", *(["input_id"] if "input_id" in verdicts else [])])
     samples = read_crystals(paths.samples(study, folder) / row / "crystals.parquet")
     generated = samples[samples["seed"] == first].set_index("request", drop=False)
     by_id = crystals.set_index("id", drop=False)
@@ -40,3 +41,16 @@ def gallery_items(study: str, row: str, crystals: pd.DataFrame, count: int, seed
         shown |= {"target": by_id.loc[verdict["target_id"]], "generated": generated.loc[verdict["request"]]}
         items.append({"title": verdict["formula"], "crystals": shown, "matched": bool(verdict["matched"])})
     return items
+
+
+def formula_pairs(samples: pd.DataFrame, reference: pd.DataFrame, count: int) -> list[dict]:
+    """Generated crystals of a composition that real ones have too, each beside a real one, for `pictures.gallery` (A Fig. 3).
+
+    The first of each composition in the order of sampling; none are chosen by their looks.
+    """
+    known = reference.drop_duplicates("formula").set_index("formula", drop=False)
+    found = samples[samples["formula"].isin(known.index)].drop_duplicates("formula").head(count)
+    return [
+        {"title": row["formula"], "crystals": {"real": known.loc[row["formula"]], "generated": row}, "matched": None}
+        for _, row in found.iterrows()
+    ]

@@ -15,8 +15,8 @@ from crystalgen.present.tables import HEADLINE_NAME, headline_table
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _CSS_DPI = 96  # a figure is shown in the inches it was drawn for, so that letters match the text
-_STAGES = {"02": "Data", "03": "Representations", "08": "Sampling steps", "09": "Search for new phases", "10": "Results"}
-_TABLES_FIRST = ("10", "09", "08")  # what was found, then what it was found with
+_STAGES = {"02": "Data", "03": "Representations", "08": "Sampling steps", "09": "Search for new phases", "10": "Results", "12": "Results"}
+_TABLES_FIRST = ("10", "12", "09", "08")  # what was found, then what it was found with
 
 
 def build_report(

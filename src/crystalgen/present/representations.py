@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pymatgen.core import Element
 
+from crystalgen.null import NULL
 from crystalgen.present import pictures, style
 from crystalgen.represent import matrix, unimat
 
@@ -33,12 +34,12 @@ def draw(crystal: pd.DataFrame, table: unimat.Table, rows: int) -> tuple[Figure,
     left.set_yticks(range(rows), labels)
     for (i, j), value in np.ndenumerate(values):
         left.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6, color="white" if value < values.max() / 2 else "black")
-    layer = unimat.encode(crystal, table)[0, 0, 0]
+    layer = unimat.dense(unimat.encode(crystal, table), table)[0, 0, 0]
     shown = np.where(table.elements > 0, layer, np.nan)
     right.imshow(shown, cmap="viridis", vmin=-1, vmax=1)
     for (i, j), z in np.ndenumerate(table.elements):
         if z:
-            value = "null" if layer[i, j] == unimat.NULL else f"x = {layer[i, j]:.2f}"
+            value = "null" if layer[i, j] == NULL else f"x = {layer[i, j]:.2f}"
             right.text(j, i, f"{Element.from_Z(int(z)).symbol}\n{value}", ha="center", va="center", fontsize=8,
                        color="white" if layer[i, j] < 0.2 else "black")  # fmt: skip
     right.set(title=f"UniMat, (L, H, W) = {table.shape}", xlabel="group in use", ylabel="period in use", xticks=[], yticks=[])

@@ -30,12 +30,16 @@ MODELS = {
     "matrix_modification_diffusion": ("Matrix U-Net, modification by diffusion", "#882255"),
     "matrix_modification_flow": ("Matrix U-Net, modification by flow matching", "#999933"),
     "unimat": ("UniMat, diffusion", "#CC79A7"),
+    "unimat_places": ("UniMat, places in use alone", "#0072B2"),
+    "unimat_composition": ("UniMat, given the composition", "#D55E00"),
+    "unimat_energy": ("UniMat, given the energy", "#009E73"),
 }
 # and what a sentence calls it
 BASELINES = {
     "template": ("Template substitution", GREY, "template substitution"),
     "template_energy": ("Template of nearest energy", "#44AA99", "the template of nearest energy"),
     "modification_input": ("Modification, return the input", "#AAAAAA", "returning the input"),
+    "template_composition": ("Template of nearest composition", "#44AA99", "the template of nearest composition"),
     "modification_template": ("Modification, template substitution", "#555555", "template substitution"),
     "random_search": ("Random search", "#000000", "random search"),
 }

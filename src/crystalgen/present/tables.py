@@ -11,16 +11,19 @@ from crystalgen.present.style import baseline_phrase, model_label, model_order
 METRICS = {
     "match_rate": "Match rate",
     "match_rate_csp": "Match rate (0.3/0.5/10)",
+    "match_rate_csp_20": "Match rate (0.3/0.5/10), best of 20",
     "metre": "METRe",
     "crmse": "cRMSE",
     "rmse": "RMSE",
     "structure_validity": "Structure validity",
     "composition_validity": "Composition validity",
+    "wasserstein_density": "Density, Wasserstein (g/cm³)",
+    "wasserstein_elements": "Elements, Wasserstein",
 }
 OURS = "Ours [95 % interval]"
 HEADLINE_COLUMNS = ("Model", "Metric", OURS, "n", "Seeds", "Paper", "Paper's data", "Note")
 HEADLINE_NAME = "00-headline"  # of its files; the report shows it first, and not among the other tables
-_TASKS = ("generation", "modification")
+_TASKS = ("generation", "modification", "composition")
 _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
 _TEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 

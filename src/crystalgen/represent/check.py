@@ -20,7 +20,8 @@ def largest_round_trip_error(table: pd.DataFrame, representation: Literal["matri
         lattices, numbers, coords = matrix.decode(matrix.encode(table))
     else:
         block = unimat.table_for(table)
-        lattices, numbers, coords = unimat.decode(unimat.encode(table, block), block)
+        placed = unimat.encode(table, block)
+        lattices, numbers, coords = unimat.decode(unimat.dense(placed, block), placed.cell, block)
     worst = 0.0
     columns = zip(table["lattice"], table["atomic_numbers"], table["frac_coords"], strict=True)
     for (lattice, z, x), lattice2, z2, x2 in zip(columns, lattices, numbers, coords, strict=True):

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
+from crystalgen.cell import lattices_from_parameters
 from crystalgen.chemistry.elements import standardised_properties
 from crystalgen.chemistry.spacegroups import MAX_OPERATIONS, symmetry_operations
+from crystalgen.data.polymorphs import made_of
 from crystalgen.files import atomic
 from crystalgen.represent import matrix, unimat
 
@@ -59,19 +61,47 @@ def matrix_tensors(table: pd.DataFrame, rows: int | None = None) -> dict[str, np
     }
 
 
-def unimat_tensors(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Tensors of UniMat: x (n, 9, L, H, W), elements (H, W), split (n,), and the training set's cell scales (6,)."""
+def unimat_tensors(table: pd.DataFrame, elements: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
+    """Tensors of UniMat, its conditions and the training set's scales, of the crystals that hold no element but these.
+
+    row (n,), a crystal's row in the table, place (n, A), frac_coords (n, A, 3) and cell (n, 6) as `unimat.Placed`,
+    elements (H, W), depth (1,), split (n,),
+    energy (n,) eV/atom and band_gap (n,) eV, NaN where unknown, space_group (n,), 0 where unknown,
+    and over the training rows: mean and spread of cell (6,), energy and band_gap (1,), and the least and greatest
+    Cartesian coordinates of atoms, cartesian_low and cartesian_high (3,) Å.
+    """
+    row = np.flatnonzero(made_of(table, elements)) if elements else np.arange(len(table))
+    table = table.iloc[row]
     block = unimat.table_for(table)
-    x = unimat.encode(table, block)
+    placed = unimat.encode(table, block)
     split = _split_codes(table)
-    cells = x[split == SPLIT_CODES["train"]][:, unimat.CELL, 0, 0, 0]
+    train = split == SPLIT_CODES["train"]
+    scalars = {"energy": _floats(table, "formation_energy_per_atom"), "band_gap": _floats(table, "band_gap")}
+    known = {name: values[train & np.isfinite(values)] for name, values in scalars.items()}
+    positions = (placed.frac_coords[train] @ lattices_from_parameters(placed.cell[train]))[placed.place[train] >= 0]
     return {
-        "x": x,
+        "row": row,
+        "place": placed.place,
+        "frac_coords": placed.frac_coords,
+        "cell": placed.cell,
         "elements": block.elements,
+        "depth": np.array([block.depth]),
         "split": split,
-        "cell_mean": _mean(cells),
-        "cell_std": _spread(cells),
+        "space_group": table["space_group"].to_numpy(dtype=np.int64, na_value=0),
+        **scalars,
+        "cell_mean": _mean(placed.cell[train]),
+        "cell_std": _spread(placed.cell[train]),
+        **{f"{name}_mean": _mean(values)[None] if len(values) else np.zeros(1, np.float32) for name, values in known.items()},
+        **{f"{name}_std": _spread(values)[None] if len(values) else np.ones(1, np.float32) for name, values in known.items()},
+        "cartesian_low": positions.min(axis=0).astype(np.float32),
+        "cartesian_high": positions.max(axis=0).astype(np.float32),
     }
+
+
+def _floats(table: pd.DataFrame, column: str) -> np.ndarray:
+    if column not in table:
+        return np.full(len(table), np.nan, np.float32)
+    return pd.to_numeric(table[column]).to_numpy(np.float32)
 
 
 def save_tensors(tensors: dict[str, np.ndarray], path: Path) -> None:

@@ -1,8 +1,8 @@
 """UniMat: atom positions at their elements' places in the periodic table (A §2.1).
 
-x has shape (channels, L, H, W): channels 0-2 are an atom's fractional coordinates, 3-8 the cell
-(a, b, c in Å and α, β, γ in degrees), the same at every place. L is the most atoms of one element, H x W the
-part of the 9 x 18 table in use. A place without an atom holds NULL in channels 0-2.
+A crystal is a grid (3, L, H, W) of fractional coordinates and a cell (a, b, c in Å and α, β, γ in degrees). L is the
+most atoms of one element, H x W the part of the 9 x 18 table in use. A place without an atom holds NULL. Few places
+hold one, so that crystals are kept as lists of them (`Placed`); a network's grid is filled batch by batch.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,11 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Lattice
 
+from crystalgen.cell import lattices_from_parameters
 from crystalgen.chemistry import periodic_table
 from crystalgen.crystals.geometry import right_handed
+from crystalgen.null import NULL, NULL_THRESHOLD
 from crystalgen.represent.canonical import wrap
-
-NULL = -1.0
-NULL_THRESHOLD = -0.5  # a place whose mean coordinate is below this, half way from NULL to 0, holds no atom
-COORDINATES, CELL = slice(0, 3), slice(3, 9)
-CHANNELS = 9
 
 
 @dataclass(frozen=True)
@@ -50,63 +47,74 @@ def full_table(depth: int) -> Table:
     return Table(_places(range(1, 104)), depth)
 
 
-def encode(crystals: pd.DataFrame, table: Table) -> np.ndarray:
-    """Encode crystals, float32 (n, 9, L, H, W); atoms of an element fill L in their given order.
+@dataclass(frozen=True)
+class Placed:
+    """n crystals as lists of their occupied places, the longest of A atoms.
+
+    place: number of each atom's place in a grid (L, H, W), row by row, int (n, A); -1 after the last atom.
+    frac_coords: float32 (n, A, 3), in [0, 1).
+    cell: a, b, c (Å) and α, β, γ (degrees), float32 (n, 6).
+    """
+
+    place: np.ndarray
+    frac_coords: np.ndarray
+    cell: np.ndarray
+
+
+def encode(crystals: pd.DataFrame, table: Table) -> Placed:
+    """Encode crystals; atoms of an element fill L in their given order.
 
     Coordinates are taken modulo 1, so that none comes near NULL.
 
     Raises:
         ValueError: a crystal has an element outside the block or more atoms of one than L; its id is named.
     """
-    place = np.full((104, 2), -1)
-    rows, columns = np.nonzero(table.elements)
-    place[table.elements[rows, columns]] = np.stack([rows, columns], axis=1)
-    x = np.full((len(crystals), CHANNELS, *table.shape), NULL, dtype=np.float32)
+    where = np.full(104, -1)
+    where[table.elements[table.elements > 0]] = np.flatnonzero(table.elements.ravel())
+    longest = int(crystals["nsites"].max())
+    place = np.full((len(crystals), longest), -1, dtype=np.int64)
+    coordinates = np.zeros((len(crystals), longest, 3), dtype=np.float32)
+    cell = np.empty((len(crystals), 6), dtype=np.float32)
     columns = zip(crystals["id"], crystals["lattice"], crystals["atomic_numbers"], crystals["frac_coords"], strict=True)
     for i, (name, lattice, numbers, coords) in enumerate(columns):
         layer = _rank_within_element(numbers)
-        where = place[numbers]
-        if (where < 0).any() or (layer >= table.depth).any():
+        if (where[numbers] < 0).any() or (layer >= table.depth).any():
             raise ValueError(
                 f"crystal '{name}' does not fit a table of shape (L, H, W) = {table.shape}: elements {sorted(set(numbers.tolist()))}"
             )
         lattice, coords = right_handed(lattice, coords)
-        x[i, COORDINATES, layer, where[:, 0], where[:, 1]] = wrap(coords)
-        x[i, CELL] = np.array(Lattice(lattice).parameters)[:, None, None, None]
-    return x
+        place[i, : len(numbers)] = layer * table.elements.size + where[numbers]
+        coordinates[i, : len(numbers)] = wrap(coords)
+        cell[i] = Lattice(lattice).parameters
+    return Placed(place, coordinates, cell)
 
 
-def decode(x: np.ndarray, table: Table) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+def dense(placed: Placed, table: Table) -> np.ndarray:
+    """The grids, float32 (n, 3, L, H, W)."""
+    grid = np.full((len(placed.place), int(np.prod(table.shape)), 3), NULL, dtype=np.float32)
+    crystal, atom = np.nonzero(placed.place >= 0)
+    grid[crystal, placed.place[crystal, atom]] = placed.frac_coords[crystal, atom]
+    return np.ascontiguousarray(grid.transpose(0, 2, 1)).reshape(-1, 3, *table.shape)
+
+
+def decode(
+    grid: np.ndarray, cell: np.ndarray, table: Table, occupied: np.ndarray | None = None
+) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Lattices (3, 3), atomic numbers and fractional coordinates of each crystal; empty ones have no atoms.
 
-    The cell is the mean over all places. An atom is kept where the mean of its coordinates is at least
-    NULL_THRESHOLD and the place belongs to an element.
+    Args:
+        grid: (n, 3, L, H, W).
+        cell: (n, 6).
+        occupied: bool (n, L, H, W), which places hold an atom, where that is known. Otherwise an atom is kept where the
+            mean of its coordinates is at least NULL_THRESHOLD and the place belongs to an element.
     """
-    held = (x[:, COORDINATES].mean(axis=1) >= NULL_THRESHOLD) & (table.elements > 0)
-    cells = x[:, CELL].astype(np.float64).mean(axis=(2, 3, 4))
+    held = (grid.mean(axis=1) >= NULL_THRESHOLD) & (table.elements > 0) if occupied is None else occupied
     numbers, coords = [], []
-    for sample, mask in zip(x, held, strict=True):
+    for sample, mask in zip(grid, held, strict=True):
         _, row, column = places = np.nonzero(mask)
         numbers.append(table.elements[row, column].astype(np.int16))
-        coords.append(sample[COORDINATES][:, *places].T.astype(float))
-    return [lattice_from_parameters(cell) for cell in cells], numbers, coords
-
-
-def lattice_from_parameters(parameters: np.ndarray) -> np.ndarray:
-    """Rows a, b, c for (a, b, c, α, β, γ); NaN where no such cell exists (the sample is then invalid)."""
-    a, b, c, alpha, beta, gamma = parameters
-    if min(a, b, c) <= 0 or not all(0 < angle < 180 for angle in (alpha, beta, gamma)):
-        return np.full((3, 3), np.nan)
-    cosines = np.cos(np.radians([alpha, beta, gamma]))
-    lattice = np.zeros((3, 3))
-    sine = np.sin(np.radians(gamma))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        tilt = (cosines[0] - cosines[1] * cosines[2]) / sine
-        height = np.sqrt(1 - cosines[1] ** 2 - tilt**2)
-    lattice[0, 0] = a
-    lattice[1, :2] = b * cosines[2], b * sine
-    lattice[2] = c * cosines[1], c * tilt, c * height
-    return lattice
+        coords.append(sample[:, *places].T.astype(float))
+    return list(lattices_from_parameters(cell)), numbers, coords
 
 
 def _places(atomic_numbers) -> np.ndarray:

@@ -1,0 +1,119 @@
+"""UniMat's networks: what they see, what they do not see, and what sampling gives."""
+
+import numpy as np
+import pytest
+import torch
+
+from crystalgen.config import UniMatModel
+from crystalgen.generate import sample_row
+from crystalgen.jobs import load_data
+from crystalgen.nets.build import build_net
+from crystalgen.represent.tensors import save_tensors, unimat_tensors
+
+NETS = {
+    "dense": {"name": "unet3d", "channels": 8, "multipliers": [1, 2], "heads": 2},
+    "places": {"name": "places", "channels": 16, "blocks": 2},
+    "elements": {"name": "places", "token": "element", "channels": 16, "blocks": 2},
+}
+ITEMS = torch.tensor([1, 5, 40])
+
+
+@pytest.fixture
+def table(crystals):
+    splits = np.resize(np.array(["train", "train", "val", "train", "test"], dtype=object), len(crystals))
+    return crystals.assign(split=splits)
+
+
+@pytest.fixture
+def made(table, tmp_path):
+    """Network (weights all random, none zero), data and model of given settings."""
+    save_tensors(unimat_tensors(table), tmp_path / "u.safetensors")
+
+    def make(net, **settings):
+        sampling = {"row": {"sampler": "ddim", "steps": 4, "count": 5, "max_targets": 3, "per_target": 2}}
+        objective = {"name": "diffusion", "clip": 1.0}
+        spec = {"net": NETS[net], "input": settings, "objective": objective, "training": {"steps": 1}, "sampling": sampling}
+        model = UniMatModel.model_validate(spec)
+        data = load_data(model, tmp_path / "u.safetensors")
+        torch.manual_seed(0)
+        built = build_net(model, data)
+        for parameter in built.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        return built.eval(), data, model
+
+    return make
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("cell", ["channels", "token"])
+@pytest.mark.parametrize("composition", ["none", "type", "exact"])
+def test_a_network_answers_in_the_shape_it_was_asked_in(made, net, cell, composition):
+    built, data, _ = made(net, cell=cell, composition=composition, conditions=("formation_energy_per_atom", "space_group"))
+    batch = data.batch(ITEMS)
+    out = built(batch.x, torch.rand(3), batch.condition)
+    assert out.shape == batch.x.shape and torch.isfinite(out).all() and out.abs().sum() > 0
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("cell", ["channels", "token"])
+def test_places_that_are_known_to_be_empty_are_not_heard(made, net, cell):
+    built, data, _ = made(net, cell=cell, composition="exact")
+    batch = data.batch(ITEMS)
+    t = torch.rand(3)
+    coordinates, parameters = data.layout.split(batch.x)
+    noisy = torch.where(batch.condition["places"][:, None], coordinates, torch.randn(coordinates.shape))
+    out = (built(x, t, batch.condition) for x in (batch.x, data.layout.join(noisy, parameters)))
+    weighed = [part * (batch.weight > 0) for part in out]
+    torch.testing.assert_close(*weighed)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_crystals_answer_does_not_depend_on_its_batch(made, net):
+    built, data, _ = made(net, composition="exact")
+    batch, t = data.batch(ITEMS), torch.tensor([0.1, 0.5, 0.9])
+    together = built(batch.x, t, batch.condition)
+    for i in range(len(ITEMS)):
+        alone = built(batch.x[i : i + 1], t[i : i + 1], {name: value[i : i + 1] for name, value in batch.condition.items()})
+        torch.testing.assert_close(alone[0] * (batch.weight[i] > 0), together[i] * (batch.weight[i] > 0), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_conditions_are_heard_where_known_and_only_there(made, net):
+    built, data, _ = made(net, conditions=("formation_energy_per_atom",))
+    batch, t = data.batch(ITEMS), torch.full((3,), 0.5)
+    known = batch.condition | {"energy_known": torch.ones(3, dtype=torch.bool)}
+    unknown = batch.condition | {"energy_known": torch.zeros(3, dtype=torch.bool)}
+    other = {"energy": batch.condition["energy"] + 1}
+    assert not torch.allclose(built(batch.x, t, known), built(batch.x, t, known | other))
+    assert torch.equal(built(batch.x, t, unknown), built(batch.x, t, unknown | other))
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_composition_given_exactly_is_what_comes_out_always(made, net, table):
+    """Even of a network that never learnt anything."""
+    built, data, model = made(net, composition="exact", cell="token")
+    samples, record, requests = sample_row("row", model, {1: built}, data, table)
+    assert record["requested"] == len(requests) == 6 and requests["target_id"].nunique() == 3
+    asked = samples.merge(requests, on="request")["target_id_x"].map(table.set_index("id")["formula"])
+    assert len(samples) > 0 and samples["formula"].tolist() == asked.tolist()
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_composition_given_by_type_lets_no_other_element_in(made, net, table):
+    built, data, model = made(net, composition="type")
+    samples, _, _ = sample_row("row", model, {1: built}, data, table)
+    numbers = table.set_index("id")["atomic_numbers"]
+    for got, target in zip(samples["atomic_numbers"], samples["target_id"], strict=True):
+        assert set(got) <= set(numbers[target])
+    assert len(samples) > 0
+
+
+def test_the_transformer_sees_atoms_and_no_empty_place(made):
+    """Its cost follows the longest crystal of a batch, not the table."""
+    built, data, _ = made("places", composition="exact", cell="token")
+    seen = []
+    built.blocks[0].register_forward_hook(lambda module, given, out: seen.append(out.shape[1]))
+    batch = data.batch(ITEMS)
+    built(batch.x, torch.rand(3), batch.condition)
+    longest = int(batch.condition["places"].flatten(1).sum(dim=1).max())
+    assert seen == [longest + 1] and longest < data.layout.places
