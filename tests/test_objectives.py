@@ -221,13 +221,6 @@ def exact_answer(settings: Diffusion, times: list[float]):
     return model
 
 
-def test_logit_normal_times_dwell_in_the_middle_and_reach_far():
-    """The logit of t / train_steps is standard normal: 68 % within one of 0, that is from 0.27 to 0.73."""
-    _, t, _ = build_objective(Diffusion(times="logit_normal")).corrupt(torch.zeros(20000, 1), {}, seeded())
-    assert ((t > 0.269) & (t < 0.731)).float().mean().item() == pytest.approx(0.683, abs=0.01)
-    assert t.min() < 0.05 and t.max() > 0.95
-
-
 PREDICTIONS = pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 
 

@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from crystalgen.config import UniMatModel
+from crystalgen.config import Diffusion, UniMatModel
 from crystalgen.generate import sample_row
 from crystalgen.jobs import load_data
 from crystalgen.nets.build import build_net
+from crystalgen.nets.places import null_scores
+from crystalgen.null import NULL
+from crystalgen.objectives import build_objective
 from crystalgen.represent.tensors import save_tensors, unimat_tensors
 
 NETS = {
     "dense": {"name": "unet3d", "channels": 8, "multipliers": [1, 2], "heads": 2},
     "places": {"name": "places", "channels": 16, "blocks": 2},
-    "elements": {"name": "places", "token": "element", "channels": 16, "blocks": 2},
+    "elements": {"name": "places", "token": "element", "scores": True, "channels": 16, "blocks": 2},
 }
 ITEMS = torch.tensor([1, 5, 40])
 
@@ -117,3 +120,15 @@ def test_the_transformer_sees_atoms_and_no_empty_place(made):
     built(batch.x, torch.rand(3), batch.condition)
     longest = int(batch.condition["places"].flatten(1).sum(dim=1).max())
     assert seen == [longest + 1] and longest < data.layout.places
+
+
+def test_a_noisy_null_atom_scores_its_noise_at_every_level():
+    """With the schedule's own noise: the score is the noise that was added, whatever the time; an atom stands out at small noise."""
+    objective = build_objective(Diffusion(train_steps=1024, schedule="cosine_log_snr"))
+    null = torch.full((500, 3, 2, 1, 1), NULL)
+    x_t, t, noise = objective.corrupt(null, {}, torch.Generator().manual_seed(0))
+    middle = (t > 0.1) & (t < 0.99)
+    torch.testing.assert_close(null_scores(x_t, t)[middle], noise[middle], atol=0.05, rtol=0.02)
+    low = torch.full((500,), 0.1)
+    assert (null_scores(torch.full_like(null, 0.0), low) > 5).all()
+    assert null_scores(torch.full_like(null, 0.9), low * 0.01).max() == 10

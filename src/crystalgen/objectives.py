@@ -97,7 +97,7 @@ class DenoisingDiffusion:
     def corrupt(self, x: Tensor, condition: dict, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """See `Objective`."""
         noise = torch.randn(x.shape, generator=generator).to(x.device)
-        step = self._steps(len(x), generator).to(x.device)
+        step = torch.randint(self.settings.train_steps, (len(x),), generator=generator).to(x.device)
         scaled = (x - self.settings.mean) / self.settings.std
         noisy = self.forward_process.add_noise(scaled, noise, step)
         if self.settings.prediction == "v_prediction":
@@ -113,12 +113,6 @@ class DenoisingDiffusion:
         scheduler = self._scheduler({"ddpm": DDPMScheduler, "ddim": DDIMScheduler}[sampling.sampler])
         drawn = samplers.denoise(model, start, condition, scheduler, sampling.steps, generator)
         return drawn * self.settings.std + self.settings.mean
-
-    def _steps(self, count: int, generator: torch.Generator) -> Tensor:
-        """Noise levels to train on, int (count,)."""
-        if self.settings.times == "uniform":
-            return torch.randint(self.settings.train_steps, (count,), generator=generator)
-        return (torch.sigmoid(torch.randn(count, generator=generator)) * self.settings.train_steps).long()
 
     def _scheduler(self, kind: type):
         bound, own = self.settings.clip, self.settings.schedule == "cosine_log_snr"

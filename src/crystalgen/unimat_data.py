@@ -59,6 +59,7 @@ class UniMatData:
         t = self.tensors
         self.grid = (int(t["depth"]), *t["elements"].shape)
         self.layout = Layout(self.grid, settings.cell)
+        self.mean_atoms = float((t["place"][t["split"] == TRAIN] >= 0).sum(dim=1).float().mean())
         for name in settings.conditions:
             values = t[SCALARS[name]] if name in SCALARS else t["space_group"].float() / (t["space_group"] > 0)
             if not torch.isfinite(values[t["split"] == TRAIN]).any():
@@ -169,10 +170,11 @@ class UniMatData:
     def _weight(self, condition: dict[str, Tensor]) -> Tensor:
         """A null atom is information too, but not where it is known: places that can hold no atom weigh nothing.
 
-        Cell and coordinates weigh the same where the cell is a token.
+        Where the cell is a token, it weighs as much as the coordinates of as many places as a crystal has atoms, on
+        average: nearly all places are null, and the cell would drown what little is said of atoms.
         """
         counted = condition.get("places", self._used())[:, None].float()
         if self.layout.as_token:
-            counted = counted / counted.sum(dim=(2, 3, 4), keepdim=True).clamp(min=1)
+            counted = counted / self.mean_atoms
             return self.layout.join(counted.expand(-1, 3, -1, -1, -1), torch.full((len(counted), 6), 0.5))
         return counted.expand(-1, 9, -1, -1, -1)

@@ -42,6 +42,7 @@ class PlacesConfig(Strict):
 
     name: Literal["places"] = "places"
     token: Literal["place", "element"] = "place"  # a token for each place (L, H, W), or one for each element with all its layers
+    scores: bool = False  # coordinates enter as distances from the null atom in units of the noise too (for diffusion)
     channels: int = 128
     blocks: int = 4
     heads: int = 4
@@ -86,8 +87,6 @@ class Diffusion(Strict):
     schedule: Literal["squaredcos_cap_v2", "linear", "cosine_log_snr"] = "squaredcos_cap_v2"
     prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"  # what the network says: the noise (both papers), or
     # the velocity (arXiv 2202.00512) or the data themselves
-    times: Literal["uniform", "logit_normal"] = "uniform"  # of training; the second dwells in the middle (arXiv 2403.03206), where
-    # a sparse table's places are decided
     mean: float = 0.0  # the data are brought from this mean
     std: float = 1.0  # and spread to 0 and 1, which the noise has
     clip: float | None = None  # bound of the data that a sampling step may predict; 1 fits UniMat, scaled to [-1, 1]

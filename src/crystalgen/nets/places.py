@@ -4,6 +4,8 @@ Most places of a UniMat grid are empty (A's discussion names this as the represe
 given, a crystal of n atoms is n tokens here; without it, the places of all elements in use.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,6 +37,16 @@ class Block(nn.Module):
         return h + gate2 * self.mlp(self.norms[1](h) * (1 + scale2) + shift2)
 
 
+def null_scores(coordinates: Tensor, t: Tensor) -> Tensor:
+    """How many deviations of the noise the coordinates (B, ...) lie above a null atom's at times t (B,), at most 10.
+
+    Of a null atom this is a standard normal number at every noise level, of an atom it is far above where the noise is
+    small: what separates the two need not be learnt anew for every t. The noise is taken to be that of a cosine schedule.
+    """
+    angle = (t * math.pi / 2).clamp(1e-3, math.pi / 2 - 1e-3).view(-1, *[1] * (coordinates.dim() - 1))
+    return ((coordinates - angle.cos() * NULL) / angle.sin()).clamp(-10, 10)
+
+
 class PlaceTransformer(nn.Module):
     """(x, t, condition) -> a tensor like x (see `unimat_data.Layout`), zero at places that hold no atom.
 
@@ -50,11 +62,13 @@ class PlaceTransformer(nn.Module):
         channels, layers = config.channels, layout.grid[0]
         self.layout, self.per_layer, self.stacked = layout, elements.numel(), config.token == "element"
         self.register_buffer("used", (elements > 0).expand(layout.grid).clone(), persistent=False)
-        features = (3 if layout.as_token else 9) * (layers if self.stacked else 1)
+        depth = layers if self.stacked else 1
+        self.scored, features = config.scores, (3 if layout.as_token else 9) * depth
         self.time = TimeEmbedding(channels, channels)
         self.auxiliary = AuxiliaryEmbedding(auxiliary, channels)
         self.element, self.layer = nn.Embedding(self.per_layer, channels), nn.Embedding(layers, channels)
-        self.enter, self.leave = nn.Linear(features, channels), zero_init(nn.Linear(channels, features))
+        self.enter = nn.Linear(features + (3 * depth if config.scores else 0), channels)
+        self.leave = zero_init(nn.Linear(channels, features))
         if layout.as_token:
             self.cell_in, self.cell_out = nn.Linear(6, channels), zero_init(nn.Linear(channels, 6))
         self.blocks = nn.ModuleList([Block(channels, config.heads, config.dropout) for _ in range(config.blocks)])
@@ -68,7 +82,11 @@ class PlaceTransformer(nn.Module):
         rows = self._rows(shown if self.layout.as_token else torch.cat([shown, cell * places[:, None]], dim=1))  # (B, all, F)
         token, held = self._tokens(places.any(dim=1) if self.stacked else places)  # (B, N)
         where = token[:, :, None].expand(-1, -1, rows.shape[2])
-        h = self.enter(rows.gather(1, where)) + self.element(token % self.per_layer) + self.layer(token // self.per_layer)
+        inputs = rows.gather(1, where)
+        if self.scored:
+            scores = self._rows(null_scores(shown, t))
+            inputs = torch.cat([inputs, scores.gather(1, token[:, :, None].expand(-1, -1, scores.shape[2]))], dim=2)
+        h = self.enter(inputs) + self.element(token % self.per_layer) + self.layer(token // self.per_layer)
         if self.layout.as_token:
             h, held = torch.cat([h, self.cell_in(cell)[:, None]], dim=1), F.pad(held, (0, 1), value=True)
         embedding = self.time(t) + self.auxiliary(condition)

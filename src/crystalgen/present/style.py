@@ -32,6 +32,7 @@ MODELS = {
     "unimat": ("UniMat, diffusion", "#CC79A7"),
     "unimat_places": ("UniMat, places in use alone", "#0072B2"),
     "unimat_composition": ("UniMat, given the composition", "#D55E00"),
+    "unimat_type": ("UniMat, given the elements", "#E69F00"),
     "unimat_energy": ("UniMat, given the energy", "#009E73"),
 }
 # and what a sentence calls it
