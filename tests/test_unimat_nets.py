@@ -8,13 +8,13 @@ from crystalgen.config import Diffusion, UniMatModel
 from crystalgen.generate import sample_row
 from crystalgen.jobs import load_data
 from crystalgen.nets.build import build_net
-from crystalgen.nets.places import null_scores
+from crystalgen.nets.scores import null_scores
 from crystalgen.null import NULL
 from crystalgen.objectives import build_objective
 from crystalgen.represent.tensors import save_tensors, unimat_tensors
 
 NETS = {
-    "dense": {"name": "unet3d", "channels": 8, "multipliers": [1, 2], "heads": 2},
+    "dense": {"name": "unet3d", "scores": True, "channels": 8, "multipliers": [1, 2], "heads": 2},
     "places": {"name": "places", "channels": 16, "blocks": 2},
     "elements": {"name": "places", "token": "element", "scores": True, "channels": 16, "blocks": 2},
 }

@@ -34,6 +34,7 @@ class UNet3dConfig(Strict):
     stride: int = Field(default=2, ge=2)  # of a step down, over H and W; 3 divides 9 x 18 evenly twice
     heads: int = 4
     head_channels: int | None = None  # with a number, as many heads as it divides a level's channels into
+    scores: bool = False  # coordinates enter as distances from the null atom in units of the noise too (for diffusion)
     dropout: float = 0.0
 
 

@@ -4,8 +4,6 @@ Most places of a UniMat grid are empty (A's discussion names this as the represe
 given, a crystal of n atoms is n tokens here; without it, the places of all elements in use.
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from crystalgen.config import PlacesConfig
 from crystalgen.nets.blocks import zero_init
 from crystalgen.nets.conditioning import AuxiliaryEmbedding, TimeEmbedding
+from crystalgen.nets.scores import null_scores
 from crystalgen.null import NULL
 from crystalgen.unimat_data import Layout
 
@@ -35,16 +34,6 @@ class Block(nn.Module):
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=held[:, None, None])
         h = h + gate1 * self.out(mixed.transpose(1, 2).flatten(2))
         return h + gate2 * self.mlp(self.norms[1](h) * (1 + scale2) + shift2)
-
-
-def null_scores(coordinates: Tensor, t: Tensor) -> Tensor:
-    """How many deviations of the noise the coordinates (B, ...) lie above a null atom's at times t (B,), at most 10.
-
-    Of a null atom this is a standard normal number at every noise level, of an atom it is far above where the noise is
-    small: what separates the two need not be learnt anew for every t. The noise is taken to be that of a cosine schedule.
-    """
-    angle = (t * math.pi / 2).clamp(1e-3, math.pi / 2 - 1e-3).view(-1, *[1] * (coordinates.dim() - 1))
-    return ((coordinates - angle.cos() * NULL) / angle.sin()).clamp(-10, 10)
 
 
 class PlaceTransformer(nn.Module):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from crystalgen.config import UNet3dConfig
 from crystalgen.nets.blocks import Trunk, zero_init
 from crystalgen.nets.conditioning import AuxiliaryEmbedding, TimeEmbedding
+from crystalgen.nets.scores import null_scores
 from crystalgen.null import NULL
 from crystalgen.unimat_data import Layout
 
@@ -57,7 +58,8 @@ class UNet3d(nn.Module):
         self.time = TimeEmbedding(channels, width)
         self.auxiliary = AuxiliaryEmbedding(auxiliary, width)
         cell = 0 if layout.as_token else 6
-        self.enter = nn.Conv3d(3 + cell + composed, channels, 3, padding=1)
+        self.scored = config.scores
+        self.enter = nn.Conv3d(3 + cell + (3 if config.scores else 0) + composed, channels, 3, padding=1)
         self.place = nn.Parameter(torch.randn(channels, 1, *layout.grid[1:]) * 0.02)  # which element a place belongs to
         self.layer = nn.Parameter(torch.randn(channels, layout.grid[0], 1, 1) * 0.02)
 
@@ -79,6 +81,8 @@ class UNet3d(nn.Module):
         parts = [torch.where(places, coordinates, NULL)]
         if not self.layout.as_token:
             parts.append(torch.where(places, cell, 0.0))
+        if self.scored:
+            parts.append(null_scores(parts[0], t))
         if self.composed:
             parts.append(places.to(x.dtype))
         if self.layout.as_token:

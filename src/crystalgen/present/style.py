@@ -32,7 +32,14 @@ MODELS = {
     "unimat": ("UniMat, diffusion", "#CC79A7"),
     "unimat_places": ("UniMat, places in use alone", "#0072B2"),
     "unimat_composition": ("UniMat, given the composition", "#D55E00"),
+    "unimat_narrow": ("UniMat, half the width", "#56B4E9"),
+    "unimat_wide": ("UniMat, twice the width", "#882255"),
+    "unimat_channels": ("UniMat, cell as channels", "#999933"),
+    "unimat_cartesian": ("UniMat, Cartesian coordinates", "#E69F00"),
+    "unimat_noise": ("UniMat, noise predicted from plain inputs", "#D55E00"),
+    "unimat_dense": ("UniMat, dense 3-D U-Net", "#000000"),
     "unimat_type": ("UniMat, given the elements", "#E69F00"),
+    "unimat_composition_dense": ("UniMat, given the composition, dense", "#999999"),
     "unimat_energy": ("UniMat, given the energy", "#009E73"),
 }
 # and what a sentence calls it
