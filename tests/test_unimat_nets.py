@@ -16,7 +16,7 @@ from crystalgen.represent.tensors import save_tensors, unimat_tensors
 NETS = {
     "dense": {"name": "unet3d", "scores": True, "channels": 8, "multipliers": [1, 2], "heads": 2},
     "places": {"name": "places", "channels": 16, "blocks": 2},
-    "elements": {"name": "places", "token": "element", "scores": True, "channels": 16, "blocks": 2},
+    "elements": {"name": "places", "token": "element", "scores": True, "waves": 2, "channels": 16, "blocks": 2},
 }
 ITEMS = torch.tensor([1, 5, 40])
 

@@ -44,6 +44,7 @@ class PlacesConfig(Strict):
     name: Literal["places"] = "places"
     token: Literal["place", "element"] = "place"  # a token for each place (L, H, W), or one for each element with all its layers
     scores: bool = False  # coordinates enter as distances from the null atom in units of the noise too (for diffusion)
+    waves: int = 0  # so many sines and cosines of each coordinate enter too, of 1, 2, 4, ... periods in the cell
     channels: int = 128
     blocks: int = 4
     heads: int = 4

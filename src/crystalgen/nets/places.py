@@ -4,6 +4,8 @@ Most places of a UniMat grid are empty (A's discussion names this as the represe
 given, a crystal of n atoms is n tokens here; without it, the places of all elements in use.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,11 +54,11 @@ class PlaceTransformer(nn.Module):
         self.layout, self.per_layer, self.stacked = layout, elements.numel(), config.token == "element"
         self.register_buffer("used", (elements > 0).expand(layout.grid).clone(), persistent=False)
         depth = layers if self.stacked else 1
-        self.scored, features = config.scores, (3 if layout.as_token else 9) * depth
+        self.scored, self.waves, features = config.scores, config.waves, (3 if layout.as_token else 9) * depth
         self.time = TimeEmbedding(channels, channels)
         self.auxiliary = AuxiliaryEmbedding(auxiliary, channels)
         self.element, self.layer = nn.Embedding(self.per_layer, channels), nn.Embedding(layers, channels)
-        self.enter = nn.Linear(features + (3 * depth if config.scores else 0), channels)
+        self.enter = nn.Linear(features + 3 * depth * (config.scores + 2 * config.waves), channels)
         self.leave = zero_init(nn.Linear(channels, features))
         if layout.as_token:
             self.cell_in, self.cell_out = nn.Linear(6, channels), zero_init(nn.Linear(channels, 6))
@@ -71,11 +73,9 @@ class PlaceTransformer(nn.Module):
         rows = self._rows(shown if self.layout.as_token else torch.cat([shown, cell * places[:, None]], dim=1))  # (B, all, F)
         token, held = self._tokens(places.any(dim=1) if self.stacked else places)  # (B, N)
         where = token[:, :, None].expand(-1, -1, rows.shape[2])
-        inputs = rows.gather(1, where)
-        if self.scored:
-            scores = self._rows(null_scores(shown, t))
-            inputs = torch.cat([inputs, scores.gather(1, token[:, :, None].expand(-1, -1, scores.shape[2]))], dim=2)
-        h = self.enter(inputs) + self.element(token % self.per_layer) + self.layer(token // self.per_layer)
+        inputs = self._inputs(shown, rows, t)
+        h = self.enter(inputs.gather(1, token[:, :, None].expand(-1, -1, inputs.shape[2])))
+        h = h + self.element(token % self.per_layer) + self.layer(token // self.per_layer)
         if self.layout.as_token:
             h, held = torch.cat([h, self.cell_in(cell)[:, None]], dim=1), F.pad(held, (0, 1), value=True)
         embedding = self.time(t) + self.auxiliary(condition)
@@ -85,6 +85,16 @@ class PlaceTransformer(nn.Module):
         said = self.leave(h[:, : token.shape[1]]) * held[:, : token.shape[1], None]
         out = self._grids(torch.zeros_like(rows, dtype=said.dtype).scatter_add(1, where, said))
         return self.layout.join(out, self.cell_out(h[:, -1])) if self.layout.as_token else out
+
+    def _inputs(self, coordinates: Tensor, rows: Tensor, t: Tensor) -> Tensor:
+        """(B, all, F or more): the rows, with scores, and with waves of the coordinates that tell near positions apart."""
+        parts = [rows]
+        if self.scored:
+            parts.append(self._rows(null_scores(coordinates, t)))
+        for wave in range(self.waves):
+            angle = 2**wave * 2 * math.pi * coordinates
+            parts += [self._rows(angle.sin()), self._rows(angle.cos())]
+        return torch.cat(parts, dim=2)
 
     def _rows(self, grids: Tensor) -> Tensor:
         """(B, C, L, H, W) to a row for each possible token: (B, L * H * W, C), or (B, H * W, L * C)."""

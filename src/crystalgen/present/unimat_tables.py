@@ -21,8 +21,9 @@ UNCONDITIONAL_NOTE = (
 )
 CSP_NOTE = (
     "StructureMatcher at 0.3/0.5/10 (length, site, angle), root mean square displacement, samples with atoms closer than 0.5 Å do not "
-    "match; as CDVAE and DiffCSP count. The strict column has the matcher's default tolerances. A cell of several samples counts a "
-    "target as matched if one of them does. Published rows are for the set's test split."
+    "match; as CDVAE and DiffCSP count, but for compositions that SMACT rejects, which they drop. The strict column has the matcher's "
+    "default tolerances. A cell of several samples counts a target as matched if one of them does. Published rows are for the set's "
+    "test split."
 )
 
 

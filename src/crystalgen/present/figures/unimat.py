@@ -28,7 +28,9 @@ def denoising(states: np.ndarray, elements: np.ndarray, steps: list[int]) -> tup
     frames = len(states)
     columns = min(frames, 3)
     rows = -(-frames // columns)
-    figure, axes = new_figure(rows, columns, size=(3.6 * columns + 0.6, 0.32 * elements.shape[0] * rows + 1.1 * rows + 0.6))
+    height, width = elements.shape
+    panel = min(3.6 * height / width, 2.4)  # inches; a wide table is a low panel
+    figure, axes = new_figure(rows, columns, size=(3.6 * columns + 1.2, (panel + 0.45) * rows))
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, frame, step in zip(axes.flat, mean, steps, strict=False):
@@ -39,7 +41,7 @@ def denoising(states: np.ndarray, elements: np.ndarray, steps: list[int]) -> tup
         for (i, j), z in np.ndenumerate(elements):
             if z and (last is False or shown[i, j] >= NULL_THRESHOLD):
                 ax.text(j, i, chemical_symbols[z], ha="center", va="center", fontsize=5.5, color="white" if shown[i, j] < 0.2 else "black")
-    figure.colorbar(image, ax=axes, label="mean coordinate, the highest of the layers; −1 is no atom", shrink=0.7)
+    figure.colorbar(image, ax=axes, label="mean coordinate of the layer\nnearest to an atom; −1 is none", shrink=0.8)
     layer, i, j = np.nonzero(np.broadcast_to(elements > 0, mean.shape[1:]))
     parts = [
         pd.DataFrame({"step": step, "element": [chemical_symbols[z] for z in elements[i, j]], "layer": layer, "mean": frame[layer, i, j]})
