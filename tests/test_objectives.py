@@ -221,6 +221,16 @@ def exact_answer(settings: Diffusion, times: list[float]):
     return model
 
 
+def test_noise_levels_are_drawn_as_often_as_their_signal_to_noise_ratio_up_to_five():
+    settings = Diffusion(train_steps=10, times="min_snr")
+    _, t, _ = build_objective(settings).corrupt(torch.zeros(50000, 1), {}, seeded())
+    kept = _alpha_bar(settings)
+    expected = np.minimum(kept / (1 - kept), 5)
+    shares = torch.bincount((t * 10).round().long(), minlength=10).numpy() / 50000
+    np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.01)
+    assert expected.max() == 5 > expected.min()
+
+
 PREDICTIONS = pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 
 

@@ -16,6 +16,7 @@ from crystalgen.losses import LOSSES, weighted_mse
 from crystalgen.tensors import LATTICE_ROWS
 
 CPU = torch.device("cpu")
+MAX_SNR = 5.0  # from which on noise levels count alike
 
 
 class Objective(Protocol):
@@ -97,7 +98,7 @@ class DenoisingDiffusion:
     def corrupt(self, x: Tensor, condition: dict, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """See `Objective`."""
         noise = torch.randn(x.shape, generator=generator).to(x.device)
-        step = torch.randint(self.settings.train_steps, (len(x),), generator=generator).to(x.device)
+        step = self._steps(len(x), generator).to(x.device)
         scaled = (x - self.settings.mean) / self.settings.std
         noisy = self.forward_process.add_noise(scaled, noise, step)
         if self.settings.prediction == "v_prediction":
@@ -113,6 +114,13 @@ class DenoisingDiffusion:
         scheduler = self._scheduler({"ddpm": DDPMScheduler, "ddim": DDIMScheduler}[sampling.sampler])
         drawn = samplers.denoise(model, start, condition, scheduler, sampling.steps, generator)
         return drawn * self.settings.std + self.settings.mean
+
+    def _steps(self, count: int, generator: torch.Generator) -> Tensor:
+        """Noise levels to train on, int (count,)."""
+        if self.settings.times == "uniform":
+            return torch.randint(self.settings.train_steps, (count,), generator=generator)
+        signal = self.forward_process.alphas_cumprod
+        return torch.multinomial((signal / (1 - signal)).clamp(max=MAX_SNR), count, replacement=True, generator=generator)
 
     def _scheduler(self, kind: type):
         bound, own = self.settings.clip, self.settings.schedule == "cosine_log_snr"

@@ -89,6 +89,8 @@ class Diffusion(Strict):
     schedule: Literal["squaredcos_cap_v2", "linear", "cosine_log_snr"] = "squaredcos_cap_v2"
     prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"  # what the network says: the noise (both papers), or
     # the velocity (arXiv 2202.00512) or the data themselves
+    times: Literal["uniform", "min_snr"] = "uniform"  # of training; the second draws a noise level as often as min(SNR, 5), which
+    # suits a network that says the data (arXiv 2303.09556): what noise has hidden is not worth many guesses
     mean: float = 0.0  # the data are brought from this mean
     std: float = 1.0  # and spread to 0 and 1, which the noise has
     clip: float | None = None  # bound of the data that a sampling step may predict; 1 fits UniMat, scaled to [-1, 1]
