@@ -1,5 +1,6 @@
 """Choosing studies: params.yaml lists the stages of each, and no others."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,34 @@ def test_every_study_can_be_selected(tmp_path):
             assert kind in read["representations"][name]["kinds"].split("+")
         baselines = read["baseline_matrix"] | read["baseline_unimat"]
         assert {job["model"] for job in baselines.values() if job["study"] == name} == set(study.baselines)
+
+
+def test_every_study_has_the_keys_that_its_stages_read(tmp_path):
+    """DVC refuses a stage whose parameters its study does not name, hours into a pipeline."""
+    select_studies(sorted(path.stem for path in paths.STUDIES.glob("*.yaml")), tmp_path / "params.yaml")
+    parameters = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    read = 0
+    for stage, definition in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
+        if "foreach" not in definition:
+            continue
+        items = parameters[definition["foreach"].strip("${}")]
+        for item in items.values() if isinstance(items, dict) else items:
+            for entry in definition["do"].get("params", []):
+                for template, keys in entry.items():
+                    path = _filled(template, item)
+                    study = yaml.safe_load((ROOT / path).read_text())
+                    for key in keys:
+                        value = study
+                        for part in _filled(key, item).split("."):
+                            assert part in value, f"{stage}: {path} has no key {_filled(key, item)}"
+                            value = value[part]
+                        read += 1
+    assert read > 100
+
+
+def _filled(template, item):
+    fields = item if isinstance(item, dict) else {}
+    return re.sub(r"\$\{item\.?(\w*)\}", lambda found: fields[found[1]] if found[1] else item, template)
 
 
 def test_an_unknown_study_leaves_the_parameters_alone(tmp_path):
