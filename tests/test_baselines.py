@@ -86,3 +86,15 @@ def test_generation_asks_for_each_target_once(table):
     assert record["requested"] == len(targets)
     assert samples["target_id"].is_unique
     assert requests.set_index("request").loc[samples["request"], "target_id"].tolist() == samples["target_id"].tolist()
+
+
+def test_where_nothing_is_asked_training_crystals_are_drawn_once_each(table):
+    settings = Baseline(kind="copies", task=None, count=6, seed=1)
+    samples, record = run_baseline("copies", settings, None, table)
+    validate(samples)
+    drawn = table.set_index("formula").loc[samples["formula"]]
+    assert set(drawn["split"]) == {"train"} and record["requested"] == record["decoded"] == len(samples) == 6
+    geometry = {lattice.tobytes() for lattice in table.loc[table["split"] == "train", "lattice"]}
+    assert {lattice.tobytes() for lattice in samples["lattice"]} <= geometry
+    everything, record = run_baseline("copies", settings.model_copy(update={"count": 10_000}), None, table)
+    assert len(everything) == record["requested"] == (table["split"] == "train").sum()

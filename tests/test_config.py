@@ -208,6 +208,7 @@ def test_unimat_has_no_structure_to_modify(tmp_path):
 
 def test_returning_the_input_is_for_modification(tmp_path):
     _refused(tmp_path, _changed("baselines.as_is", kind="input"), "generation has no input to return")
+    _refused(tmp_path, _changed("baselines.as_is", kind="copies"), "expected task null for copies")
     content = _changed("baselines.as_is", kind="input", task="modification")
     assert read_study(_write(tmp_path, content)).baselines["as_is"].kind == "input"
 

@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "crystalgen"
 FLOORS = [
-    {"crystals", "chemistry", "config", "files", "paths", "cell", "null"},
+    {"crystals", "chemistry", "config", "files", "paths", "cell", "null", "store", "limits"},
     {"data"},
     {"represent"},
     {"tensors", "unimat_data", "augmentation", "nets", "objectives", "losses", "samplers", "sampling", "training", "pairs", "jobs"},

@@ -17,7 +17,7 @@ from crystalgen.objectives import build_objective
 from crystalgen.physics import guidance, rating
 from crystalgen.physics.hull import Hull
 from crystalgen.present import choose, figures
-from crystalgen.present.unimat_tables import structure_prediction_table, unconditional_table
+from crystalgen.present.unimat_tables import sizes, structure_prediction_table, unconditional_table
 from crystalgen.represent.tensors import save_tensors, unimat_tensors
 from crystalgen.sampling import draw_samples, draw_trajectory
 
@@ -83,8 +83,22 @@ def test_published_rows_stand_below_ours_and_the_data_themselves(crystals):
     published = {"unconditional": {"CDVAE": {"structure_validity": 1.0, "wasserstein_density": 0.125}}}
     table = unconditional_table(metrics, ["mine"], crystals, published)
     assert table["Method"].tolist() == ["mine", "Test crystals", "CDVAE"]
-    assert table["Density, Wasserstein (g/cm³)"].tolist() == ["0.200 [0.1, 0.3]", "0", "0.125"]
-    assert table["Elements, Wasserstein"].tolist() == ["–", "0", "–"]
+    assert table["Density, Wasserstein (g/cm³)"].tolist() == ["0.200 [0.1, 0.3]", "–", "0.125"]
+    assert "Elements, Wasserstein" not in table and "Coverage, recall" not in table  # nothing known of them
+
+
+def test_sizes_have_a_panel_for_each_measure_that_was_taken():
+    metrics = {f"{name}.structure_validity": _metric(0.9) for name in ("small", "large")} | {"large.coverage_recall": _metric(0.7)}
+    cards = {"a": {"parameters": 1000, "seconds": [60.0, 120.0]}, "b": {"parameters": 9000, "seconds": [600.0]}}
+    found = sizes(metrics, {"small": "a", "large": "b"}, cards)
+    figure, points = figures.quality_by_size(found)
+    assert found[["label", "parameters", "seconds", "metric"]].to_numpy().tolist() == [
+        ["small", 1000, 90.0, "Structure validity"],
+        ["large", 9000, 600.0, "Structure validity"],
+        ["large", 9000, 600.0, "Coverage, recall"],
+    ]
+    assert [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()] == ["structure validity", "coverage, recall"]
+    assert points is found
 
 
 def test_rates_given_a_composition_have_a_column_for_each_number_of_samples():

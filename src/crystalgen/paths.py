@@ -24,6 +24,7 @@ NOTEBOOKS = ROOT / "notebooks"
 FIGURES = ROOT / "figures"
 REPORTS = ROOT / "reports"
 MODELS = ROOT / "models"
+FINGERPRINTS = INTERIM / "fingerprints"  # kept by content, across studies; no stage's output
 CLEAN_NOTEBOOKS = INTERIM / "notebooks"
 
 

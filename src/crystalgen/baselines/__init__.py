@@ -7,17 +7,19 @@ from crystalgen.baselines.template import substitute_templates
 from crystalgen.config import Baseline
 
 
-def run_baseline(name: str, settings: Baseline, requests: pd.DataFrame, crystals: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
+def run_baseline(name: str, settings: Baseline, requests: pd.DataFrame | None, crystals: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
     """The baseline's crystals for the requests of the test set, and a record as `generate.generate_for_requests` gives.
 
-    requests: columns request, target_id and, for modification, input_id.
+    requests: columns request, target_id and, for modification, input_id; None where nothing is asked.
     """
+    training = crystals[crystals["split"] == "train"].reset_index(drop=True)
     by_id = crystals.set_index("id", drop=False)
-    if settings.kind == "input":
+    if settings.kind == "copies":
+        samples = training.sample(min(settings.count, len(training)), random_state=settings.seed, ignore_index=True)
+    elif settings.kind == "input":
         asked = {name: requests[name].to_numpy() for name in ("request", "target_id")}
         samples = by_id.loc[requests["input_id"]].reset_index(drop=True).assign(**asked)
     else:
-        training = crystals[crystals["split"] == "train"].reset_index(drop=True)
         targets = by_id.loc[requests["target_id"]].reset_index(drop=True)
         targets = targets.assign(id=requests["request"].to_numpy())  # a target may be asked for more than once
         samples = substitute_templates(targets, training, settings.choice, settings.seed).rename(columns={"target_id": "request"})
@@ -25,7 +27,7 @@ def run_baseline(name: str, settings: Baseline, requests: pd.DataFrame, crystals
     samples = samples.assign(id=[f"{name}-{i}" for i in range(len(samples))], source=name, split=None, seed=np.int64(settings.seed))
     record = {
         "row": name,
-        "requested": len(requests),
+        "requested": len(samples) if requests is None else len(requests),
         "decoded": len(samples),
         "seeds": [settings.seed],
         "sampling_seed": settings.seed,

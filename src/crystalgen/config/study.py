@@ -51,12 +51,14 @@ class Representations(Strict):
 
 
 class Baseline(Strict):
-    """What nothing is trained for: template substitution (see `baselines.template`), or the structure to modify as it is."""
+    """What nothing is trained for: template substitution (see `baselines.template`), the structure to modify as it is, or a
+    draw of training crystals where nothing is asked."""
 
-    kind: Literal["template", "input"] = "template"
-    task: Literal["generation", "modification", "composition"] = "generation"
+    kind: Literal["template", "input", "copies"] = "template"
+    task: Literal["generation", "modification", "composition"] | None = "generation"
     choice: Literal["random", "nearest_energy", "nearest_composition"] = "random"  # of templates
     seed: int = 0
+    count: int = 1000  # training crystals to draw, without replacement
     max_targets: int | None = None
     per_target: int = Field(default=1, ge=1)  # crystals for each target; of the nearest composition, as many templates
 
@@ -64,6 +66,8 @@ class Baseline(Strict):
     def _input_exists(self):
         if self.kind == "input" and self.task != "modification":
             raise ValueError(f"{self.task} has no input to return; expected task modification")
+        if (self.kind == "copies") != (self.task is None):
+            raise ValueError(f"kind {self.kind} with task {self.task}; expected task null for copies, and for nothing else")
         return self
 
 

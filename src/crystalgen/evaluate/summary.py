@@ -11,12 +11,10 @@ import pandas as pd
 from crystalgen import paths
 from crystalgen.config import Study, load_study
 from crystalgen.crystals import read_crystals
-from crystalgen.evaluate.distributions import PROPERTIES, wasserstein
 from crystalgen.evaluate.matching import CSP, Tolerances, match_targets
+from crystalgen.evaluate.proxy import Coverage, coverage_rates, property_distances, validity_rate
 from crystalgen.evaluate.statistics import clustered_bootstrap, rate
 from crystalgen.evaluate.validity import composition_validity, structure_validity
-
-DISTANCE_DRAWS = 200  # redraws behind the interval of a distance, each of which sorts all samples
 
 
 @dataclass(frozen=True)
@@ -46,23 +44,28 @@ def read_samples(folder: Path) -> tuple[pd.DataFrame, dict, pd.DataFrame | None]
 
 
 def evaluate_samples(crystals: pd.DataFrame, samples: pd.DataFrame, record: dict, requests: pd.DataFrame | None, draws: int,
-                     source: str, task: str | None = None) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+                     source: str, task: str | None = None, coverage: Coverage | None = None) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Verdicts, one row per sample asked for, and the rates for metrics.json.
 
     Samples of `requests` are matched with their targets; of others, compositions and properties are compared with those
     of the test crystals. All are checked for structure validity.
+    With `coverage`, the test crystals are covered, too, by samples of which nothing was asked.
     What could not be decoded counts as invalid and as not matched. Intervals redraw whole formulas, all seeds together;
     `by_seed` gives the rate of each training seed, and `n` counts what each was asked for.
     """
     seeds = record["seeds"]
     place = {"seeds": seeds, "source": f"{source}/metrics.json"}
     validity = samples[["id", "formula", "seed"]].assign(valid=structure_validity(samples))
-    metrics = {"structure_validity": _validity_rate(validity, "valid", record, draws, place)}
+    metrics = {"structure_validity": validity_rate(validity, "valid", record, draws, place)}
     if requests is None:
         validity["composition_valid"] = composition_validity(samples)
-        metrics["composition_validity"] = _validity_rate(validity, "composition_valid", record, draws, place)
-        both = samples[(validity["valid"] & validity["composition_valid"]).to_numpy()]
-        return validity, metrics | _distances(both, crystals[crystals["split"] == "test"], min(draws, DISTANCE_DRAWS), place)
+        metrics["composition_validity"] = validity_rate(validity, "composition_valid", record, draws, place)
+        both, test = samples[(validity["valid"] & validity["composition_valid"]).to_numpy()], crystals[crystals["split"] == "test"]
+        metrics |= property_distances(both, test, draws, place)
+        if coverage:
+            rates, validity["no_fingerprint"] = coverage_rates(samples, test, record, coverage, draws, place)
+            metrics |= rates
+        return validity, metrics
 
     def matched(tolerances: Tolerances) -> pd.DataFrame:
         parts = (match_requests(crystals, samples[samples["seed"] == seed], requests, tolerances).assign(seed=seed) for seed in seeds)
@@ -84,24 +87,6 @@ def evaluate_samples(crystals: pd.DataFrame, samples: pd.DataFrame, record: dict
         if len(best) < len(csp):
             metrics[f"match_rate_csp_{len(csp) // len(best)}"] = match_rate(best)
     return verdicts, metrics
-
-
-def _validity_rate(validity: pd.DataFrame, column: str, record: dict, draws: int, place: dict) -> dict:
-    asked, lost = record["requested"] // len(record["seeds"]), record["requested"] - record["decoded"]
-    values = np.concatenate([validity[column].to_numpy(float), np.zeros(lost)])
-    clusters = np.concatenate([validity["formula"].to_numpy(str), [f"lost {i}" for i in range(lost)]])
-    by_seed = validity.groupby("seed")[column].sum().reindex(record["seeds"], fill_value=0) / asked
-    return rate(values, clusters, draws, **place) | {"n": asked, "by_seed": by_seed.round(6).tolist()}
-
-
-def _distances(generated: pd.DataFrame, reference: pd.DataFrame, draws: int, place: dict) -> dict:
-    """Of valid samples' properties, all seeds together, from the reference's; none if either is empty."""
-    if generated.empty or reference.empty:
-        return {}
-    return {
-        f"wasserstein_{name}": wasserstein(measure(generated), measure(reference), draws) | {"n": len(generated), **place}
-        for name, measure in PROPERTIES.items()
-    }
 
 
 def match_requests(crystals: pd.DataFrame, samples: pd.DataFrame, requests: pd.DataFrame,
@@ -169,6 +154,7 @@ def shortfalls(study: str, metrics: dict, label: Callable[[str], str] = str) -> 
         sentences.append(f"Asked for a draw of the test items that their baselines were asked for: {'; '.join(drawn)}.")
     for name, row, file in _files(study, paths.samples, "record.json"):
         sentences += _lost(label(name), row, json.loads(file.read_text()))
+    sentences += _unseen(metrics, label)
     sentences += _spread(metrics, label)
     if elements := config.representations.unimat_elements:
         sentences.append(f"UniMat was trained on the crystals of {', '.join(elements)} only.")
@@ -194,6 +180,15 @@ def _lost(name: str, row: Row, record: dict) -> list[str]:
         why = "targets have no template" if row.baseline else "samples are missing"
         sentences.append(f"{name}: {missing} of {record['requested']} {why}; they count as failures.")
     return sentences
+
+
+def _unseen(metrics: dict, label: Callable[[str], str]) -> list[str]:
+    """Samples that have no fingerprint."""
+    found = {key.split(".")[0]: row for key, row in metrics.items() if key.endswith(".coverage_precision") and row["failed"]}
+    return [
+        f"{label(name)}: {row['failed']} of {row['n'] * len(row['seeds'])} samples have no fingerprint; they count as not covered."
+        for name, row in found.items()
+    ]
 
 
 def _below(name: str, ours: dict, rivals: dict[str, dict]) -> list[str]:

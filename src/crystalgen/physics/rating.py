@@ -11,6 +11,7 @@ from pymatgen.core import Structure
 
 from crystalgen.data.library import potentials
 from crystalgen.data.library.physical import shortest_bond
+from crystalgen.store import versions
 
 ENERGY_SOURCE = potentials.ENERGY_SOURCE
 POTENTIALS = (potentials.ENERGY_SOURCE, potentials.GEOMETRY_SOURCE)  # a result belongs to them
@@ -20,6 +21,11 @@ MAX_VOLUME_CHANGE = 5.0  # a cell that grows or shrinks more than so many times 
 
 class LostCell(RuntimeError):
     """A relaxation that left what a crystal can be."""
+
+
+def basis() -> list:
+    """What a result depends on besides its settings, for `store.compute`: the potentials and their packages' versions."""
+    return [list(POTENTIALS), versions("chgnet", "sevenn")]
 
 
 def rate(structure: Structure, min_distance: float) -> dict:

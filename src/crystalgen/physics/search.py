@@ -14,9 +14,9 @@ from crystalgen.data.library.recipe import Physical
 from crystalgen.evaluate.validity import structure_validity
 from crystalgen.physics.duplicates import Reduced, group_duplicates
 from crystalgen.physics.hull import Hull
-from crystalgen.physics.rating import ENERGY_SOURCE, RATED, rate, relax
-from crystalgen.physics.store import compute
+from crystalgen.physics.rating import ENERGY_SOURCE, RATED, basis, rate, relax
 from crystalgen.represent.canonical import wrap
+from crystalgen.store import compute
 
 NO_LADDER = "none"  # of the baseline: it is asked for no energy
 EXPERIMENT = ["composition", "row", "ladder"]  # what shares a budget of relaxations: one entry of Table 3
@@ -49,7 +49,7 @@ def rate_generated(generated: pd.DataFrame, hull: Hull, limits: Physical, folder
         raise ValueError(f"generated crystals lack the columns {missing}")
     table = generated.reset_index(drop=True).assign(valid=structure_validity(generated), status=INVALID, energy_per_atom=np.nan)
     valid = table.index[table["valid"]]
-    outcomes = compute(rate, to_structures(table.loc[valid]), {"min_distance": limits.min_distance}, folder, workers, _RATE_BATCH)
+    outcomes = compute(rate, to_structures(table.loc[valid]), {"min_distance": limits.min_distance}, basis(), folder, workers, _RATE_BATCH)
     table.loc[valid, "status"] = [o["status"] for o in outcomes]
     table.loc[valid, "energy_per_atom"] = _energies(outcomes)
     table = _place(table, hull)
@@ -80,7 +80,7 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
     """
     chosen = choose_for_relaxation(rated, settings)
     how = {"min_distance": limits.min_distance, "fmax": settings.fmax, "max_steps": settings.relax_steps}
-    outcomes = compute(relax, to_structures(chosen), how, folder, settings.workers)
+    outcomes = compute(relax, to_structures(chosen), how, basis(), folder, settings.workers)
     table = chosen.assign(
         relaxation=[o["status"] for o in outcomes],
         relaxation_steps=[o["steps"] for o in outcomes],

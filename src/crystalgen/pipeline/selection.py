@@ -30,7 +30,7 @@ def stages_of(studies: dict[str, Study]) -> dict:
     def trained(representation: str):
         return lambda study: [name for name, model in study.models.items() if model.representation == representation]
 
-    def baselines(*tasks: str):
+    def baselines(*tasks: str | None):
         return lambda study: [name for name, baseline in study.baselines.items() if baseline.task in tasks]
 
     return {
@@ -42,7 +42,7 @@ def stages_of(studies: dict[str, Study]) -> dict:
         "train_unimat": jobs(trained("unimat")),
         "sample": jobs(lambda study: study.models),
         "baseline_matrix": jobs(baselines("generation", "modification")),
-        "baseline_unimat": jobs(baselines("composition")),
+        "baseline_unimat": jobs(baselines("composition", None)),
         "evaluate": jobs(lambda study: [*study.models, *study.baselines]),
     }
 

@@ -4,14 +4,9 @@ import yaml
 
 from crystalgen import paths
 from crystalgen.config import Study
+from crystalgen.evaluate.benchmarks import benchmark
 
 _OURS = {"unconditional": ("unimat", "UniMat (paper)", "A, Table 1"), "structure_prediction": ("unimat_composition", "DiffCSP", "DiffCSP")}
-
-
-def benchmark(config: Study) -> dict:
-    """What was published on the study's benchmark set: data, unconditional, structure_prediction; empty without one."""
-    known = yaml.safe_load((paths.REFERENCE / "benchmarks.yaml").read_text())
-    return known[config.benchmark] if config.benchmark else {}
 
 
 def headline_reference(config: Study) -> dict:

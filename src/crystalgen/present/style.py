@@ -47,6 +47,7 @@ BASELINES = {
     "template": ("Template substitution", GREY, "template substitution"),
     "template_energy": ("Template of nearest energy", "#44AA99", "the template of nearest energy"),
     "modification_input": ("Modification, return the input", "#AAAAAA", "returning the input"),
+    "training_copies": ("Draw of training crystals", "#777777", "a draw of training crystals"),
     "template_composition": ("Template of nearest composition", "#44AA99", "the template of nearest composition"),
     "modification_template": ("Modification, template substitution", "#555555", "template substitution"),
     "random_search": ("Random search", "#000000", "random search"),

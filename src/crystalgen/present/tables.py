@@ -17,6 +17,12 @@ METRICS = {
     "rmse": "RMSE",
     "structure_validity": "Structure validity",
     "composition_validity": "Composition validity",
+    "coverage_recall": "Coverage, recall",
+    "coverage_precision": "Coverage, precision",
+    "amsd_recall": "Nearest structure (AMSD), recall",
+    "amsd_precision": "Nearest structure (AMSD), precision",
+    "amcd_recall": "Nearest composition (AMCD), recall",
+    "amcd_precision": "Nearest composition (AMCD), precision",
     "wasserstein_density": "Density, Wasserstein (g/cm³)",
     "wasserstein_elements": "Elements, Wasserstein",
 }

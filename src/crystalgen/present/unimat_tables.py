@@ -11,11 +11,15 @@ from crystalgen.present.tables import format_interval, format_seeds
 UNCONDITIONAL = {
     "structure_validity": "Structure validity",
     "composition_validity": "Composition validity",
+    "coverage_recall": "Coverage, recall",
+    "coverage_precision": "Coverage, precision",
     "wasserstein_density": "Density, Wasserstein (g/cm³)",
     "wasserstein_elements": "Elements, Wasserstein",
 }
 UNCONDITIONAL_NOTE = (
     "Structure validity: no two atoms closer than 0.5 Å. Composition validity: SMACT with its list smact14, alloys and elements pass. "
+    "Coverage: of CrystalNN's and Magpie's fingerprints, with CDVAE's cut-offs; the nearest structure and the nearest composition may be "
+    "those of two crystals, so that right structures of wrong compositions count. A draw of training crystals is what copying would give. "
     "Distances are of valid samples from the test crystals; their intervals redraw the samples. Published rows are for other samples "
     "and the set's own test split, and hold no intervals."
 )
@@ -28,28 +32,30 @@ CSP_NOTE = (
 
 
 def unconditional_table(metrics: dict, rows: list[str], test: pd.DataFrame, published: dict) -> pd.DataFrame:
-    """Our rows, the test crystals themselves, then the published ones; strings.
+    """Our rows, the test crystals themselves, then the published ones; strings. What no row has makes no column.
 
     Args:
         metrics: see `tables.headline_table`.
         rows: names of the ways to sample that ask for nothing.
         test: the test crystals.
-        published: see `references.benchmark`.
+        published: see `evaluate.benchmarks.benchmark`.
     """
     lines = []
     for name in rows:
         ours = {metric: metrics.get(f"{name}.{metric}") for metric in UNCONDITIONAL}
         cells = [format_interval(row["value"], row["low"], row["high"]) if row else "–" for row in ours.values()]
         lines.append([model_label(name), *cells, str(ours["structure_validity"]["n"]), format_seeds(ours["structure_validity"])])
-    own = [structure_validity(test).mean(), composition_validity(test).mean()]
-    lines.append(["Test crystals", *(format_interval(value, None, None) for value in own), "0", "0", str(len(test)), "–"])
+    own = {"structure_validity": structure_validity(test).mean(), "composition_validity": composition_validity(test).mean()}
+    cells = [format_interval(own[metric], None, None) if metric in own else "–" for metric in UNCONDITIONAL]
+    lines.append(["Test crystals", *cells, str(len(test)), "–"])
     for method, values in published.get("unconditional", {}).items():
         lines.append([method, *(_published(values, metric) for metric in UNCONDITIONAL), "", ""])
-    return pd.DataFrame(lines, columns=["Method", *UNCONDITIONAL.values(), "n", "Seeds"])
+    table = pd.DataFrame(lines, columns=["Method", *UNCONDITIONAL.values(), "n", "Seeds"])
+    return table.loc[:, (table != "–").any()]
 
 
 def sizes(metrics: dict, rows: dict[str, str], cards: dict[str, dict]) -> pd.DataFrame:
-    """For `figures.validity_by_size`: validities with what each network cost.
+    """For `figures.quality_by_size`: validities and coverage with what each network cost.
 
     Args:
         metrics: see `tables.headline_table`.
@@ -57,9 +63,11 @@ def sizes(metrics: dict, rows: dict[str, str], cards: dict[str, dict]) -> pd.Dat
         cards: training cards by model.
     """
     lines = []
-    for metric in ("structure_validity", "composition_validity"):
+    for metric in ("structure_validity", "composition_validity", "coverage_recall", "coverage_precision"):
         for name, model in rows.items():
-            card, found = cards[model], metrics[f"{name}.{metric}"]
+            if not (found := metrics.get(f"{name}.{metric}")):
+                continue
+            card = cards[model]
             cost = {"parameters": card["parameters"], "seconds": sum(card["seconds"]) / len(card["seconds"])}
             values = {key: found[key] for key in ("value", "low", "high")}
             lines.append({"label": model_label(name), **cost, "metric": UNCONDITIONAL[metric], **values})

@@ -6,7 +6,7 @@ from crystalgen.present.figures.losses import pbc_example
 from crystalgen.present.figures.model import model_diagram
 from crystalgen.present.figures.results import match_rate_bars, rate_by_group, rate_by_steps
 from crystalgen.present.figures.training import training_curves
-from crystalgen.present.figures.unimat import denoising, energies_obtained, property_distributions, validity_by_size
+from crystalgen.present.figures.unimat import denoising, energies_obtained, property_distributions, quality_by_size
 
 __all__ = [
     "coordinate_distribution",
@@ -23,5 +23,5 @@ __all__ = [
     "rate_by_steps",
     "space_group_bars",
     "training_curves",
-    "validity_by_size",
+    "quality_by_size",
 ]

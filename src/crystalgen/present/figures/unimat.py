@@ -1,5 +1,7 @@
 """Figures of UniMat's samples: how noise becomes a crystal, what properties come out, what guidance does (paper A)."""
 
+import math
+
 import numpy as np
 import pandas as pd
 from ase.data import chemical_symbols
@@ -85,8 +87,8 @@ def property_distributions(reference: pd.DataFrame, generated: dict[str, pd.Data
     return figure, pd.concat(points, ignore_index=True)
 
 
-def validity_by_size(found: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Validity of unconditional samples against the network's size, a mark per model (A Fig. 4).
+def quality_by_size(found: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Validity and coverage of unconditional samples against the network's size, a mark per model (A Fig. 4).
 
     Args:
         found: columns label, parameters, seconds (of training), metric (a name), value, low, high.
@@ -94,9 +96,10 @@ def validity_by_size(found: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     Returns:
         the figure and the same table.
     """
-    figure, axes = new_figure(1, found["metric"].nunique(), size=(10, 4.2), sharey=True)
+    rows = math.ceil(found["metric"].nunique() / 2)
+    figure, axes = new_figure(rows, 2, size=(10, 1.4 + 2.8 * rows), sharey=True)
     labels = list(dict.fromkeys(found["label"]))
-    for ax, (metric, part) in zip(axes[0], found.groupby("metric", sort=False), strict=True):
+    for ax, (metric, part) in zip(axes.flat, found.groupby("metric", sort=False), strict=True):
         for row in part.itertuples():
             k = labels.index(row.label)
             error = [[row.value - row.low], [row.high - row.value]]

@@ -1,4 +1,4 @@
-"""Results per crystal kept by content, so that a killed run loses nothing and an unchanged one is instant."""
+"""Results per crystal, kept by content, so that a killed run loses nothing and an unchanged one is instant."""
 
 import hashlib
 import json
@@ -12,28 +12,25 @@ from pymatgen.core import Structure
 from tqdm import tqdm
 
 from crystalgen.files import write_json
-from crystalgen.physics.rating import POTENTIALS
 
 _DIGITS = 8  # of Å and of fractional coordinates; what differs less is one crystal
 
 
-def compute(function: Callable[..., dict], structures: Sequence[Structure], settings: dict, folder: Path, workers: int = 1,
-            batch: int = 1) -> list[dict]:  # fmt: skip
+def compute(function: Callable[..., dict], structures: Sequence[Structure], settings: dict, basis: list, folder: Path,
+            workers: int = 1, batch: int = 1) -> list[dict]:  # fmt: skip
     """`function(structure, **settings)` of each structure, in order; what is in `folder` already is only read.
 
     Args:
-        function: its name, its settings and the potentials' names and versions are part of what a result is kept under.
+        function: its name, its settings and `basis` are part of what a result is kept under.
         structures: equal ones are computed once.
-        settings: JSON values.
+        settings: the function's further arguments, JSON values.
+        basis: what else a result depends on, such as `versions` of packages; JSON values.
         folder: where finished batches are kept, one file each.
         workers: processes; in this one if 1.
         batch: structures per file; a killed run loses the batches at work.
-
-    Raises:
-        ModuleNotFoundError: the potentials are not installed.
     """
     folder = Path(folder) / function.__name__
-    base = json.dumps([settings, POTENTIALS, _versions()], sort_keys=True)
+    base = json.dumps([settings, *basis], sort_keys=True)
     keys = [_key(base, structure) for structure in structures]
     known = _read(folder)
     missing = {key: structure for key, structure in zip(keys, structures, strict=True) if key not in known}
@@ -41,6 +38,18 @@ def compute(function: Callable[..., dict], structures: Sequence[Structure], sett
         write_json(results, folder / f"{_digest(''.join(results))}.json")
         known |= results
     return [known[key] for key in keys]
+
+
+def versions(*packages: str) -> list[str]:
+    """Of installed packages.
+
+    Raises:
+        ModuleNotFoundError: one is not installed.
+    """
+    try:
+        return [version(package) for package in packages]
+    except PackageNotFoundError as error:
+        raise ModuleNotFoundError(f"{error.name} is not installed; install what requirements.lock pins") from None
 
 
 def _run(function: Callable[..., dict], items: list, settings: dict, workers: int, batch: int) -> Iterator[dict]:
@@ -62,15 +71,6 @@ def _read(folder: Path) -> dict:
     for path in sorted(folder.glob("*.json")):
         known |= json.loads(path.read_text())
     return known
-
-
-def _versions() -> list[str]:
-    try:
-        return [version("chgnet"), version("sevenn")]
-    except PackageNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{error.name} is not installed; a search needs chgnet and sevenn, as requirements.lock pins them"
-        ) from None
 
 
 def _key(base: str, structure: Structure) -> str:
