@@ -1,34 +1,22 @@
 """Match rate: how many generated crystals are the crystal that was asked for (B §3.4)."""
 
-import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import joblib
 import numpy as np
 import pandas as pd
-from pymatgen.analysis.structure_matcher import StructureMatcher
 
-from crystalgen.crystals import to_structures
+from crystalgen.evaluate.matcher import CSP, Tolerances, compare
+from crystalgen.evaluate.reduction import ReducedCell, reduce_cell
+from crystalgen.limits import TimeLimit, time_limit
 
+__all__ = ["CSP", "Tolerances", "match_cells", "match_pairs", "match_targets", "reduce_table"]
 
-@dataclass(frozen=True)
-class Tolerances:
-    """StructureMatcher's; its defaults, which B uses.
-
-    by_rms: two crystals match if the root mean square displacement is within `stol`, not the largest one.
-    """
-
-    ltol: float = 0.2
-    stol: float = 0.3
-    angle_tol: float = 5.0
-    by_rms: bool = False
+TIME_LIMIT = 20.0  # s for one crystal's reduction and for one pair
+_CHUNK = 256
 
 
-CSP = Tolerances(ltol=0.3, stol=0.5, angle_tol=10.0, by_rms=True)  # of crystal structure prediction (CDVAE, DiffCSP)
-
-
-def match_targets(targets: pd.DataFrame, samples: pd.DataFrame, tolerances: Tolerances = Tolerances(), workers: int = 2,
-                  chunk: int = 64) -> pd.DataFrame:  # fmt: skip
+def match_targets(targets: pd.DataFrame, samples: pd.DataFrame, tolerances: Tolerances = Tolerances(), workers: int = 2) -> pd.DataFrame:
     """Compare each sample with its target; one row per target and sample.
 
     Args:
@@ -37,43 +25,82 @@ def match_targets(targets: pd.DataFrame, samples: pd.DataFrame, tolerances: Tole
         workers: processes.
 
     Returns:
-        target_id, formula, nsites, sampled (whether there was a sample), matched, rms (StructureMatcher's
-        normalised displacement; NaN where not matched), reason (empty, `no sample`, or what the matcher raised).
+        target_id, formula, nsites, sampled (whether there was a sample), and `match_cells`' columns; a further reason is `no sample`.
     """
     asked = targets[["id", "formula", "nsites"]].rename(columns={"id": "target_id"})
     sample_row = pd.DataFrame({"target_id": samples["target_id"].to_numpy(), "sample": np.arange(len(samples))})
     result = asked.assign(target=np.arange(len(targets))).merge(sample_row, on="target_id", how="left", sort=False)
     result["sampled"] = result["sample"].notna()
     pairs = result.loc[result["sampled"], ["target", "sample"]].to_numpy(int)
-    jobs = (
-        joblib.delayed(_match_pairs)(targets.iloc[part[:, 0]], samples.iloc[part[:, 1]], tolerances)
-        for part in (pairs[i : i + chunk] for i in range(0, len(pairs), chunk))
-    )
-    verdicts = [v for part in joblib.Parallel(n_jobs=workers)(jobs) for v in part]
+    found = match_cells(reduce_table(targets, workers), reduce_table(samples, workers), pairs, tolerances, workers)
     result["matched"], result["rms"], result["reason"] = False, np.nan, "no sample"
-    where = result.index[result["sampled"]]
-    if len(where):
-        matched, rms, reason = zip(*verdicts, strict=True)
-        result.loc[where, "matched"], result.loc[where, "rms"], result.loc[where, "reason"] = matched, rms, reason
+    for column in found:
+        result.loc[result["sampled"], column] = found[column].to_numpy()
     return result.drop(columns=["target", "sample"])
 
 
-def _match_pairs(targets: pd.DataFrame, samples: pd.DataFrame, tolerances: Tolerances) -> list[tuple[bool, float, str]]:
-    matcher = StructureMatcher(tolerances.ltol, tolerances.stol, tolerances.angle_tol)
+def match_pairs(first: pd.DataFrame, second: pd.DataFrame, tolerances: Tolerances = Tolerances(), workers: int = 2) -> pd.DataFrame:
+    """`match_cells` of each crystal with that in the same row of another table."""
+    rows = np.arange(len(first))
+    return match_cells(reduce_table(first, workers), reduce_table(second, workers), np.stack([rows, rows], axis=1), tolerances, workers)
+
+
+def reduce_table(table: pd.DataFrame, workers: int = 2, limit: float = TIME_LIMIT) -> list[ReducedCell | str]:
+    """`reduce_cell` of each crystal; of one that has none, the reason.
+
+    limit: s for one crystal.
+    """
+    rows = list(zip(table["lattice"], table["atomic_numbers"], table["frac_coords"], strict=True))
+    return _in_parts(_reduce, rows, workers, limit)
+
+
+def match_cells(first: Sequence[ReducedCell | str], second: Sequence[ReducedCell | str], pairs: np.ndarray,
+                tolerances: Tolerances = Tolerances(), workers: int = 2, limit: float = TIME_LIMIT,
+                with_rms: bool = True) -> pd.DataFrame:  # fmt: skip
+    """Compare pairs of crystals; verdicts and displacements are StructureMatcher's.
+
+    Args:
+        first, second: of `reduce_table`.
+        pairs: places in `first` and in `second`, (n, 2).
+        workers: processes.
+        limit: s for one pair.
+        with_rms: without it, displacements are NaN, and a match takes less time.
+
+    Returns:
+        matched, rms (root mean square displacement in units of (volume / sites)^(1/3); NaN where not matched), reason (empty,
+        or why the pair was not compared); n rows.
+    """
+    cells = [(first[one], second[other]) for one, other in np.asarray(pairs, int).reshape(-1, 2)]
+    verdicts = _in_parts(_match, cells, workers, tolerances, limit, with_rms)
+    return pd.DataFrame(verdicts, columns=["matched", "rms", "reason"]).astype({"matched": bool, "rms": float, "reason": object})
+
+
+def _in_parts(function: Callable[..., list], items: list, workers: int, *settings) -> list:
+    """`function` of lists of items, by processes, or by what `joblib.parallel_config` names, such as a Dask cluster."""
+    parts = [items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK)]
+    found = joblib.Parallel(n_jobs=max(1, min(workers, len(parts))))(joblib.delayed(function)(part, *settings) for part in parts)
+    return [result for part in found for result in part]
+
+
+def _reduce(rows: list[tuple], limit: float) -> list[ReducedCell | str]:
+    return [_guarded(reduce_cell, row, limit, "no reduced cell") for row in rows]
+
+
+def _match(cells: list[tuple], tolerances: Tolerances, limit: float, with_rms: bool) -> list[tuple[bool, float, str]]:
     verdicts = []
-    same = [a == b for a, b in zip(targets["formula"], samples["formula"], strict=True)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for target, sample, alike in zip(to_structures(targets), to_structures(samples), same, strict=True):
-            if not alike:
-                verdicts.append((False, np.nan, "another composition"))
-                continue
-            try:
-                matched = tolerances.by_rms or matcher.fit(target, sample)  # by the largest displacement
-                found = matcher.get_rms_dist(target, sample) if matched else None
-                matched, rms = found is not None, np.nan if found is None else found[0]
-            except Exception as error:  # a broken sample is a row with a reason, never the end of the table
-                verdicts.append((False, np.nan, f"matcher failed: {type(error).__name__}"))
-            else:
-                verdicts.append((bool(matched), float(rms), ""))
+    for one, other in cells:
+        broken = next((cell for cell in (one, other) if isinstance(cell, str)), None)
+        found = broken or _guarded(compare, (one, other, tolerances, with_rms), limit, "matcher failed")
+        verdicts.append((False, np.nan, found) if isinstance(found, str) else (*found, ""))
     return verdicts
+
+
+def _guarded(function: Callable, arguments: tuple, limit: float, what: str):
+    """Result, or why there is none: a broken crystal is a row with a reason, never the end of the table."""
+    try:
+        with time_limit(limit):
+            return function(*arguments)
+    except TimeLimit as error:
+        return f"{what}: {error}"
+    except Exception as error:
+        return f"{what}: {type(error).__name__}: {' '.join(str(error).split())[:80]}"
