@@ -3,7 +3,7 @@
 import io
 import warnings
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import ase.io
 import numpy as np
@@ -75,10 +75,10 @@ def structure_from_text(text: str, format: str, where: str) -> Structure:
 def structure_from_file(path: str | Path) -> Structure:
     """The crystal of one CIF, POSCAR/CONTCAR or extxyz file."""
     path = Path(path)
-    return structure_from_text(path.read_text(errors="replace"), _format_of(path), str(path))
+    return structure_from_text(path.read_text(errors="replace"), format_of(path), str(path))
 
 
-def is_structure_file(path: Path) -> bool:
+def is_structure_file(path: PurePath) -> bool:
     """Whether the name is one that `structure_from_file` reads."""
     return path.suffix.lower() in STRUCTURE_SUFFIXES or path.name.upper().startswith(("POSCAR", "CONTCAR"))
 
@@ -108,7 +108,8 @@ def _right_handed(structure: Structure) -> Structure:
     return Structure(lattice, structure.species, coords)
 
 
-def _format_of(path: Path) -> str:
+def format_of(path: PurePath) -> str:
+    """`cif`, `extxyz` or `poscar`, by the name."""
     if path.suffix.lower() == ".cif":
         return "cif"
     return "extxyz" if path.suffix.lower() in (".extxyz", ".xyz") else "poscar"

@@ -43,7 +43,7 @@ def load_source(path: str | Path, symprec: float = 0.1) -> pd.DataFrame:
     elif path.suffix == ".csv":
         table = read_csv(path)
     elif path.suffix == ".parquet" and path.is_file():
-        table = read_benchmark(path) if _is_benchmark(path) else read_crystals(path)
+        table = read_benchmark(path) if is_benchmark(path) else read_crystals(path)
     else:
         raise CrystalTableError(f"{path}: expected a folder of structure files, a .csv with a 'cif' column or a .parquet")
     missing = table["space_group"].isna()
@@ -59,7 +59,7 @@ def load_polymorphs(path: str | Path, settings: Filter) -> tuple[pd.DataFrame, p
     Of a crystals parquet only what the filter keeps is ever in memory, so that all of AFLOW can be filtered.
     """
     path = Path(path)
-    if path.suffix == ".parquet" and path.is_file() and not _is_benchmark(path) and not _lacks_space_groups(path):
+    if path.suffix == ".parquet" and path.is_file() and not is_benchmark(path) and not _lacks_space_groups(path):
         with tempfile.TemporaryDirectory() as folder:
             report = filter_parquet(path, settings, Path(folder) / "kept.parquet")
             return read_crystals(Path(folder) / "kept.parquet"), report
@@ -85,7 +85,7 @@ def read_csv(path: str | Path) -> pd.DataFrame:
         raise CrystalTableError(f"{path}: not a readable CSV ({error})") from None
     if "cif" not in frame:
         raise CrystalTableError(f"{path}: lacks the column 'cif'; found {list(frame.columns)}")
-    ids = _names(frame)
+    ids = names_of(frame)
     structures = [
         structure_from_text(str(text), "cif", f"{path}: row {row} (id '{i}')")
         for row, (text, i) in enumerate(zip(frame["cif"], ids, strict=True))
@@ -109,11 +109,11 @@ def read_benchmark(path: str | Path) -> pd.DataFrame:
     carried = _carried(frame, path.stem)
     taken = {*COLUMNS, *_BENCHMARK_COLUMNS, *_SPACE_GROUP_COLUMNS}  # formulas are derived, in one spelling
     rest = {name: frame[name].to_numpy() for name in frame if name not in taken}
-    return validate(from_columns(lattices, frame["z"], coords, path.stem, _names(frame), **carried, **rest), str(path))
+    return validate(from_columns(lattices, frame["z"], coords, path.stem, names_of(frame), **carried, **rest), str(path))
 
 
-def _names(frame: pd.DataFrame) -> list[str]:
-    """The table's own names, made unique by the row number where a name comes twice."""
+def names_of(frame: pd.DataFrame) -> list[str]:
+    """The table's own names (columns `id` or `material_id`, else row numbers), made unique by the row number where a name comes twice."""
     column = next((c for c in _NAME_COLUMNS if c in frame), None)
     names = frame[column].astype(str) if column else pd.Series(frame.index.astype(str), index=frame.index)
     return names.where(~names.duplicated(), names + "-row" + pd.Series(range(len(frame)), index=frame.index).astype(str)).tolist()
@@ -138,7 +138,8 @@ def _lacks_space_groups(path: Path) -> bool:
     return pq.read_table(path, columns=["space_group"])["space_group"].null_count > 0
 
 
-def _is_benchmark(path: Path) -> bool:
+def is_benchmark(path: Path) -> bool:
+    """Whether a parquet file is a benchmark table (see `read_benchmark`)."""
     try:
         return set(pq.read_schema(path).names) >= _BENCHMARK_COLUMNS
     except Exception:

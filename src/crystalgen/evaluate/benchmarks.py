@@ -17,3 +17,15 @@ def coverage_cutoffs(config: Study) -> Cutoffs | None:
     """Of the study's benchmark set; None without one."""
     known = benchmark(config)
     return Cutoffs(**known["coverage"]) if known else None
+
+
+def cutoffs_of(name: str) -> Cutoffs:
+    """Of a benchmark set by its name.
+
+    Raises:
+        ValueError: it is not known.
+    """
+    known = yaml.safe_load((paths.REFERENCE / "benchmarks.yaml").read_text())
+    if name not in known:
+        raise ValueError(f"cutoffs '{name}': expected one of {sorted(known)}, or none")
+    return Cutoffs(**known[name]["coverage"])

@@ -58,6 +58,26 @@ def _parser() -> argparse.ArgumentParser:
     aflow.add_argument("--folder", type=Path, default=paths.RAW / "aflow", help="where pages, crystals.parquet and record.json go")
     aflow.add_argument("--url", help="another address of the service")
     aflow.set_defaults(run=_fetch_aflow)
+    evaluate = commands.add_parser("evaluate", help="every metric of any generator's crystals, as tables and one page")
+    evaluate.add_argument(
+        "path", type=Path, help="folder, .zip or .tar of CIFs, .extxyz, .csv with a cif column, CDVAE's or DiffCSP's .pt, .parquet"
+    )
+    evaluate.add_argument(
+        "--reference", type=Path, required=True, metavar="TABLE", help="crystals to compare with; any of the same formats"
+    )
+    evaluate.add_argument("--split", help="only this side of the reference, e.g. val")
+    evaluate.add_argument(
+        "--training", type=Path, metavar="TABLE", help="crystals that are not new; without it, all of the reference's table"
+    )
+    evaluate.add_argument("--cutoffs", default="mp_20", help="coverage as on perov_5, carbon_24 or mp_20 (default); none leaves it out")
+    evaluate.add_argument(
+        "--stability", action="store_true", help="energies above the library's hull by its machine-learned potential, for S.U.N."
+    )
+    evaluate.add_argument("--workers", type=int, default=2, help="processes")
+    evaluate.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, whose workers take the place of processes")
+    evaluate.add_argument("--limit", type=float, default=20.0, help="seconds that one crystal or pair may take")
+    evaluate.add_argument("--out", type=Path, help="where the page and tables go; reports/evaluate/NAME without it")
+    evaluate.set_defaults(run=_evaluate)
     return parser
 
 
@@ -146,6 +166,13 @@ def _fetch_aflow(options) -> int:
         print(f"  set aside: {number} x {reason}")
     if not record["complete"]:
         print("  more pages follow; the same command with more --pages, or without, goes on")
+    return 0
+
+
+def _evaluate(options) -> int:
+    from crystalgen.pipeline.evaluation import evaluate_path
+
+    print(f"{evaluate_path(options)}")
     return 0
 
 

@@ -50,6 +50,29 @@ def build_report(
     """
     report_dir = Path(report_dir)
     report_dir.mkdir(parents=True, exist_ok=True)
+    page = (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            study=study,
+            title=title,
+            description=description,
+            headline=headline_table(metrics, reference),
+            figure_groups=figure_groups(Path(figures_dir), report_dir),
+            tables=tables_of(report_dir / "tables"),
+            cards=[_card(card) for card in cards],
+            settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100),
+            notebooks=[{"name": Path(path).name, "link": _link(path, report_dir)} for path in notebooks],
+            missing=missing,
+        )
+    )
+    path = report_dir / "index.html"
+    path.write_text(page, encoding="utf-8", newline="\n")
+    return path
+
+
+def page_environment() -> Environment:
+    """Of the pages' templates; what a page lacks is an error, and text is escaped."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -58,24 +81,10 @@ def build_report(
         lstrip_blocks=True,
     )
     environment.tests["numeric"] = _is_numeric
-    page = environment.get_template("report.html.j2").render(
-        study=study,
-        title=title,
-        description=description,
-        headline=headline_table(metrics, reference),
-        figure_groups=_figure_groups(Path(figures_dir), report_dir),
-        tables=_tables(report_dir / "tables"),
-        cards=[_card(card) for card in cards],
-        settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100),
-        notebooks=[{"name": Path(path).name, "link": _link(path, report_dir)} for path in notebooks],
-        missing=missing,
-    )
-    path = report_dir / "index.html"
-    path.write_text(page, encoding="utf-8", newline="\n")
-    return path
+    return environment
 
 
-def _figure_groups(folder: Path, report_dir: Path) -> list[dict]:
+def figure_groups(folder: Path, report_dir: Path) -> list[dict]:
     """The figures by the stage that drew them, numbered through."""
     groups: dict[str, dict] = {}
     for number, path in enumerate(sorted(folder.rglob("*.json")), 1):
@@ -85,7 +94,7 @@ def _figure_groups(folder: Path, report_dir: Path) -> list[dict]:
     return list(groups.values())
 
 
-def _tables(folder: Path) -> list[dict]:
+def tables_of(folder: Path) -> list[dict]:
     """The tables without the headline, which stands at the top."""
 
     def order(path: Path) -> tuple:

@@ -1,0 +1,87 @@
+"""`crystalgen evaluate`: read, measure, write."""
+
+import argparse
+import contextlib
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from crystalgen import paths
+from crystalgen.data.generated import read_generated
+from crystalgen.evaluate.assess import SETTINGS, Options, assess
+from crystalgen.evaluate.benchmarks import cutoffs_of
+from crystalgen.present.evaluation import write_assessment
+
+
+def evaluate_path(options: argparse.Namespace) -> Path:
+    """Measure what the options name; returns the page."""
+    start = time.perf_counter()
+    with _cluster(options.dask):
+        generated, broken = read_generated(options.path, options.workers, options.limit)
+        everything, _ = read_generated(options.reference, options.workers, options.limit)
+        reference = _side(everything, options.split, options.reference)
+        training = everything if options.training is None else read_generated(options.training, options.workers, options.limit)[0]
+        if options.stability:
+            generated = _with_stability(generated, options.workers)
+        cutoffs = None if options.cutoffs == "none" else cutoffs_of(options.cutoffs)
+        settings = Options(paths.INTERIM / "fingerprints", cutoffs, tuple(SETTINGS), options.workers, options.limit)
+        found = assess(generated, broken, reference, training, settings)
+    facts = {
+        "Generated": str(options.path),
+        "Crystals": f"{len(generated)} readable, {len(broken)} not",
+        "Reference": f"{options.reference}{f', its {options.split} side' if options.split else ''}: {len(reference)} crystals",
+        "Not new": f"{len(training)} crystals of {options.training or options.reference}",
+        "Matching": "StructureMatcher's verdicts, lengths/sites/angles as named; reduced to primitive cells, scaled to one volume",
+        "Coverage": "left out" if cutoffs is None else f"cut-offs of {options.cutoffs}",
+        "Stability": "7net-l3i5 on the crystals as they are, hull of the embedded library" if options.stability else "not measured",
+        "Time limit": f"{options.limit:g} s for a crystal or pair",
+        "Intervals": "95 %, whole formulas redrawn, seed 0",
+        "Packages": ", ".join(f"{name} {version(name)}" for name in ("pymatgen", "spglib", "matminer", "SMACT")),
+        "Time": f"{time.perf_counter() - start:.0f} s, {options.workers} processes",
+    }
+    folder = options.out or paths.REPORTS / "evaluate" / options.path.name
+    return write_assessment(found, generated, reference, folder, f"Evaluation of {options.path.name}", facts)
+
+
+def _side(table: pd.DataFrame, split: str | None, path: Path) -> pd.DataFrame:
+    if split is None:
+        return table
+    chosen = table[table["split"] == split]
+    if chosen.empty:
+        raise ValueError(f"{path}: no crystals of the split '{split}'; found {sorted(table['split'].dropna().unique())}")
+    return chosen
+
+
+def _with_stability(table: pd.DataFrame, workers: int) -> pd.DataFrame:
+    """The table with `e_above_hull`, eV/atom; NaN where there is no energy or the library lacks an element."""
+    from crystalgen.crystals import read_crystals, to_structures
+    from crystalgen.physics.hull import Hull
+    from crystalgen.physics.rating import ENERGY_SOURCE, basis, rate
+    from crystalgen.store import compute
+
+    library = read_crystals(paths.LIBRARY / "crystals.parquet")
+    known = set(np.concatenate(library["atomic_numbers"].to_numpy()).tolist())
+    inside = table[[known.issuperset(numbers.tolist()) for numbers in table["atomic_numbers"]]]
+    outcomes = compute(rate, to_structures(inside), {"min_distance": 0.6}, basis(), paths.INTERIM / "ratings", workers, batch=16)
+    energies = np.array([np.nan if outcome["energy_per_atom"] is None else outcome["energy_per_atom"] for outcome in outcomes])
+    hull = Hull(library)
+    formation = hull.formation_energies(energies, inside["atomic_numbers"].tolist(), ENERGY_SOURCE)
+    above = pd.Series(hull.above(inside["formula"].tolist(), formation, ENERGY_SOURCE), index=inside.index)
+    return table.assign(e_above_hull=above.reindex(table.index).to_numpy(float))
+
+
+@contextlib.contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """Let joblib hand its work to a Dask cluster."""
+    if address is None:
+        yield
+        return
+    from distributed import Client
+
+    with Client(address), joblib.parallel_config(backend="dask"):
+        yield

@@ -1,0 +1,74 @@
+"""What was measured of a generator's crystals, as files and as one page."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from crystalgen.evaluate.assess import Assessment
+from crystalgen.evaluate.symmetry import SYMPRECS
+from crystalgen.files import write_json
+from crystalgen.present.figures.evaluation import space_group_bars
+from crystalgen.present.figures.unimat import property_distributions
+from crystalgen.present.report import figure_groups, page_environment, tables_of
+from crystalgen.present.style import save_figure
+from crystalgen.present.tables import format_interval, write_table
+
+_REASONS = 20  # kinds of failure that the page lists; crystals.csv names each crystal's
+
+
+def write_assessment(found: Assessment, generated: pd.DataFrame, reference: pd.DataFrame, folder: Path, title: str, facts: dict) -> Path:
+    """Write index.html, metrics.json, crystals.csv, reference.csv, `tables/` and `figures/` below `folder`; return the page.
+
+    Args:
+        found: of `assess`.
+        generated, reference: the crystals, for the figures.
+        title: plain text.
+        facts: how it was measured, name by name; plain values.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    found.crystals.to_csv(folder / "crystals.csv", index=False, lineterminator="\n")
+    found.found.to_csv(folder / "reference.csv", index=False, float_format="%.6g", lineterminator="\n")
+    write_json({"facts": facts, "metrics": _records(found.metrics)}, folder / "metrics.json")
+    note = "Shares are of all crystals that the input names; what could not be read counts as a failure. Intervals redraw whole formulas."
+    write_table(_readable(found.metrics), folder / "tables", "01-metrics", "Metrics", note)
+    counts = found.crystals["reason"][found.crystals["reason"].fillna("") != ""].value_counts().head(_REASONS)
+    broken = counts.rename_axis("Reason").reset_index(name="Crystals")
+    write_table(broken, folder / "tables", "02-failures", "What could not be read or compared", "crystals.csv names every one.")
+    figure, points = property_distributions(reference, {"generated": generated})
+    save_figure(figure, folder / "figures", "01-properties", "Properties of the crystals, all that could be read, over the reference's.",
+                "Histograms of density, number of atoms and number of elements, generated beside reference.", points)  # fmt: skip
+    figure, points = space_group_bars(found.space_groups)
+    caption = f"The commonest space groups of the reference and of the generated crystals, at a symprec of {SYMPRECS[-1]:g} Å."
+    save_figure(
+        figure, folder / "figures", "02-space-groups", caption, "Bars: share of each space group, generated beside reference.", points
+    )
+    page = page_environment().get_template("evaluation.html.j2")
+    text = page.render(
+        title=title,
+        summary=f"{len(found.crystals)} crystals, {len(generated)} of them readable, beside {len(reference)} of the reference.",
+        tables=tables_of(folder / "tables"),
+        figure_groups=figure_groups(folder / "figures", folder),
+        facts=facts,
+    )
+    (folder / "index.html").write_text(text, encoding="utf-8", newline="\n")
+    return folder / "index.html"
+
+
+def _readable(metrics: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "Metric": metrics["metric"].str.replace("_", " "),
+            "Value [95 % interval]": [format_interval(r.value, r.low, r.high) for r in metrics.itertuples()],
+            "n": metrics["n"],
+            "Reference": [format_interval(value, None, None) if np.isfinite(value) else "" for value in metrics["reference"]],
+            "What it is": metrics["meaning"],
+        }
+    )
+
+
+def _records(metrics: pd.DataFrame) -> dict:
+    """By metric; what is unknown is None, since JSON has no NaN."""
+    rows = metrics.set_index("metric").astype(object)
+    return rows.where(rows.notna(), None).to_dict(orient="index")
