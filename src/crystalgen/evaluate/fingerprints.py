@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import spglib
 from pymatgen.core import Composition, Structure
 
 from crystalgen import paths
@@ -17,6 +18,7 @@ from crystalgen.store import compute, versions
 TIME_LIMIT = 20.0  # s for one crystal's neighbours
 _BATCH = 16
 _SITE_FEATURES = 61
+_SYMPREC = 1e-5  # Å; sites that symmetry makes one to this have one environment
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def order_parameters(structure: Structure, limit: float) -> dict:
     try:
         with time_limit(limit), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            sites = [_site_featurizer().featurize(structure, site) for site in range(len(structure))]
-            values = np.mean(sites, axis=0)
+            distinct, multiplicity = _distinct_sites(structure)
+            sites = [_site_featurizer().featurize(structure, site) for site in distinct.tolist()]
+            values = np.average(sites, axis=0, weights=multiplicity)
     except TimeLimit as error:
         return {"status": f"neighbours: {error}", "values": None}
     except Exception as error:  # CrystalNN raises types of its own; a broken crystal is a row with a reason
@@ -80,6 +83,18 @@ def magpie(reduced_formulas: pd.Series) -> np.ndarray:
     known = {formula: _composition_featurizer().featurize(Composition(formula)) for formula in pd.unique(reduced_formulas)}
     values = np.array([known[formula] for formula in reduced_formulas], dtype=float).reshape(len(reduced_formulas), len(scale))
     return np.nan_to_num((values - scale["mean"].to_numpy()) / scale["std"].to_numpy())
+
+
+def _distinct_sites(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+    """One site of each orbit, and how many it stands for; every site for itself where there is no symmetry."""
+    cell = structure.lattice.matrix, structure.frac_coords, structure.atomic_numbers
+    try:
+        dataset = spglib.get_symmetry_dataset(cell, symprec=_SYMPREC)
+    except Exception:  # spglib raises types of its own for cells that it cannot read
+        dataset = None
+    if dataset is None:
+        return np.arange(len(structure)), np.ones(len(structure))
+    return np.unique(dataset.equivalent_atoms, return_counts=True)
 
 
 @functools.cache
