@@ -1,6 +1,5 @@
 """Fingerprints and coverage by known answers; a crystal without a fingerprint is counted, and none is computed twice."""
 
-import threading
 import time
 
 import numpy as np
@@ -10,12 +9,12 @@ from conftest import perovskite, rocksalt
 from pymatgen.core import Lattice, Structure
 
 from crystalgen.config import load_study
-from crystalgen.crystals import from_structures
+from crystalgen.crystals import from_structures, to_structures
 from crystalgen.data.sources import read_benchmark
 from crystalgen.evaluate import fingerprints as module
 from crystalgen.evaluate.benchmarks import coverage_cutoffs
 from crystalgen.evaluate.coverage import Cutoffs, coverage
-from crystalgen.evaluate.fingerprints import fingerprints, order_parameters
+from crystalgen.evaluate.fingerprints import _site_featurizer, fingerprints, order_parameters
 from crystalgen.evaluate.proxy import Coverage, coverage_rates
 from crystalgen.limits import TimeLimit, time_limit
 

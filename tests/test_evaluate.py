@@ -210,7 +210,8 @@ def test_one_target_may_be_asked_for_more_than_once(tested):
 def test_samples_that_nothing_was_asked_of_are_checked_for_validity_and_compared_with_the_test_crystals(tested):
     samples, record = _samples(tested, _requests(tested), slice(0, 10))
     verdicts, metrics = evaluate_samples(tested, samples.drop(columns=["request", "target_id"]), record, None, 200, "here")
-    assert set(metrics) == {"structure_validity", "composition_validity", "wasserstein_density", "wasserstein_elements"}
+    symmetry = {"p1_0.01", "p1_0.1", "unique", "novel"}
+    assert set(metrics) == {"structure_validity", "composition_validity", "wasserstein_density", "wasserstein_elements", *symmetry}
     assert verdicts["valid"].tolist() == [True] * 10
     neutral = verdicts["composition_valid"].sum()
     assert metrics["composition_validity"]["value"] == pytest.approx(neutral / 19)
@@ -226,7 +227,10 @@ def test_a_model_whose_samples_are_all_lost_has_rates_of_zero(tested, tmp_path, 
     asked = requests.assign(item=0) if targeted else None
     save_samples(samples if targeted else samples.drop(columns=["request", "target_id"]), record, tmp_path, asked)
     _, metrics = evaluate_samples(tested, *read_samples(tmp_path), 200, "here")
+    crmse = metrics.pop("crmse", None)
     assert {row["value"] for row in metrics.values()} == {0.0}
+    assert (crmse is not None) == targeted
+    assert not targeted or crmse["value"] == 0.3, "what is not matched counts with the tolerance of sites"
     assert {row["n"] for row in metrics.values()} == {19}
 
 
@@ -239,6 +243,42 @@ def test_returning_the_input_is_right_where_the_polymorphs_are_one_structure():
     verdicts, metrics = evaluate_samples(table, samples, record, requests, 200, "here")
     assert verdicts["matched"].tolist() == [True, False]
     assert metrics["match_rate"]["value"] == 0.5
+
+
+def test_measures_beside_the_match_rate_have_known_answers():
+    """Of two polymorphs each was generated when the other was asked for, once with an atom on another's place."""
+    cesium, salt = caesium_chloride(3.0, "Ti", "Ni"), rocksalt(4.4, "Ti", "Ni").get_primitive_structure()
+    table = from_structures([cesium, salt], "s", split="test")
+    requests = pd.DataFrame({"request": ["0", "1"], "target_id": ["s-0", "s-1"]})
+    record = {"seeds": [1], "requested": 2, "decoded": 2}
+
+    def rates(one, other):
+        samples = from_structures([one, other], "m", request=["0", "1"], seed=1)
+        samples["target_id"] = requests["target_id"].to_numpy()
+        return {name: row["value"] for name, row in evaluate_samples(table, samples, record, requests, 200, "here")[1].items()}
+
+    right, exchanged = rates(cesium, salt), rates(salt, cesium)
+    assert [right[name] for name in ("match_rate", "match_rate_valid", "metre")] == [1, 1, 1]
+    assert [right[name] for name in ("rmse", "crmse")] == pytest.approx([0, 0], abs=1e-6)
+    assert [exchanged[name] for name in ("match_rate", "match_rate_valid", "metre")] == [0, 0, 1]
+    assert "rmse" not in exchanged
+    assert exchanged["match_rate_x5"] > 0, "at five times the tolerances the two structures are one"
+    half = rates(cesium, cesium)
+    assert half["metre"] == 0.5
+    assert half["crmse"] == pytest.approx(0.15)
+
+
+def test_repeats_and_copies_of_training_crystals_are_counted():
+    structures = [caesium_chloride(3.0, "Ti", "Ni"), rocksalt(4.4, "Ti", "Al").get_primitive_structure()]
+    table = from_structures(structures, "s", split=["train", "test"])
+    samples = from_structures([structures[0], structures[1], caesium_chloride(3.3, "Ti", "Ni")], "m", seed=1)
+    record = {"seeds": [1], "requested": 4, "decoded": 3}
+    verdicts, metrics = evaluate_samples(table, samples, record, None, 200, "here")
+    assert verdicts["unique"].tolist() == [True, True, False], "the third is the first at another volume"
+    assert verdicts["novel"].tolist() == [False, True, False], "a test crystal is new"
+    assert metrics["unique"]["value"] == 0.5 and metrics["novel"]["value"] == 0.25, "of four that were asked for"
+    assert verdicts["space_group_0.1"].tolist() == [221, 225, 221]
+    assert metrics["p1_0.1"]["value"] == 0
 
 
 def test_generic_crystals_are_valid():

@@ -7,7 +7,7 @@ from present_case import REFERENCE, made_up_metrics, made_up_study, metric
 
 from crystalgen.present.paper_tables import NOT_RUN, paper_note, paper_table
 from crystalgen.present.style import model_label
-from crystalgen.present.tables import format_interval, format_seeds, headline_table, write_table
+from crystalgen.present.tables import MEASURES, format_interval, format_seeds, headline_table, measures_table, write_table
 
 metrics = pytest.fixture(made_up_metrics)
 study = pytest.fixture(made_up_study)
@@ -25,7 +25,8 @@ def test_headline_claims_only_what_the_intervals_allow(metrics):
         "overlapping.match_rate": metric(0.3, 0.15, 0.45),
         "better.match_rate": metric(0.8, 0.7, 0.9),
         "bare.match_rate": metric(0.9, None, None),
-        "better.rmse": metric(0.1, 0.05, 0.15),
+        "better.structure_validity": metric(0.1, 0.05, 0.15),
+        "better.metre": metric(0.9, 0.8, 1.0),
     }
     notes = _notes(metrics)
     assert {model: notes[model] for model in ("worse", "overlapping", "better", "bare", "Template substitution")} == {
@@ -37,7 +38,10 @@ def test_headline_claims_only_what_the_intervals_allow(metrics):
     }
     assert notes[model_label("matrix_generation_ddim")] == "level with template substitution"
     table = headline_table(metrics, REFERENCE).set_index(["Model", "Metric"])
-    assert table.loc[("better", "RMSE"), "Note"] == ""
+    assert table.loc[("better", "Structure validity"), "Note"] == ""
+    assert ("better", "METRe") not in table.index, "it has a table of its own"
+    more = measures_table({key: row | {"task": "generation"} for key, row in metrics.items()}, "generation", MEASURES).set_index("Method")
+    assert more.loc["better", ["Match rate", "METRe", "cRMSE"]].tolist() == ["0.800 [0.7, 0.9]", "0.900 [0.8, 1]", "–"]
     assert table.loc[(model_label("matrix_generation_ddim"), "Match rate"), ["Paper", "Paper's data"]].tolist() == [
         "0.82 (B, Table 1)",
         "AFLOW",

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.config import Ablation, MatrixModel
+from crystalgen.evaluate.matching import match_requests
 from crystalgen.evaluate.statistics import clustered_bootstrap
-from crystalgen.evaluate.summary import match_requests
 from crystalgen.generate import evaluation_requests, generate_for_requests
 from crystalgen.jobs import load_data, run_job
 from crystalgen.nets.cost import cost

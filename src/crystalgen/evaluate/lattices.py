@@ -158,3 +158,60 @@ def angle(one: np.ndarray, other: np.ndarray) -> float:
     """Degrees between two vectors (3,)."""
     cosine = (one * other).sum() / math.sqrt((one**2).sum() * (other**2).sum())
     return math.degrees(math.acos(min(1.0, max(-1.0, cosine))))
+
+
+@njit(cache=True)
+def lattice_points(lattice, reach):
+    """Lattice points within `reach` (Å) of the origin: integers (p, 3), vectors (p, 3), distances (p,)."""
+    most = np.empty(3, dtype=np.int64)
+    for axis, length in enumerate(reciprocal_lengths(lattice)):
+        most[axis] = int(reach * length + 1e-6)
+    points = np.empty(((2 * most[0] + 1) * (2 * most[1] + 1) * (2 * most[2] + 1), 3))
+    count = 0
+    for a in range(-most[0], most[0] + 1):
+        for b in range(-most[1], most[1] + 1):
+            for c in range(-most[2], most[2] + 1):
+                points[count] = (a, b, c)
+                count += 1
+    vectors = points @ lattice
+    distances = np.sqrt((vectors**2).sum(axis=1))
+    inside = (distances <= reach) & (distances > 0)
+    return points[inside], vectors[inside], distances[inside]
+
+
+@njit(cache=True)
+def shortest_vector(lattice):
+    """Length of the shortest vector of an LLL-reduced lattice with coefficients of at most 1."""
+    least = np.inf
+    for a in (-1, 0, 1):
+        for b in (-1, 0, 1):
+            for c in (-1, 0, 1):
+                if a != 0 or b != 0 or c != 0:
+                    least = min(least, ((a * lattice[0] + b * lattice[1] + c * lattice[2]) ** 2).sum())
+    return math.sqrt(least)
+
+
+@njit(cache=True)
+def parameters(cell):
+    """Lengths (3,) and angles in degrees (3,)."""
+    lengths = np.sqrt((cell**2).sum(axis=1))
+    return lengths, np.array([angle(cell[1], cell[2]), angle(cell[0], cell[2]), angle(cell[0], cell[1])])
+
+
+@njit(cache=True)
+def cell_of(lengths, angles):
+    """Lower triangular cell (3, 3) of such parameters."""
+    cosines, sine = np.cos(np.radians(angles)), math.sin(math.radians(angles[2]))
+    along = (cosines[0] - cosines[1] * cosines[2]) / sine
+    cell = np.zeros((3, 3))
+    cell[0, 0] = lengths[0]
+    cell[1, 0], cell[1, 1] = lengths[1] * cosines[2], lengths[1] * sine
+    cell[2, 0], cell[2, 1] = lengths[2] * cosines[1], lengths[2] * along
+    cell[2, 2] = lengths[2] * math.sqrt(max(1 - cosines[1] ** 2 - along**2, 0.0))
+    return cell
+
+
+@njit(cache=True)
+def reciprocal_lengths(cell):
+    """Lengths of the reciprocal vectors without 2 pi, (3,)."""
+    return np.sqrt((np.linalg.inv(cell) ** 2).sum(axis=0))

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from crystalgen.evaluate.assignment import assign
-from crystalgen.evaluate.lattices import angle, lll_basis
+from crystalgen.evaluate.lattices import angle, cell_of, lattice_points, lll_basis, parameters, reciprocal_lengths, shortest_vector
 from crystalgen.evaluate.reduction import ReducedCell
 
 _FAR = 1e20  # squared distance of sites that cannot be one, as in pymatgen
@@ -67,8 +67,8 @@ def compare(one: ReducedCell, other: ReducedCell, tolerances: Tolerances, with_r
 @njit(cache=True)
 def _turns(first, second, ltol, atol):
     """Integer matrices whose products with `first` are cells like `second`, (k, 3, 3)."""
-    lengths, angles = _parameters(second)
-    points, vectors, distances = _points(first, lengths.max() * (1 + ltol))
+    lengths, angles = parameters(second)
+    points, vectors, distances = lattice_points(first, lengths.max() * (1 + ltol))
     near = np.empty((3, len(points)), dtype=np.bool_)
     for axis in range(3):
         share = distances / lengths[axis]
@@ -101,7 +101,7 @@ def _lay(first, second, turns, anchors, start, stop, numbers, coords, other_numb
     counted site by site.
     """
     sites = len(numbers)
-    their_lengths, their_angles = _parameters(second)
+    their_lengths, their_angles = parameters(second)
     cost, vectors = np.empty((sites, sites)), np.empty((sites, sites, 3))
     basis, reduced, limit = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
     ours, tolerance, cell = coords, limit, basis
@@ -110,10 +110,10 @@ def _lay(first, second, turns, anchors, start, stop, numbers, coords, other_numb
     for way in range(start, min(stop, len(turns) * len(anchors))):
         at = way // len(anchors)
         if at != last:
-            lengths, angles = _parameters(turns[at] @ first)
-            cell = _cell((lengths + their_lengths) / 2, (angles + their_angles) / 2)
+            lengths, angles = parameters(turns[at] @ first)
+            cell = cell_of((lengths + their_lengths) / 2, (angles + their_angles) / 2)
             unit = (abs(np.linalg.det(cell)) / sites) ** (1 / 3)
-            tolerance = 2 * stol * unit * _reciprocal_lengths(cell)
+            tolerance = 2 * stol * unit * reciprocal_lengths(cell)
             ours = coords @ np.linalg.inv(turns[at])
             last, shortest = at, -1.0
         shift = ours[anchors[way % len(anchors)]] - other_coords[anchor]
@@ -123,8 +123,8 @@ def _lay(first, second, turns, anchors, start, stop, numbers, coords, other_numb
             mapping = lll_basis(cell)
             reduced[:] = mapping @ cell
             basis[:] = np.linalg.inv(mapping)
-            shortest = _shortest(reduced)
-            limit[:] = 2 * stol * unit * _reciprocal_lengths(reduced)
+            shortest = shortest_vector(reduced)
+            limit[:] = 2 * stol * unit * reciprocal_lengths(reduced)
         _displacements(ours @ basis, numbers, (other_coords + shift) @ basis, other_numbers, reduced, shortest, limit, cost, vectors)
         largest, rms = _spread(assign(cost), cost, vectors)
         matched |= (rms if by_rms else largest) / unit < stol
@@ -220,60 +220,3 @@ def _anchor(numbers: np.ndarray) -> int:
         if count < fewest:
             anchor, fewest = site, count
     return anchor
-
-
-@njit(cache=True)
-def _points(lattice, reach):
-    """Lattice points within `reach` (Å) of the origin: integers (p, 3), vectors (p, 3), distances (p,)."""
-    most = np.empty(3, dtype=np.int64)
-    for axis, length in enumerate(_reciprocal_lengths(lattice)):
-        most[axis] = int(reach * length + 1e-6)
-    points = np.empty(((2 * most[0] + 1) * (2 * most[1] + 1) * (2 * most[2] + 1), 3))
-    count = 0
-    for a in range(-most[0], most[0] + 1):
-        for b in range(-most[1], most[1] + 1):
-            for c in range(-most[2], most[2] + 1):
-                points[count] = (a, b, c)
-                count += 1
-    vectors = points @ lattice
-    distances = np.sqrt((vectors**2).sum(axis=1))
-    inside = (distances <= reach) & (distances > 0)
-    return points[inside], vectors[inside], distances[inside]
-
-
-@njit(cache=True)
-def _shortest(lattice):
-    """Length of the shortest vector of an LLL-reduced lattice with coefficients of at most 1."""
-    least = np.inf
-    for a in (-1, 0, 1):
-        for b in (-1, 0, 1):
-            for c in (-1, 0, 1):
-                if a != 0 or b != 0 or c != 0:
-                    least = min(least, ((a * lattice[0] + b * lattice[1] + c * lattice[2]) ** 2).sum())
-    return math.sqrt(least)
-
-
-@njit(cache=True)
-def _parameters(cell):
-    """Lengths (3,) and angles in degrees (3,)."""
-    lengths = np.sqrt((cell**2).sum(axis=1))
-    return lengths, np.array([angle(cell[1], cell[2]), angle(cell[0], cell[2]), angle(cell[0], cell[1])])
-
-
-@njit(cache=True)
-def _cell(lengths, angles):
-    """Lower triangular cell (3, 3) of such parameters."""
-    cosines, sine = np.cos(np.radians(angles)), math.sin(math.radians(angles[2]))
-    along = (cosines[0] - cosines[1] * cosines[2]) / sine
-    cell = np.zeros((3, 3))
-    cell[0, 0] = lengths[0]
-    cell[1, 0], cell[1, 1] = lengths[1] * cosines[2], lengths[1] * sine
-    cell[2, 0], cell[2, 1] = lengths[2] * cosines[1], lengths[2] * along
-    cell[2, 2] = lengths[2] * math.sqrt(max(1 - cosines[1] ** 2 - along**2, 0.0))
-    return cell
-
-
-@njit(cache=True)
-def _reciprocal_lengths(cell):
-    """Lengths of the reciprocal vectors without 2 pi, (3,)."""
-    return np.sqrt((np.linalg.inv(cell) ** 2).sum(axis=0))

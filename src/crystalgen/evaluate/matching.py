@@ -10,7 +10,7 @@ from crystalgen.evaluate.matcher import CSP, Tolerances, compare
 from crystalgen.evaluate.reduction import ReducedCell, reduce_cell
 from crystalgen.limits import TimeLimit, time_limit
 
-__all__ = ["CSP", "Tolerances", "match_cells", "match_pairs", "match_targets", "reduce_table"]
+__all__ = ["CSP", "Tolerances", "match_cells", "match_pairs", "match_requests", "match_targets", "reduce_table"]
 
 TIME_LIMIT = 20.0  # s for one crystal's reduction and for one pair
 _CHUNK = 256
@@ -37,6 +37,15 @@ def match_targets(targets: pd.DataFrame, samples: pd.DataFrame, tolerances: Tole
     for column in found:
         result.loc[result["sampled"], column] = found[column].to_numpy()
     return result.drop(columns=["target", "sample"])
+
+
+def match_requests(crystals: pd.DataFrame, samples: pd.DataFrame, requests: pd.DataFrame,
+                   tolerances: Tolerances = Tolerances()) -> pd.DataFrame:  # fmt: skip
+    """`match_targets` of one seed's samples with what each was asked to be: its columns, request, sample_id and the requests' own."""
+    targets = crystals.set_index("id").loc[requests["target_id"]].reset_index().assign(id=requests["request"].to_numpy())
+    verdicts = match_targets(targets, samples.assign(target_id=samples["request"]), tolerances)
+    verdicts = verdicts.rename(columns={"target_id": "request"}).merge(requests, on="request", how="left", validate="many_to_one")
+    return verdicts.assign(sample_id=verdicts["request"].map(samples.set_index("request")["id"]))
 
 
 def match_pairs(first: pd.DataFrame, second: pd.DataFrame, tolerances: Tolerances = Tolerances(), workers: int = 2) -> pd.DataFrame:

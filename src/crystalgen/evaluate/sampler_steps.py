@@ -5,8 +5,9 @@ import pandas as pd
 
 from crystalgen import paths
 from crystalgen.config import Sampling, Study
+from crystalgen.evaluate.matching import match_requests
 from crystalgen.evaluate.statistics import clustered_bootstrap
-from crystalgen.evaluate.summary import match_requests, study_rows
+from crystalgen.evaluate.summary import study_rows
 from crystalgen.generate import evaluation_requests, generate_for_requests
 from crystalgen.jobs import load_nets, load_task
 from crystalgen.objectives import build_objective

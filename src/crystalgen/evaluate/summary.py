@@ -11,7 +11,8 @@ import pandas as pd
 from crystalgen import paths
 from crystalgen.config import Study, load_study
 from crystalgen.crystals import read_crystals
-from crystalgen.evaluate.matching import CSP, Tolerances, match_targets
+from crystalgen.evaluate.matching import CSP, Tolerances, match_requests
+from crystalgen.evaluate.measures import asked_measures, free_measures
 from crystalgen.evaluate.proxy import Coverage, coverage_rates, property_distances, validity_rate
 from crystalgen.evaluate.statistics import clustered_bootstrap, rate
 from crystalgen.evaluate.validity import composition_validity, structure_validity
@@ -62,6 +63,8 @@ def evaluate_samples(crystals: pd.DataFrame, samples: pd.DataFrame, record: dict
         metrics["composition_validity"] = validity_rate(validity, "composition_valid", record, draws, place)
         both, test = samples[(validity["valid"] & validity["composition_valid"]).to_numpy()], crystals[crystals["split"] == "test"]
         metrics |= property_distances(both, test, draws, place)
+        measures, found = free_measures(samples, crystals[crystals["split"] == "train"], record, draws, place)
+        metrics, validity = metrics | measures, pd.concat([validity.reset_index(drop=True), found], axis=1)
         if coverage:
             rates, validity["no_fingerprint"] = coverage_rates(samples, test, record, coverage, draws, place)
             metrics |= rates
@@ -78,6 +81,8 @@ def evaluate_samples(crystals: pd.DataFrame, samples: pd.DataFrame, record: dict
 
     verdicts = matched(Tolerances())
     metrics["match_rate"] = match_rate(verdicts)
+    valid = validity.set_index("id")["valid"]
+    metrics |= asked_measures(crystals, samples, requests, verdicts, valid, seeds, draws, place)
     if task == "composition":
         csp = matched(CSP).merge(validity[["id", "valid"]], left_on="sample_id", right_on="id", how="left").drop(columns="id")
         csp["matched"] &= csp.pop("valid").fillna(False).astype(bool)  # as CDVAE and DiffCSP count, who ask SMACT too
@@ -87,15 +92,6 @@ def evaluate_samples(crystals: pd.DataFrame, samples: pd.DataFrame, record: dict
         if len(best) < len(csp):
             metrics[f"match_rate_csp_{len(csp) // len(best)}"] = match_rate(best)
     return verdicts, metrics
-
-
-def match_requests(crystals: pd.DataFrame, samples: pd.DataFrame, requests: pd.DataFrame,
-                   tolerances: Tolerances = Tolerances()) -> pd.DataFrame:  # fmt: skip
-    """`match_targets` of one seed's samples with what each was asked to be: its columns, request, sample_id and the requests' own."""
-    targets = crystals.set_index("id").loc[requests["target_id"]].reset_index().assign(id=requests["request"].to_numpy())
-    verdicts = match_targets(targets, samples.assign(target_id=samples["request"]), tolerances)
-    verdicts = verdicts.rename(columns={"target_id": "request"}).merge(requests, on="request", how="left", validate="many_to_one")
-    return verdicts.assign(sample_id=verdicts["request"].map(samples.set_index("request")["id"]))
 
 
 def collect_metrics(study: str, crystals: pd.DataFrame) -> dict:

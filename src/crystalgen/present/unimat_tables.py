@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.evaluate.summary import Row
+from crystalgen.evaluate.symmetry import SYMPRECS, space_groups, without_symmetry
 from crystalgen.evaluate.validity import composition_validity, structure_validity
 from crystalgen.present.style import model_label
-from crystalgen.present.tables import format_interval, format_seeds
+from crystalgen.present.tables import SYMMETRY, format_interval, format_seeds
 
 UNCONDITIONAL = {
     "structure_validity": "Structure validity",
@@ -15,13 +16,15 @@ UNCONDITIONAL = {
     "coverage_precision": "Coverage, precision",
     "wasserstein_density": "Density, Wasserstein (g/cm³)",
     "wasserstein_elements": "Elements, Wasserstein",
+    **SYMMETRY,
 }
 UNCONDITIONAL_NOTE = (
     "Structure validity: no two atoms closer than 0.5 Å. Composition validity: SMACT with its list smact14, alloys and elements pass. "
     "Coverage: of CrystalNN's and Magpie's fingerprints, with CDVAE's cut-offs; the nearest structure and the nearest composition may be "
     "those of two crystals, so that right structures of wrong compositions count. A draw of training crystals is what copying would give. "
-    "Distances are of valid samples from the test crystals; their intervals redraw the samples. Published rows are for other samples "
-    "and the set's own test split, and hold no intervals."
+    "P1: without symmetry at that symprec. Unique: the first of the samples that StructureMatcher calls alike; novel: unlike every "
+    "training crystal by it. Distances are of valid samples from the test crystals; their intervals redraw the samples. Published "
+    "rows are for other samples and the set's own test split, and hold no intervals."
 )
 CSP_NOTE = (
     "StructureMatcher at 0.3/0.5/10 (length, site, angle), root mean square displacement, samples with atoms closer than 0.5 Å do not "
@@ -46,6 +49,7 @@ def unconditional_table(metrics: dict, rows: list[str], test: pd.DataFrame, publ
         cells = [format_interval(row["value"], row["low"], row["high"]) if row else "–" for row in ours.values()]
         lines.append([model_label(name), *cells, str(ours["structure_validity"]["n"]), format_seeds(ours["structure_validity"])])
     own = {"structure_validity": structure_validity(test).mean(), "composition_validity": composition_validity(test).mean()}
+    own |= {f"p1_{symprec:g}": without_symmetry(groups) for symprec, (_, groups) in zip(SYMPRECS, space_groups(test).items(), strict=True)}
     cells = [format_interval(own[metric], None, None) if metric in own else "–" for metric in UNCONDITIONAL]
     lines.append(["Test crystals", *cells, str(len(test)), "–"])
     for method, values in published.get("unconditional", {}).items():
