@@ -7,7 +7,8 @@ from pymatgen.core import Element
 
 from crystalgen.config import Split
 from crystalgen.crystals import from_columns
-from crystalgen.data.splits import assert_no_leak, of_systems, split, split_by_formula
+from crystalgen.data.sources import read_benchmark
+from crystalgen.data.splits import assert_no_leak, of_systems, seen_in_training, split, split_by_formula
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +158,10 @@ def test_a_given_split_is_kept_and_what_models_are_judged_on_is_named_test(big):
 def test_a_source_without_the_side_asked_for_is_refused(big):
     with pytest.raises(ValueError, match=r"no crystals of \['test'\]; it has \['train', 'val'\]"):
         split(big.assign(split=np.resize(np.array(["train", "val"], dtype=object), len(big))), Split(given="test"))
+
+
+def test_formulas_seen_in_training_are_counted(shared_data):
+    """Of Perov-5's own validation split three of five crystals have a polymorph in training; of whole formulas none has."""
+    table = read_benchmark(shared_data / "perov_5.parquet")
+    assert seen_in_training(table)["val"] == pytest.approx(0.598, abs=0.001)
+    assert seen_in_training(split_by_formula(table))["test"] == 0

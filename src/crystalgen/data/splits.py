@@ -84,3 +84,9 @@ def assert_no_leak(table: pd.DataFrame) -> None:
     sides = table.groupby("reduced_formula")["split"].nunique()
     if (sides > 1).any():
         raise ValueError(f"formula {sides.idxmax()} stands in {int(sides.max())} splits; expected one")
+
+
+def seen_in_training(table: pd.DataFrame) -> pd.Series:
+    """Share of each side's crystals whose reduced formula a training crystal has too, by side; 0 where whole formulas were dealt out."""
+    known = set(table.loc[table["split"] == "train", "reduced_formula"])
+    return table["reduced_formula"].isin(known).groupby(table["split"].to_numpy()).mean()
