@@ -120,6 +120,15 @@ def test_stability_counts_unknown_energies_as_not_stable(crystals, tmp_path):
     assert values["stable_unique_novel"] <= values["stable"]
 
 
+def test_energies_are_compared_where_both_have_them(crystals, tmp_path):
+    rated = crystals.assign(energy_per_atom=np.linspace(-9, -3, len(crystals)))
+    shifted = rated[composition_validity(rated)].assign(energy_per_atom=lambda t: t["energy_per_atom"] + 0.5)
+    same = rated[composition_validity(rated)]
+    assert metrics_of(same, same, tmp_path)["wasserstein_energy"] == pytest.approx(0)
+    assert metrics_of(shifted, same, tmp_path)["wasserstein_energy"] == pytest.approx(0.5)
+    assert "wasserstein_energy" not in metrics_of(crystals, crystals, tmp_path)
+
+
 def test_what_could_not_be_read_counts_as_a_failure(crystals, tmp_path):
     broken = pd.DataFrame({"id": ["x", "y"], "reason": ["no atoms", "parser took longer than 20 s"]})
     found = assess(crystals.head(6), broken, crystals, crystals, Options(tmp_path, settings=(B,), workers=1))
@@ -166,7 +175,7 @@ def test_evaluate_writes_its_page_and_tables(crystals, tmp_path, capsys):
     assert 'src="data:image/png;base64' in page
     record = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert record["metrics"]["valid_structure"]["value"] == 1
-    assert record["facts"]["Stability"] == "not measured"
+    assert record["facts"]["Energies"] == "not measured"
     assert len(pd.read_csv(tmp_path / "out" / "crystals.csv")) == 20
     assert (tmp_path / "out" / "tables" / "01-metrics.csv").is_file()
     assert main([*arguments, "--split", "nowhere", "--cutoffs", "none"]) == 1

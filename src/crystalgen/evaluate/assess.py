@@ -62,7 +62,7 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     """Every metric of generated crystals.
 
     Args:
-        generated: crystals; a column `e_above_hull` (eV/atom), if there is one, is taken for stability.
+        generated: crystals; columns `e_above_hull` and, in the reference too, `energy_per_atom` (eV/atom) are used where they are.
         broken: id and reason of what could not be read; it counts as invalid and as not matched.
         reference: crystals to be covered, matched and compared with.
         training: crystals that are not new.
@@ -91,6 +91,8 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
         if valid.any():
             measured = wasserstein(measure(generated[valid]), measure(reference), min(_DRAWS, 200))
             rows.add(f"wasserstein_{name}", measured, int(valid.sum()), f"Wasserstein distance of {_UNITS[name]}, of valid crystals", 0.0)
+    if "energy_per_atom" in generated and "energy_per_atom" in reference:
+        _energies(rows, generated["energy_per_atom"][valid].dropna(), reference["energy_per_atom"].dropna())
     if options.cutoffs:
         _cover(rows, crystals, generated, reference, options)
 
@@ -142,6 +144,13 @@ def _cover(rows: "_Rows", crystals: pd.DataFrame, generated: pd.DataFrame, refer
         formulas = [table["formula"].iloc[i] if i >= 0 else f"lost {i}" for i in values.index]
         failed = len((other if side == "recall" else one).failed)
         rows.mean(name, values, formulas, f"{side}: {meanings[kind]}; {failed} without a fingerprint")
+
+
+def _energies(rows: "_Rows", generated: pd.Series, reference: pd.Series) -> None:
+    if len(generated) and len(reference):
+        measured = wasserstein(generated.to_numpy(float), reference.to_numpy(float), min(_DRAWS, 200))
+        meaning = f"Wasserstein distance of the energy by a potential (eV/atom), of valid crystals; {len(reference)} of the reference"
+        rows.add("wasserstein_energy", measured, len(generated), meaning, 0.0)
 
 
 def _stability(rows: "_Rows", crystals: pd.DataFrame, above: pd.Series, new: pd.Series) -> None:

@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--cutoffs", default="mp_20", help="coverage as on perov_5, carbon_24 or mp_20 (default); none leaves it out")
     evaluate.add_argument(
-        "--stability", action="store_true", help="energies above the library's hull by its machine-learned potential, for S.U.N."
+        "--energies", action="store_true", help="by the library's machine-learned potential: their distance, and S.U.N. by its hull"
     )
     evaluate.add_argument("--workers", type=int, default=2, help="processes")
     evaluate.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, whose workers take the place of processes")

@@ -17,6 +17,8 @@ from crystalgen.evaluate.assess import SETTINGS, Options, assess
 from crystalgen.evaluate.benchmarks import cutoffs_of
 from crystalgen.present.evaluation import write_assessment
 
+_MIN_DISTANCE = 0.5  # of the sum of two covalent radii; of closer atoms a potential knows nothing
+
 
 def evaluate_path(options: argparse.Namespace) -> Path:
     """Measure what the options name; returns the page."""
@@ -26,8 +28,9 @@ def evaluate_path(options: argparse.Namespace) -> Path:
         everything, _ = read_generated(options.reference, options.workers, options.limit)
         reference = _side(everything, options.split, options.reference)
         training = everything if options.training is None else read_generated(options.training, options.workers, options.limit)[0]
-        if options.stability:
-            generated = _with_stability(generated, options.workers)
+        if options.energies:
+            generated, reference = (_rated(table, options.workers) for table in (generated, reference))
+            generated = _above_hull(generated)
         cutoffs = None if options.cutoffs == "none" else cutoffs_of(options.cutoffs)
         settings = Options(paths.INTERIM / "fingerprints", cutoffs, tuple(SETTINGS), options.workers, options.limit)
         found = assess(generated, broken, reference, training, settings)
@@ -38,7 +41,7 @@ def evaluate_path(options: argparse.Namespace) -> Path:
         "Not new": f"{len(training)} crystals of {options.training or options.reference}",
         "Matching": "StructureMatcher's verdicts, lengths/sites/angles as named; reduced to primitive cells, scaled to one volume",
         "Coverage": "left out" if cutoffs is None else f"cut-offs of {options.cutoffs}",
-        "Stability": "7net-l3i5 on the crystals as they are, hull of the embedded library" if options.stability else "not measured",
+        "Energies": "by 7net-l3i5, of the crystals as they are; hull of the embedded library" if options.energies else "not measured",
         "Time limit": f"{options.limit:g} s for a crystal or pair",
         "Intervals": "95 %, whole formulas redrawn, seed 0",
         "Packages": ", ".join(f"{name} {version(name)}" for name in ("pymatgen", "spglib", "matminer", "SMACT")),
@@ -57,20 +60,30 @@ def _side(table: pd.DataFrame, split: str | None, path: Path) -> pd.DataFrame:
     return chosen
 
 
-def _with_stability(table: pd.DataFrame, workers: int) -> pd.DataFrame:
-    """The table with `e_above_hull`, eV/atom; NaN where there is no energy or the library lacks an element."""
-    from crystalgen.crystals import read_crystals, to_structures
-    from crystalgen.physics.hull import Hull
-    from crystalgen.physics.rating import ENERGY_SOURCE, basis, rate
+def _rated(table: pd.DataFrame, workers: int) -> pd.DataFrame:
+    """The table with `energy_per_atom` (eV) by the library's potential; NaN where it gives none. Kept by content."""
+    from crystalgen.crystals import to_structures
+    from crystalgen.physics.rating import basis, rate
     from crystalgen.store import compute
+
+    outcomes = compute(rate, to_structures(table), {"min_distance": _MIN_DISTANCE}, basis(), paths.INTERIM / "ratings", workers, batch=16)
+    energies = [np.nan if outcome["energy_per_atom"] is None else outcome["energy_per_atom"] for outcome in outcomes]
+    return table.assign(energy_per_atom=np.array(energies, dtype=float))
+
+
+def _above_hull(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with `e_above_hull` (eV/atom) by the library's hull; NaN without an energy or where the library lacks an element."""
+    from crystalgen.crystals import read_crystals
+    from crystalgen.physics.hull import Hull
+    from crystalgen.physics.rating import ENERGY_SOURCE
 
     library = read_crystals(paths.LIBRARY / "crystals.parquet")
     known = set(np.concatenate(library["atomic_numbers"].to_numpy()).tolist())
     inside = table[[known.issuperset(numbers.tolist()) for numbers in table["atomic_numbers"]]]
-    outcomes = compute(rate, to_structures(inside), {"min_distance": 0.6}, basis(), paths.INTERIM / "ratings", workers, batch=16)
-    energies = np.array([np.nan if outcome["energy_per_atom"] is None else outcome["energy_per_atom"] for outcome in outcomes])
+    if inside.empty:
+        return table.assign(e_above_hull=np.nan)
     hull = Hull(library)
-    formation = hull.formation_energies(energies, inside["atomic_numbers"].tolist(), ENERGY_SOURCE)
+    formation = hull.formation_energies(inside["energy_per_atom"].to_numpy(), inside["atomic_numbers"].tolist(), ENERGY_SOURCE)
     above = pd.Series(hull.above(inside["formula"].tolist(), formation, ENERGY_SOURCE), index=inside.index)
     return table.assign(e_above_hull=above.reindex(table.index).to_numpy(float))
 

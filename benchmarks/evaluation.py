@@ -1,0 +1,95 @@
+"""Fingerprints beside a plain loop of matminer, and everything of many crystals. Run: python benchmarks/evaluation.py DATA
+
+DATA is a folder with mp_20.parquet (a benchmark table). Fingerprints: of --crystals real crystals by our way in two processes, again
+from what was kept, and by featurising every site and composition in a loop. Whole: `crystalgen evaluate` of --whole crystals, as many
+as the training side has moved by noise, with --reference of the validation side, in a process whose peak memory is printed.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pymatgen.core import Composition, Structure
+
+from crystalgen.crystals import to_structures, write_crystals
+from crystalgen.data.sources import read_benchmark
+from crystalgen.evaluate.controls import moved
+from crystalgen.evaluate.fingerprints import _composition_featurizer, _site_featurizer, fingerprints
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--crystals", type=int, default=1000)
+    parser.add_argument("--whole", type=int, default=10_000)
+    parser.add_argument("--reference", type=int, default=1000)
+    args = parser.parse_args()
+    table = read_benchmark(args.data / "mp_20.parquet")
+    with tempfile.TemporaryDirectory() as name:
+        if args.crystals:
+            compare(table.sample(args.crystals, random_state=0).reset_index(drop=True), Path(name))
+        if args.whole:
+            whole(table, args.whole, args.reference, Path(name))
+
+
+def compare(table: pd.DataFrame, folder: Path) -> None:
+    """Ours, kept and plain; their fingerprints are the same or this fails."""
+    clock = [time.perf_counter()]
+    ours = fingerprints(table, folder)
+    clock.append(time.perf_counter())
+    fingerprints(table, folder)
+    clock.append(time.perf_counter())
+    theirs = plain(to_structures(table), table["reduced_formula"])
+    clock.append(time.perf_counter())
+    first, kept, loop = np.diff(clock)
+    gap = np.abs(ours.structure - theirs[ours.rows]).max()
+    print(f"fingerprints of {len(table)} crystals: ours {first:.1f} s, kept {kept:.1f} s, a loop {loop:.1f} s: {loop / first:.1f} x, "
+          f"{loop / kept:.0f} x; largest difference {gap:.1e}; {len(ours.failed)} failed", flush=True)  # fmt: skip
+    if gap > 1e-3:
+        raise SystemExit("our fingerprints are not matminer's")
+
+
+def plain(structures: list[Structure], formulas: pd.Series) -> np.ndarray:
+    """Every site of every crystal, every composition."""
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for structure, formula in zip(structures, formulas, strict=True):
+            try:
+                found.append(np.mean([_site_featurizer().featurize(structure, site) for site in range(len(structure))], axis=0))
+            except Exception:
+                found.append(np.full(61, np.nan))
+            _composition_featurizer().featurize(Composition(formula))
+    return np.array(found)
+
+
+def whole(table: pd.DataFrame, count: int, reference: int, folder: Path) -> None:
+    """`crystalgen evaluate`, its time and memory."""
+    generated = moved(table[table["split"] == "train"].sample(count, random_state=1), np.random.default_rng(0), 0.05)
+    write_crystals(generated.reset_index(drop=True), folder / "generated.parquet")
+    write_crystals(table[table["split"] == "val"].sample(reference, random_state=1).reset_index(drop=True), folder / "reference.parquet")
+    write_crystals(table[table["split"] == "train"].reset_index(drop=True), folder / "training.parquet")
+    command = [sys.executable, "-m", "crystalgen.pipeline", "evaluate", str(folder / "generated.parquet")]
+    command += [
+        "--reference",
+        str(folder / "reference.parquet"),
+        "--training",
+        str(folder / "training.parquet"),
+        "--out",
+        str(folder / "out"),
+    ]
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"everything of {count} crystals: {(time.perf_counter() - start) / 60:.1f} min, the largest process {peak:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
