@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from crystalgen.pipeline.readme import results_table, stage_edges, stage_graph
+from crystalgen.pipeline.readme import results_table, single_table, stage_edges, stage_graph
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,6 +26,10 @@ def test_the_readmes_tables_are_those_of_the_committed_reports():
     assert "library" in studies
     for study in studies:
         assert f"<!-- results {study}: begin -->\n{results_table(study)}\n<!-- results {study}: end -->" in text
+    names = re.findall(r"<!-- table (\S+): begin -->", text)
+    assert "perov_5_demo/12/01-unconditional" in names
+    for name in names:
+        assert f"<!-- table {name}: begin -->\n{single_table(name)}\n<!-- table {name}: end -->" in text
 
 
 def test_the_readme_draws_the_stages_that_dvc_runs():

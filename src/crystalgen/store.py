@@ -29,15 +29,20 @@ def compute(function: Callable[..., dict], structures: Sequence[Structure], sett
         workers: processes; in this one if 1.
         batch: structures per file; a killed run loses the batches at work.
     """
-    folder = Path(folder) / function.__name__
     base = json.dumps([settings, *basis], sort_keys=True)
-    keys = [_key(base, structure) for structure in structures]
+    return compute_keyed(function, [(_key(base, structure), structure) for structure in structures], settings, folder, workers, batch)
+
+
+def compute_keyed(function: Callable[..., dict], items: Sequence[tuple[str, object]], settings: dict, folder: Path, workers: int = 1,
+                  batch: int = 1, unit: str = "crystal") -> list[dict]:  # fmt: skip
+    """`compute` of anything: `items` are pairs of what a result is kept under and the function's first argument."""
+    folder = Path(folder) / function.__name__
     known = _read(folder)
-    missing = {key: structure for key, structure in zip(keys, structures, strict=True) if key not in known}
-    for results in _run(function, list(missing.items()), settings, workers, batch):
-        write_json(results, folder / f"{_digest(''.join(results))}.json")
+    missing = {key: argument for key, argument in items if key not in known}
+    for results in _run(function, list(missing.items()), settings, workers, batch, unit):
+        write_json(results, folder / f"{digest(''.join(results))}.json")
         known |= results
-    return [known[key] for key in keys]
+    return [known[key] for key, _ in items]
 
 
 def versions(*packages: str) -> list[str]:
@@ -52,18 +57,18 @@ def versions(*packages: str) -> list[str]:
         raise ModuleNotFoundError(f"{error.name} is not installed; install what requirements.lock pins") from None
 
 
-def _run(function: Callable[..., dict], items: list, settings: dict, workers: int, batch: int) -> Iterator[dict]:
+def _run(function: Callable[..., dict], items: list, settings: dict, workers: int, batch: int, unit: str) -> Iterator[dict]:
     batches = [items[i : i + batch] for i in range(0, len(items), batch)]
     runner = joblib.Parallel(n_jobs=min(workers, max(len(batches), 1)), return_as="generator_unordered")
     jobs = (joblib.delayed(_run_batch)(function, part, settings) for part in batches)
-    with tqdm(total=len(items), desc=function.__name__, unit="crystal", mininterval=5, disable=not items) as bar:
+    with tqdm(total=len(items), desc=function.__name__, unit=unit, mininterval=5, disable=not items) as bar:
         for results in runner(jobs):
             bar.update(len(results))
             yield results
 
 
 def _run_batch(function: Callable[..., dict], items: list, settings: dict) -> dict:
-    return {key: function(structure, **settings) for key, structure in items}
+    return {key: function(argument, **settings) for key, argument in items}
 
 
 def _read(folder: Path) -> dict:
@@ -76,10 +81,11 @@ def _read(folder: Path) -> dict:
 def _key(base: str, structure: Structure) -> str:
     numbers = np.asarray(structure.atomic_numbers, dtype="<i8")
     geometry = [np.round(a, _DIGITS).astype("<f8") + 0.0 for a in (structure.lattice.matrix, structure.frac_coords)]  # no -0.0
-    return _digest(base, numbers.tobytes(), *(a.tobytes() for a in geometry))
+    return digest(base, numbers.tobytes(), *(a.tobytes() for a in geometry))
 
 
-def _digest(*parts: str | bytes) -> str:
+def digest(*parts: str | bytes) -> str:
+    """24 hexadecimal digits that stand for the parts, one after the other."""
     hasher = hashlib.sha256()
     for part in parts:
         hasher.update(part.encode() if isinstance(part, str) else part)

@@ -78,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--limit", type=float, default=20.0, help="seconds that one crystal or pair may take")
     evaluate.add_argument("--out", type=Path, help="where the page and tables go; reports/evaluate/NAME without it")
     evaluate.set_defaults(run=_evaluate)
+
+    ingest = commands.add_parser("ingest", help="VASP calculations below a folder as one table; a further run reads only what is new")
+    ingest.add_argument("folder", type=Path)
+    ingest.add_argument("--out", type=Path, required=True, metavar="TABLE", help=".parquet or .csv")
+    ingest.add_argument("--workers", type=int, default=2, help="processes")
+    ingest.add_argument("--limit", type=float, default=120.0, help="seconds that one calculation may take to read")
+    ingest.set_defaults(run=_ingest)
     return parser
 
 
@@ -173,6 +180,23 @@ def _evaluate(options) -> int:
     from crystalgen.pipeline.evaluation import evaluate_path
 
     print(f"{evaluate_path(options)}")
+    return 0
+
+
+def _ingest(options) -> int:
+    from crystalgen.physics.dft.ingest import ingest
+
+    if options.out.suffix not in (".parquet", ".csv"):
+        raise ValueError(f"{options.out}: expected a .parquet or a .csv")
+    table = ingest(options.folder, paths.INTERIM / "ingested", options.workers, options.limit)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    if options.out.suffix == ".csv":
+        table.drop(columns=["lattice", "atomic_numbers", "frac_coords", "stress"]).to_csv(options.out, index=False, lineterminator="\n")
+    else:
+        table.to_parquet(options.out, index=False)
+    for status, number in table["status"].value_counts().items():
+        print(f"{number:6d} {status}")
+    print(options.out)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What the README shows of the pipeline, written between markers: studies' results and the graph of stages."""
+"""What the README shows of the pipeline, written between markers: studies' results, single tables, the graph of stages."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from crystalgen.present.tables import headline_table
 
 
 def update_readme(readme: Path) -> list[str]:
-    """Replace what stands between each pair of markers: `results STUDY`, and `dag`. Returns the studies.
+    """Replace what stands between each pair of markers: `results STUDY`, `table STUDY/STAGE/NAME`, and `dag`. Returns the studies.
 
     Raises:
         ValueError: a marker is not closed, or there is none of results.
@@ -24,6 +24,7 @@ def update_readme(readme: Path) -> list[str]:
     if not studies:
         raise ValueError(f"{readme}: lacks a marker <!-- results STUDY: begin -->")
     contents = {f"results {study}": results_table(study) for study in studies} | {"dag": stage_graph()}
+    contents |= {f"table {name}": single_table(name) for name in re.findall(r"<!-- table (\S+): begin -->", text)}
     for name, content in contents.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         if begin not in text or end not in text:
@@ -32,6 +33,13 @@ def update_readme(readme: Path) -> list[str]:
         text = f"{head}{begin}\n{content}\n{end}{rest.split(end, 1)[1]}"
     readme.write_text(text)
     return studies
+
+
+def single_table(name: str) -> str:
+    """Markdown of a table that a study's report holds, without its caption and note; `name` is STUDY/STAGE/TABLE."""
+    study, _, table = name.partition("/")
+    lines = (paths.REPORTS / study / "tables" / f"{table}.md").read_text().splitlines()
+    return "\n".join(line for line in lines if line.startswith("|"))
 
 
 def results_table(study: str) -> str:

@@ -1,0 +1,1 @@
+"""Results of density-functional codes as one table."""
