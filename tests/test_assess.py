@@ -164,7 +164,9 @@ def test_evaluate_writes_its_page_and_tables(crystals, tmp_path, capsys):
     arguments = ["evaluate", str(tmp_path / "generated.parquet"), "--reference", str(tmp_path / "reference.parquet")]
     assert main([*arguments, "--cutoffs", "none", "--workers", "1", "--out", str(tmp_path / "out")]) == 0
     page = (tmp_path / "out" / "index.html").read_text()
-    assert "metre, 0.2/0.3/5, all crystals" in page
+    assert "Structure validity" in page
+    matching = pd.read_csv(tmp_path / "out" / "tables" / "02-matching.csv")
+    assert matching["METRe"].notna().all() and len(matching) == 8, "four settings, of all crystals and of the valid ones"
     assert 'src="data:image/png;base64' in page
     record = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert record["metrics"]["valid_structure"]["value"] == 1

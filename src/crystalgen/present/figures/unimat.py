@@ -52,12 +52,15 @@ def denoising(states: np.ndarray, elements: np.ndarray, steps: list[int]) -> tup
     return figure, pd.concat(parts, ignore_index=True)
 
 
-def property_distributions(reference: pd.DataFrame, generated: dict[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
+def property_distributions(
+    reference: pd.DataFrame, generated: dict[str, pd.DataFrame], name: str = "test crystals"
+) -> tuple[Figure, pd.DataFrame]:
     """Density, number of atoms and number of elements of generated crystals over those of real ones.
 
     Args:
-        reference: test crystals.
+        reference: crystals to compare with.
         generated: crystals by label.
+        name: of the reference.
 
     Returns:
         the figure, and points with columns property, crystals, bin_left, bin_right, share.
