@@ -60,7 +60,7 @@ def property_distributions(
     Args:
         reference: crystals to compare with.
         generated: crystals by label.
-        name: of the reference.
+        known: what to call the real ones.
 
     Returns:
         the figure, and points with columns property, crystals, bin_left, bin_right, share.
@@ -73,7 +73,7 @@ def property_distributions(
     figure, axes = new_figure(1, 3, size=(11, 3.4))
     points = []
     for ax, (label, measure) in zip(axes[0], kinds.items(), strict=True):
-        values = {"test crystals": measure(reference)} | {name: measure(table) for name, table in generated.items() if len(table)}
+        values = {known: measure(reference)} | {name: measure(table) for name, table in generated.items() if len(table)}
         whole = np.concatenate(list(values.values()))
         edges = np.histogram_bin_edges(whole, _BINS) if "density" in label else np.arange(whole.min() - 0.5, whole.max() + 1)
         for k, (name, found) in enumerate(values.items()):
