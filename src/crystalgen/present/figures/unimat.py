@@ -53,7 +53,7 @@ def denoising(states: np.ndarray, elements: np.ndarray, steps: list[int]) -> tup
 
 
 def property_distributions(
-    reference: pd.DataFrame, generated: dict[str, pd.DataFrame], name: str = "test crystals"
+    reference: pd.DataFrame, generated: dict[str, pd.DataFrame], known: str = "test crystals"
 ) -> tuple[Figure, pd.DataFrame]:
     """Density, number of atoms and number of elements of generated crystals over those of real ones.
 
