@@ -85,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     ingest.add_argument("--workers", type=int, default=2, help="processes")
     ingest.add_argument("--limit", type=float, default=120.0, help="seconds that one calculation may take to read")
     ingest.set_defaults(run=_ingest)
+
+    inputs = commands.add_parser("dft-inputs", help="folders ready for VASP with a paper's settings; potentials are named, not shipped")
+    inputs.add_argument("path", type=Path, help="crystals, best first; any format that `evaluate` reads")
+    inputs.add_argument("--preset", choices=("A", "B"), default="A", help="settings of paper A (default) or B")
+    inputs.add_argument("--most", type=int, help="only so many")
+    inputs.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new or empty")
+    inputs.set_defaults(run=_dft_inputs)
     return parser
 
 
@@ -197,6 +204,19 @@ def _ingest(options) -> int:
     for status, number in table["status"].value_counts().items():
         print(f"{number:6d} {status}")
     print(options.out)
+    return 0
+
+
+def _dft_inputs(options) -> int:
+    from crystalgen.data.generated import read_generated
+    from crystalgen.physics.dft.inputs import write_inputs
+
+    crystals, broken = read_generated(options.path)
+    for row in broken.itertuples():
+        print(f"left out: {row.id}: {row.reason}")
+    chosen = crystals.head(options.most) if options.most else crystals
+    manifest = write_inputs(chosen, options.out, options.preset)
+    print(f"{len(chosen)} crystal{'s' if len(chosen) != 1 else ''}: {manifest}")
     return 0
 
 

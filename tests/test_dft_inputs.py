@@ -1,0 +1,86 @@
+"""Folders for VASP: the papers' settings, hashes that hold, and a script that runs where there is no VASP."""
+
+import hashlib
+import json
+import os
+import subprocess
+
+import pytest
+from pymatgen.core import Lattice, Structure
+from pymatgen.io.vasp import Incar, Kpoints, Poscar
+
+from crystalgen.crystals import from_structures
+from crystalgen.physics.dft.inputs import write_inputs
+from crystalgen.pipeline.cli import main
+
+
+@pytest.fixture(scope="module")
+def candidates():
+    tab2 = Structure(Lattice.hexagonal(3.1, 3.2), ["Ta", "B", "B"], [[0, 0, 0], [1 / 3, 2 / 3, 0.5], [2 / 3, 1 / 3, 0.5]])
+    oxide = Structure(Lattice.cubic(4.2), ["Fe", "Li", "O"], [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]])
+    return from_structures([tab2, oxide], "candidates")
+
+
+def test_the_settings_are_the_papers(candidates, tmp_path):
+    write_inputs(candidates, tmp_path / "A", "A")
+    write_inputs(candidates, tmp_path / "B", "B")
+    folders = [path.name for path in sorted((tmp_path / "A").iterdir()) if path.is_dir()]
+    assert folders == ["0000-Ta1B2", "0001-Li1Fe1O1"]
+    for folder in folders:
+        assert sorted(path.name for path in (tmp_path / "A" / folder).iterdir()) == ["relax1", "relax2", "static"]
+        relax, static = (Incar.from_file(tmp_path / "A" / folder / step / "INCAR") for step in ("relax1", "static"))
+        assert relax["ENCUT"] == static["ENCUT"] == 520
+        assert relax["ISIF"] == 3 and static["NSW"] == 0 and relax["ISPIN"] == 2
+        ours = Incar.from_file(tmp_path / "B" / folder / "relax" / "INCAR")
+        assert (ours["ENCUT"], ours["EDIFF"], ours["EDIFFG"]) == (500, 1e-5, -1e-2)
+    assert Incar.from_file(tmp_path / "A" / folders[1] / "relax1" / "INCAR")["LDAU"], "iron in an oxide has its U"
+    assert not Incar.from_file(tmp_path / "B" / folders[1] / "relax" / "INCAR").get("LDAU", False)
+    assert Kpoints.from_file(tmp_path / "A" / folders[0] / "relax1" / "KPOINTS").style.name == "Gamma", "of a hexagonal cell"
+
+
+def test_no_potential_is_shipped_and_every_hash_holds(candidates, tmp_path):
+    manifest = json.loads(write_inputs(candidates, tmp_path, "A").read_text())
+    assert not list(tmp_path.rglob("POTCAR"))
+    assert manifest["crystals"][1]["potentials"]["Li_sv"] == "later release"
+    assert manifest["crystals"][0]["potentials"] == {"Ta_pv": "PBE", "B": "PBE"}
+    hashes = {name: value for crystal in manifest["crystals"] for name, value in crystal["sha256"].items()}
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != tmp_path]
+    assert len(hashes) == len(files) == 2 * 3 * 4
+    for path in files:
+        assert hashes[str(path.relative_to(tmp_path))] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_script_runs_every_step_without_vasp(candidates, tmp_path):
+    """A stand-in for VASP that copies its input; killed after a step, the script goes on with the next."""
+    write_inputs(candidates, tmp_path / "runs", "A")
+    for symbol in ("Ta_pv", "B"):
+        (tmp_path / "potentials" / symbol).mkdir(parents=True)
+        (tmp_path / "potentials" / symbol / "POTCAR").write_text(f"{symbol}\n")
+    environment = os.environ | {"VASP_POTENTIALS": str(tmp_path / "potentials"), "VASP_COMMAND": "cp POSCAR CONTCAR"}
+    command = ["bash", str(tmp_path / "runs" / "run.sh"), "0"]
+    subprocess.run(command, check=True, env=environment)
+    home = next((tmp_path / "runs").glob("0000-*"))
+    assert all((home / step / "done").exists() for step in ("relax1", "relax2", "static"))
+    assert (home / "static" / "POTCAR").read_text() == "Ta_pv\nB\n"
+    assert Poscar.from_file(home / "static" / "CONTCAR").structure.matches(Poscar.from_file(home / "relax1" / "POSCAR").structure)
+    (home / "static" / "done").unlink()
+    subprocess.run(command, check=True, env=environment | {"VASP_COMMAND": "touch CONTCAR again"})
+    assert (home / "static" / "again").exists() and not (home / "relax2" / "again").exists()
+    failed = subprocess.run(["bash", str(tmp_path / "runs" / "run.sh"), "1"], env=environment, capture_output=True)
+    assert failed.returncode != 0, "the potentials of the second crystal are not there"
+
+
+def test_bad_calls_say_what_was_expected(candidates, tmp_path, capsys):
+    with pytest.raises(ValueError, match="preset 'C': expected one of"):
+        write_inputs(candidates, tmp_path / "x", "C")
+    with pytest.raises(ValueError, match="no crystals"):
+        write_inputs(candidates.head(0), tmp_path / "x", "A")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(ValueError, match="expected a new or empty folder"):
+        write_inputs(candidates, tmp_path / "full", "A")
+    (tmp_path / "cifs").mkdir()
+    candidates_file = tmp_path / "cifs" / "a.cif"
+    Structure(Lattice.cubic(3.2), ["W"], [[0, 0, 0]]).to(filename=str(candidates_file), fmt="cif")
+    assert main(["dft-inputs", str(tmp_path / "cifs"), "--preset", "B", "--out", str(tmp_path / "out")]) == 0
+    assert "1 crystal" in capsys.readouterr().out
