@@ -5,7 +5,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.config import Search
@@ -99,7 +98,7 @@ def choose_for_relaxation(rated: pd.DataFrame, settings: Search) -> pd.DataFrame
 
     The baseline has one experiment where a model has one a ladder; it gets what all of the ladders get.
     """
-    matcher, chosen = StructureMatcher(), []
+    chosen = []
     own = rated[rated["status"] == RATED].sort_values(["energy_per_atom", "id"])
     for (*_, ladder), members in own.drop_duplicates([*EXPERIMENT, "group"]).groupby(EXPERIMENT, sort=True):
         count = settings.relaxed * (len(settings.ladders) if ladder == NO_LADDER else 1)
@@ -108,7 +107,7 @@ def choose_for_relaxation(rated: pd.DataFrame, settings: Search) -> pd.DataFrame
             if len(taken) == count:
                 break
             candidate = Reduced(to_structures(rated.loc[[row]])[0])
-            if not any(candidate.matches(other, matcher) for other in taken):
+            if not any(candidate.matches(other) for other in taken):
                 taken.append(candidate)
                 chosen.append(row)
     return rated.loc[chosen].reset_index(drop=True)
@@ -116,12 +115,12 @@ def choose_for_relaxation(rated: pd.DataFrame, settings: Search) -> pd.DataFrame
 
 def known_crystals(candidates: pd.DataFrame, library: pd.DataFrame) -> list[str | None]:
     """For each candidate the id of the library's lowest crystal that the matcher (default tolerances) finds it to be, or None."""
-    matcher, known = StructureMatcher(), {}
+    known = {}
     for formula, rows in candidates.groupby("reduced_formula"):
         members = library[library["reduced_formula"] == formula].sort_values("formation_energy_per_atom")
         prepared = list(zip(members["id"], map(Reduced, to_structures(members)), strict=True))
         for row, candidate in zip(rows.index, map(Reduced, to_structures(rows)), strict=True):
-            known[row] = next((name for name, other in prepared if candidate.matches(other, matcher)), None)
+            known[row] = next((name for name, other in prepared if candidate.matches(other)), None)
     return [known[row] for row in candidates.index]
 
 
