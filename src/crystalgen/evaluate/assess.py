@@ -9,16 +9,16 @@ import pandas as pd
 from crystalgen.evaluate.coverage import Cutoffs, coverage
 from crystalgen.evaluate.distributions import PROPERTIES, wasserstein
 from crystalgen.evaluate.fingerprints import fingerprints
-from crystalgen.evaluate.matching import CSP, TIME_LIMIT, Tolerances, reduce_table
+from crystalgen.evaluate.matching import CSP, FIVEFOLD, TIME_LIMIT, TWICE, Tolerances, reduce_table
 from crystalgen.evaluate.novelty import corrected_rms, nearest_of, unique_classes
 from crystalgen.evaluate.statistics import clustered_bootstrap
-from crystalgen.evaluate.symmetry import SYMPRECS, histogram, space_groups, without_symmetry
+from crystalgen.evaluate.symmetry import SYMPRECS, histogram, in_p1, space_groups, without_symmetry
 from crystalgen.evaluate.validity import composition_validity, structure_validity
 
 SETTINGS = {
     "0.2/0.3/5": Tolerances(),
-    "0.4/0.6/10": Tolerances(0.4, 0.6, 10.0),
-    "1.0/1.5/25": Tolerances(1.0, 1.5, 25.0),
+    "0.4/0.6/10": TWICE,
+    "1.0/1.5/25": FIVEFOLD,
     "0.3/0.5/10, by RMS": CSP,
 }  # lengths/sites/angles: B's, twice and five times as wide, and that of crystal structure prediction
 STABLE, METASTABLE = 0.0, 0.025  # eV/atom above the hull: below the first, and below the second (A eq. 5)
@@ -73,6 +73,7 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     """
     if reference.empty:
         raise ValueError("the reference has no crystals; expected some to compare with")
+    all_known = training is reference  # then it is reduced once
     generated, reference = generated.reset_index(drop=True), reference.reset_index(drop=True)
     rows = _Rows(len(generated) + len(broken), generated["formula"], broken["id"])
     crystals = generated[["id", "formula", "reduced_formula", "nsites"]].assign(reason="")
@@ -100,12 +101,11 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     crystals = crystals.join(groups)
     for symprec in SYMPRECS:
         column = f"space_group_{symprec:g}"
-        lacking = groups[column].isna() | (groups[column] == 1)
-        rows.share(f"p1_{symprec:g}", lacking, f"in P1 at a symprec of {symprec:g} Å, of readable crystals",
+        rows.share(f"p1_{symprec:g}", in_p1(groups[column]), f"in P1 at a symprec of {symprec:g} Å, of readable crystals",
                    without_symmetry(their_groups[column]), broken_count=False)  # fmt: skip
 
     crystals["unique"] = unique_classes(cells, workers=options.workers, limit=options.limit) == np.arange(len(cells))
-    old = known if training is reference else reduce_table(training, options.workers, options.limit)
+    old = known if all_known else reduce_table(training, options.workers, options.limit)
     seen = nearest_of(cells, old, workers=options.workers, with_rms=False, limit=options.limit)
     crystals["novel"] = ~seen["matched"].to_numpy(bool) & (crystals["reason"] == "").to_numpy()
     crystals["reason"] = crystals["reason"].where(crystals["reason"] != "", seen["reason"])
@@ -172,9 +172,8 @@ def _matches(rows: "_Rows", cells: list, known: list, reference: pd.DataFrame, v
             matches = nearest_of(known, chosen, SETTINGS[setting], options.workers, limit=options.limit)
             at = f"{setting}, {kind} crystals"
             rows.mean(f"metre, {at}", matches["matched"], reference["formula"], "of the reference, matched by some generated crystal")
-            rms = matches["rms"].fillna(SETTINGS[setting].stol)
-            rows.mean(f"crmse, {at}", rms, reference["formula"], "least displacement; unmatched ones count as the tolerance of sites",
-                      value=corrected_rms(matches, SETTINGS[setting]))  # fmt: skip
+            rms = corrected_rms(matches, SETTINGS[setting])
+            rows.mean(f"crmse, {at}", rms, reference["formula"], "least displacement; unmatched ones count as the tolerance of sites")
             names = pd.Series(np.flatnonzero(kept)).reindex(matches["place"]).to_numpy(float)
             found.append(reference[["id", "formula"]].assign(setting=setting, of=kind, matched=matches["matched"], rms=matches["rms"],
                                                              generated_row=names, reason=matches["reason"]))  # fmt: skip
@@ -192,13 +191,12 @@ class _Rows:
     def add(self, metric: str, interval: dict, n: int, meaning: str, reference: float = np.nan) -> None:
         self._rows.append({"metric": metric, **interval, "n": n, "reference": reference, "meaning": meaning})
 
-    def mean(self, metric: str, values: pd.Series, clusters, meaning: str, reference: float = np.nan, value: float | None = None) -> None:
+    def mean(self, metric: str, values: pd.Series, clusters, meaning: str, reference: float = np.nan) -> None:
         values = np.asarray(values, float)
         if not len(values):
             return
         low, high = clustered_bootstrap(values, np.asarray(clusters, str), _DRAWS)
-        mean = float(values.mean()) if value is None else value
-        self.add(metric, {"value": mean, "low": low, "high": high}, len(values), meaning, reference)
+        self.add(metric, {"value": float(values.mean()), "low": low, "high": high}, len(values), meaning, reference)
 
     def share(self, metric: str, verdicts, meaning: str, reference: float = np.nan, broken_count: bool = True) -> None:
         values = np.asarray(verdicts, float)

@@ -33,6 +33,7 @@ class Tolerances:
     by_rms: bool = False
 
 
+TWICE, FIVEFOLD = Tolerances(0.4, 0.6, 10.0), Tolerances(1.0, 1.5, 25.0)  # B's, so many times as wide
 CSP = Tolerances(ltol=0.3, stol=0.5, angle_tol=10.0, by_rms=True)  # of crystal structure prediction (CDVAE, DiffCSP)
 
 
@@ -46,7 +47,7 @@ def compare(one: ReducedCell, other: ReducedCell, tolerances: Tolerances, with_r
         tolerances: of lengths (a fraction), sites (in the units above) and angles (degrees).
         with_rms: without it, the search ends at the first match, and the displacement is NaN.
     """
-    if len(one.numbers) != len(other.numbers) or one.kinds != other.kinds:
+    if one.kinds != other.kinds:
         return False, math.nan
     ratio = (abs(np.linalg.det(other.lattice)) / abs(np.linalg.det(one.lattice))) ** (1 / 6)
     first, second = one.lattice * ratio, other.lattice / ratio

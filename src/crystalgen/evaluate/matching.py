@@ -6,11 +6,11 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from crystalgen.evaluate.matcher import CSP, Tolerances, compare
+from crystalgen.evaluate.matcher import CSP, FIVEFOLD, TWICE, Tolerances, compare
 from crystalgen.evaluate.reduction import ReducedCell, reduce_cell
 from crystalgen.limits import TimeLimit, time_limit
 
-__all__ = ["CSP", "Tolerances", "match_cells", "match_pairs", "match_requests", "match_targets", "reduce_table"]
+__all__ = ["CSP", "FIVEFOLD", "TWICE", "Tolerances", "match_cells", "match_pairs", "match_requests", "match_targets", "reduce_table"]
 
 TIME_LIMIT = 20.0  # s for one crystal's reduction and for one pair
 _CHUNK = 256

@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from crystalgen.evaluate.matching import Tolerances, match_requests, reduce_table
-from crystalgen.evaluate.novelty import nearest_of, unique_classes
+from crystalgen.evaluate.matching import FIVEFOLD, TWICE, Tolerances, match_requests, reduce_table
+from crystalgen.evaluate.novelty import corrected_rms, nearest_of, unique_classes
 from crystalgen.evaluate.proxy import validity_rate
 from crystalgen.evaluate.statistics import rate
-from crystalgen.evaluate.symmetry import SYMPRECS, space_groups
+from crystalgen.evaluate.symmetry import SYMPRECS, in_p1, space_groups
 
-WIDER = {"match_rate_x2": Tolerances(0.4, 0.6, 10.0), "match_rate_x5": Tolerances(1.0, 1.5, 25.0)}  # B's, twice and five times
+WIDER = {"match_rate_x2": TWICE, "match_rate_x5": FIVEFOLD}
 
 
 def asked_measures(crystals: pd.DataFrame, samples: pd.DataFrame, requests: pd.DataFrame, verdicts: pd.DataFrame, valid: pd.Series,
@@ -45,7 +45,7 @@ def asked_measures(crystals: pd.DataFrame, samples: pd.DataFrame, requests: pd.D
     parts = [nearest_of(cells, reduce_table(samples[samples["seed"] == seed])).assign(seed=seed) for seed in seeds]
     everyone, formulas = pd.concat(parts, ignore_index=True), pd.concat([targets["formula"]] * len(seeds), ignore_index=True)
     found["metre"] = rated(everyone["matched"], formulas, everyone["seed"], len(targets))
-    found["crmse"] = rated(everyone["rms"].fillna(Tolerances().stol), formulas, everyone["seed"], len(targets))
+    found["crmse"] = rated(corrected_rms(everyone, Tolerances()), formulas, everyone["seed"], len(targets))
     return found
 
 
@@ -70,8 +70,7 @@ def free_measures(samples: pd.DataFrame, training: pd.DataFrame, record: dict, d
     verdicts["unique"] = unique & whole
     verdicts["novel"] = ~nearest_of(cells, reduce_table(training), with_rms=False)["matched"].to_numpy(bool) & whole
     for symprec in SYMPRECS:
-        groups = verdicts[f"space_group_{symprec:g}"]
-        verdicts[f"p1_{symprec:g}"] = (groups.isna() | (groups == 1)).to_numpy(bool)
+        verdicts[f"p1_{symprec:g}"] = in_p1(verdicts[f"space_group_{symprec:g}"])
     names = [*(f"p1_{symprec:g}" for symprec in SYMPRECS), "unique", "novel"]
     table = table.join(verdicts[names])
     return {name: validity_rate(table, name, record, draws, place) for name in names}, verdicts

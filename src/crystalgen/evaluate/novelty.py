@@ -38,7 +38,7 @@ def nearest_of(cells: Sequence[ReducedCell | str], reference: Sequence[ReducedCe
     """Whether some crystal of the reference matches each one, and how closely.
 
     With the generated crystals as `cells`, what is not matched is novel. With the two exchanged it is METRe's question, "match
-    everyone to reference": `matched.mean()` is METRe, and `corrected_rms(...)` its cRMSE (Martirossyan et al.,
+    everyone to reference": `matched.mean()` is METRe, and the mean of `corrected_rms(...)` its cRMSE (Martirossyan et al.,
     arXiv:2509.12178).
 
     Returns:
@@ -61,9 +61,9 @@ def nearest_of(cells: Sequence[ReducedCell | str], reference: Sequence[ReducedCe
     return result.astype({"place": int})
 
 
-def corrected_rms(matches: pd.DataFrame, tolerances: Tolerances) -> float:
-    """Mean displacement in which what was not matched counts with the tolerance of sites, in place of being left out (cRMSE)."""
-    return float(matches["rms"].fillna(tolerances.stol).mean())
+def corrected_rms(matches: pd.DataFrame, tolerances: Tolerances) -> pd.Series:
+    """Displacements, in which what was not matched counts with the tolerance of sites, in place of being left out; their mean is cRMSE."""
+    return matches["rms"].fillna(tolerances.stol)
 
 
 def _by_content(cells: Sequence[ReducedCell | str]) -> dict[bytes, list[int]]:

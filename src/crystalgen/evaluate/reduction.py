@@ -58,7 +58,7 @@ def _niggli(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> tup
 
 
 def _primitive(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    kinds, counts = np.unique(_RANKS[numbers], return_counts=True)
+    _, counts = np.unique(_RANKS[numbers], return_counts=True)
     if np.gcd.reduce(counts) == 1:
         return lattice, numbers, coords
     order = np.argsort(_RANKS[numbers], kind="stable")

@@ -14,9 +14,14 @@ def space_groups(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, index=table.index)
 
 
+def in_p1(groups: pd.Series) -> np.ndarray:
+    """Whether each crystal has no symmetry, bool (n,); one of which spglib finds no group has none."""
+    return (groups.isna() | (groups == 1)).to_numpy(bool)
+
+
 def without_symmetry(groups: pd.Series) -> float:
-    """Share in P1, of all; a crystal of which spglib finds no group counts as P1. NaN of none."""
-    return float((groups.isna() | (groups == 1)).mean()) if len(groups) else np.nan
+    """Share in P1, of all; NaN of none."""
+    return float(in_p1(groups).mean()) if len(groups) else np.nan
 
 
 def histogram(generated: pd.Series, reference: pd.Series) -> pd.DataFrame:

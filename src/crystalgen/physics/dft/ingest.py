@@ -1,11 +1,11 @@
 """A tree of folders with calculations, as one table: a row per calculation, whatever state it is in."""
 
-import hashlib
 import re
 from pathlib import Path
 
 import pandas as pd
 
+from crystalgen.files import file_hash
 from crystalgen.limits import TimeLimit, time_limit
 from crystalgen.physics.dft.vasp import FailedRun, read_vasp
 from crystalgen.store import compute_keyed, digest, versions
@@ -79,6 +79,6 @@ def _paths(files: dict[str, Path]) -> dict[str, str]:
 
 def _content(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_hash(path)
     except OSError as error:
         return f"{path}: {error}"
