@@ -1,0 +1,266 @@
+"""Relax and compute crystals with an open density-functional code, driven by ASE; one folder a crystal.
+
+Runs in any Python that has ASE and the code, without crystalgen: `gpaw python ase_run.py ROOT`, or under `mpirun`. Each folder
+below ROOT with an input.json is taken in order of its path; several processes may share a tree. What a folder gets:
+
+| file | holds |
+|---|---|
+| relax-<n>.txt.gz, relax.log | the code's output of each start, and the optimiser's steps |
+| static.txt.gz | the code's output of the last, finer calculation: what is ingested |
+| geometry.json | the last geometry, from which an interrupted run goes on |
+| record.json | how it ended, versions, cores, seconds |
+
+Account, process and folder are struck out of the outputs; nothing else is changed.
+"""
+
+import argparse
+import gc
+import gzip
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import ase
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import kpts2mp
+from ase.optimize import BFGS
+from ase.parallel import broadcast, world
+from ase.units import Rydberg
+
+try:
+    from ase.filters import FrechetCellFilter as CellFilter
+except ImportError:  # before ASE 3.23
+    from ase.constraints import ExpCellFilter as CellFilter
+
+FINISHED = "finished"
+_PRIVATE = re.compile(r"^(User|CWD|Pid|OMP_NUM_THREADS):.*$", re.MULTILINE)
+
+
+class OutOfTime(RuntimeError):
+    """The hours of this process are over; the folder goes on another time."""
+
+
+def main(arguments=None):
+    """Compute what is left below a root; returns 0, also where single crystals failed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("roots", type=Path, nargs="+", metavar="ROOT")
+    parser.add_argument("--hours", type=float, default=np.inf, help="begin no further step after so long")
+    parser.add_argument("--retry", action="store_true", help="take up folders again that failed")
+    options = parser.parse_args(arguments)
+    end = time.time() + 3600 * options.hours
+    for file in (file for root in options.roots for file in sorted(root.rglob("input.json"))):
+        if time.time() > end:
+            break
+        if _is_open(file.parent, options.retry) and _take(file.parent):
+            try:
+                _say(f"{file.parent}: {run_folder(file.parent, end)}")
+            except OutOfTime:
+                _say(f"{file.parent}: to be continued")
+            finally:
+                _release(file.parent)
+    return 0
+
+
+def run_folder(folder, end=np.inf):
+    """Relax where the settings say so, then the static calculation; returns the status that record.json holds.
+
+    Args:
+        folder: with input.json: lattice (3, 3) in Å, atomic_numbers, frac_coords and settings (see `ase_inputs`).
+        end: time (s since the epoch) after which no step begins.
+
+    Raises:
+        OutOfTime: before it was finished.
+    """
+    given = json.loads((folder / "input.json").read_text())
+    settings = given["settings"]
+    atoms, before = _geometry(folder, given)
+    record = {"status": FINISHED, "settings_id": given["settings_id"], "relax_converged": None, "relax_steps": before["steps"]}
+    record |= {"code": settings["code"], "ase": ase.__version__, "cores": world.size, "processor": _processor()}
+    seconds = {"relax": before["seconds"], "static": 0.0}
+    try:
+        if settings["relax"] is not None:
+            record["relax_converged"], record["relax_steps"] = _relax(atoms, settings, folder, before, end, seconds)
+        start = time.time()
+        atoms.calc = CODES[settings["code"]](atoms, settings, settings["static"], folder, "static")
+        atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+        seconds["static"] = time.time() - start
+        _finish(atoms)
+    except OutOfTime:
+        raise
+    except Exception as error:  # one crystal's failure is a record, so that the others go on
+        record["status"] = f"failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    record["seconds"] = {name: round(value, 1) for name, value in seconds.items()}
+    if world.rank == 0:
+        for file in folder.glob("*.txt"):
+            _pack(file)
+        _write(record, folder / "record.json")
+    world.barrier()
+    return record["status"]
+
+
+def gpaw(atoms, settings, stage, folder, name):
+    """Plane waves and projector-augmented waves; k-points by density, Gamma among them."""
+    from gpaw import GPAW, PW, FermiDirac
+
+    return GPAW(
+        mode=PW(stage["cutoff_ev"]),
+        xc=settings["functional"],
+        kpts={"density": stage["k_density"], "gamma": True},
+        occupations=FermiDirac(settings["smearing_ev"]),
+        convergence={"energy": settings["energy_ev_per_electron"]},
+        spinpol=False,
+        txt=str(folder / f"{name}.txt"),
+    )
+
+
+def espresso(atoms, settings, stage, folder, name):
+    """Quantum ESPRESSO with the pseudopotentials that the settings name, from $ESPRESSO_PSEUDO; the output is moved to <name>.txt."""
+    from ase.calculators.espresso import Espresso
+
+    pseudo = os.environ.get("ESPRESSO_PSEUDO", "/usr/share/espresso/pseudo")
+    command = os.environ.get("ESPRESSO_COMMAND", "pw.x")
+    scratch = folder / "scratch"
+    system = {"ecutwfc": stage["cutoff_ev"] / Rydberg, "ecutrho": 8 * stage["cutoff_ev"] / Rydberg}
+    system |= {"occupations": "smearing", "smearing": "fermi-dirac", "degauss": settings["smearing_ev"] / Rydberg}
+    system |= {"input_dft": settings["functional"]}
+    control = {"tprnfor": True, "tstress": True, "pseudo_dir": pseudo, "outdir": str(scratch / "wavefunctions")}
+    electrons = {"conv_thr": settings["energy_ev_per_electron"] / Rydberg}
+    how = {
+        "input_data": {"control": control, "system": system, "electrons": electrons},
+        "pseudopotentials": settings["pseudopotentials"],
+        "kpts": tuple(int(n) for n in kpts2mp(atoms, {"density": stage["k_density"], "even": False})),
+    }
+    try:
+        from ase.calculators.espresso import EspressoProfile
+
+        how |= {"profile": EspressoProfile(command=command, pseudo_dir=pseudo), "directory": str(scratch)}
+        how["input_data"]["control"].pop("pseudo_dir")
+        prefix = "espresso"
+    except ImportError:  # before ASE 3.23
+        prefix = name
+        how |= {"command": f"{command} -in PREFIX.pwi > PREFIX.pwo", "label": f"{scratch}/{name}"}
+
+    class Kept(Espresso):
+        """Whose every output is added to the one file of its stage."""
+
+        def calculate(self, *arguments, **options):
+            super().calculate(*arguments, **options)
+            with open(folder / f"{name}.txt", "a") as out:
+                out.write((scratch / f"{prefix}.pwo").read_text())
+
+    return Kept(**how)
+
+
+CODES = {"gpaw": gpaw, "espresso": espresso}
+
+
+def _relax(atoms, settings, folder, before, end, seconds):
+    """Converged or not, and steps, those of earlier starts among them."""
+    stage, started = settings["relax"], time.time()
+    count = len(list(folder.glob("relax-*.txt*")))
+    atoms.calc = CODES[settings["code"]](atoms, settings, stage, folder, f"relax-{count}")
+    optimiser = BFGS(CellFilter(atoms), logfile=str(folder / "relax.log"), maxstep=0.1)
+
+    def keep():
+        seconds["relax"] = before["seconds"] + time.time() - started
+        steps = before["steps"] + optimiser.nsteps
+        kept = {"cell": atoms.cell.tolist(), "frac_coords": atoms.get_scaled_positions().tolist(), "steps": steps, "seconds": seconds["relax"]}
+        if world.rank == 0:
+            _write(kept, folder / "geometry.json")
+        if broadcast(time.time() > end):
+            raise OutOfTime
+
+    optimiser.attach(keep, 1)
+    converged = optimiser.run(fmax=stage["fmax"], steps=max(stage["max_steps"] - before["steps"], 0))
+    _finish(atoms)
+    return bool(converged), before["steps"] + optimiser.nsteps
+
+
+def _geometry(folder, given):
+    """The atoms to go on from, and the steps and seconds spent on them."""
+    last = folder / "geometry.json"
+    kept = json.loads(last.read_text()) if last.exists() else {"cell": given["lattice"], "frac_coords": given["frac_coords"]}
+    atoms = Atoms(numbers=given["atomic_numbers"], cell=kept["cell"], scaled_positions=kept["frac_coords"], pbc=True)
+    return atoms, {"steps": kept.get("steps", 0), "seconds": kept.get("seconds", 0.0)}
+
+
+def _finish(atoms):
+    """Let the code write the end of its output, as GPAW does when nothing holds it any more."""
+    atoms.calc = None
+    gc.collect()
+
+
+def _pack(file):
+    text = _PRIVATE.sub(r"\1: -", file.read_text(errors="replace"))
+    with open(f"{file}.gz", "wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as out:
+        out.write(text.encode())
+    file.unlink()
+
+
+def _is_open(folder, retry):
+    record = folder / "record.json"
+    if not record.exists():
+        return True
+    return retry and json.loads(record.read_text())["status"] != FINISHED
+
+
+def _take(folder):
+    """Whether this process has the folder now: no other one that is alive holds it."""
+    mine = False
+    if world.rank == 0:
+        lock = folder / "running"
+        if lock.exists() and not _alive(lock.read_text()):
+            lock.unlink()
+        try:
+            with open(lock, "x") as out:
+                out.write(f"{os.uname().nodename} {os.getpid()}")
+            mine = True
+        except FileExistsError:
+            pass
+    return broadcast(mine)
+
+
+def _alive(holder):
+    """Of another machine it cannot be known: taken for alive."""
+    node, _, process = holder.partition(" ")
+    if node != os.uname().nodename or not process.isdigit():
+        return bool(process)
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _release(folder):
+    if world.rank == 0:
+        (folder / "running").unlink(missing_ok=True)
+
+
+def _processor():
+    try:
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return found.group(1) if found else "unknown"
+
+
+def _write(content, path):
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(path)
+
+
+def _say(text):
+    if world.rank == 0:
+        print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
