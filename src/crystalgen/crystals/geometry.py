@@ -1,7 +1,9 @@
-"""Geometry of a cell: distances under periodic boundary conditions, handedness of the basis."""
+"""Geometry of a cell: whether it is one, distances under periodic boundary conditions, handedness of the basis."""
 
 import numpy as np
 from pymatgen.core import Lattice
+
+from crystalgen.crystals.schema import MIN_VOLUME
 
 _IMAGES = np.array([[i, j, k] for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)], dtype=float)
 
@@ -20,6 +22,15 @@ def nearest_distances(lattice: np.ndarray, coords: np.ndarray) -> np.ndarray:
     distances = np.linalg.norm((difference[:, :, None] + _IMAGES) @ reduced, axis=-1)
     itself = np.eye(len(coords), dtype=bool)[:, :, None] & (_IMAGES == 0).all(axis=1)
     return np.where(itself, np.inf, distances).min(axis=-1)
+
+
+def cell_problem(lattice: np.ndarray, coords: np.ndarray) -> str | None:
+    """What makes a cell no crystal's: numbers that are not finite, or no volume; None where nothing does."""
+    if not (np.isfinite(lattice).all() and np.isfinite(coords).all()):
+        return "a lattice vector or coordinate is not finite"
+    if not abs(np.linalg.det(lattice)) > MIN_VOLUME:
+        return f"the cell's volume is not above {MIN_VOLUME} Å^3"
+    return None
 
 
 def right_handed(lattice: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

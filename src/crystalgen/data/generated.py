@@ -21,7 +21,8 @@ from pymatgen.core import Structure
 
 from crystalgen.crystals import CrystalTableError, from_columns, read_crystals, structure_from_text
 from crystalgen.crystals.convert import format_of, is_structure_file
-from crystalgen.crystals.schema import MAX_ATOMIC_NUMBER, MIN_VOLUME
+from crystalgen.crystals.geometry import cell_problem
+from crystalgen.crystals.schema import MAX_ATOMIC_NUMBER
 from crystalgen.data.sources import is_benchmark, names_of, read_benchmark
 from crystalgen.data.tensor_files import read_tensors
 from crystalgen.limits import TimeLimit, time_limit
@@ -166,10 +167,8 @@ def _checked(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> tu
     """The cell, or what is wrong with it."""
     if not len(numbers):
         return "no atoms"
-    if not (np.isfinite(lattice).all() and np.isfinite(coords).all()):
-        return "a lattice vector or coordinate is not finite"
-    if not abs(np.linalg.det(lattice)) > MIN_VOLUME:
-        return f"the cell's volume is not above {MIN_VOLUME} Å^3"
+    if problem := cell_problem(lattice, coords):
+        return problem
     if not ((numbers >= 1) & (numbers <= MAX_ATOMIC_NUMBER)).all():
         return f"unknown element: atomic numbers {sorted({int(z) for z in numbers if not 1 <= z <= MAX_ATOMIC_NUMBER})}"
     return lattice, numbers, coords

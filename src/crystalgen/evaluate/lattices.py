@@ -132,10 +132,7 @@ def first_mapping(points: np.ndarray, lattice: np.ndarray, lengths: np.ndarray, 
     """
     vectors = points @ lattice
     sizes = np.sqrt((vectors**2).sum(axis=1))
-    near = np.empty((3, len(points)), dtype=np.bool_)
-    for axis in range(3):
-        ratio = sizes / lengths[axis]
-        near[axis] = (ratio < 1 + ltol) & (ratio > 1 / (1 + ltol))
+    near = near_lengths(sizes, lengths, ltol)
     found, first = np.empty((3, 3)), np.zeros((3, 3))
     for i in np.flatnonzero(near[0]):
         for j in np.flatnonzero(near[1]):
@@ -151,6 +148,16 @@ def first_mapping(points: np.ndarray, lattice: np.ndarray, lengths: np.ndarray, 
                 if handedness < -0.5 and not first.any():
                     first[:] = found
     return first
+
+
+@njit(cache=True)
+def near_lengths(sizes: np.ndarray, lengths: np.ndarray, ltol: float) -> np.ndarray:
+    """Whether each of p vectors is as long as each cell edge, within a fraction either way: booleans (3, p)."""
+    near = np.empty((3, len(sizes)), dtype=np.bool_)
+    for axis in range(3):
+        ratio = sizes / lengths[axis]
+        near[axis] = (ratio < 1 + ltol) & (ratio > 1 / (1 + ltol))
+    return near
 
 
 @njit(cache=True)

@@ -12,7 +12,16 @@ import numpy as np
 from numba import njit
 
 from crystalgen.evaluate.assignment import assign
-from crystalgen.evaluate.lattices import angle, cell_of, lattice_points, lll_basis, parameters, reciprocal_lengths, shortest_vector
+from crystalgen.evaluate.lattices import (
+    angle,
+    cell_of,
+    lattice_points,
+    lll_basis,
+    near_lengths,
+    parameters,
+    reciprocal_lengths,
+    shortest_vector,
+)
 from crystalgen.evaluate.reduction import ReducedCell
 
 _FAR = 1e20  # squared distance of sites that cannot be one, as in pymatgen
@@ -70,10 +79,7 @@ def _turns(first, second, ltol, atol):
     """Integer matrices whose products with `first` are cells like `second`, (k, 3, 3)."""
     lengths, angles = parameters(second)
     points, vectors, distances = lattice_points(first, lengths.max() * (1 + ltol))
-    near = np.empty((3, len(points)), dtype=np.bool_)
-    for axis in range(3):
-        share = distances / lengths[axis]
-        near[axis] = (share < 1 + ltol) & (share > 1 / (1 + ltol))
+    near = near_lengths(distances, lengths, ltol)
     seconds, thirds = np.flatnonzero(near[1]), np.flatnonzero(near[2])
     turns = []
     for i in np.flatnonzero(near[0]):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from crystalgen.evaluate.matching import FIVEFOLD, TWICE, Tolerances, match_requests, reduce_table
+from crystalgen.evaluate.matching import FIVEFOLD, TWICE, Tolerances, match_cells, reduce_table
 from crystalgen.evaluate.novelty import corrected_rms, nearest_of, unique_classes
 from crystalgen.evaluate.proxy import validity_rate
 from crystalgen.evaluate.statistics import rate
@@ -32,17 +32,24 @@ def asked_measures(crystals: pd.DataFrame, samples: pd.DataFrame, requests: pd.D
 
     sound = verdicts["matched"] & (verdicts["sample_id"].map(valid) == True)  # noqa: E712  a lost sample has no entry
     found = {"match_rate_valid": rated(sound, verdicts["formula"], verdicts["seed"], n)}
+    targets = crystals.set_index("id").loc[requests["target_id"].unique()].reset_index()
+    cells = reduce_table(targets)
+    of_seed = {seed: samples[samples["seed"] == seed] for seed in seeds}
+    of_seed_cells = {seed: reduce_table(own) for seed, own in of_seed.items()}
+    asked = requests.set_index("request")["target_id"].map(pd.Series(np.arange(len(targets)), index=targets["id"]))
     for name, tolerances in WIDER.items():
-        parts = [match_requests(crystals, samples[samples["seed"] == seed], requests, tolerances).assign(seed=seed) for seed in seeds]
+        parts = []
+        for seed, own in of_seed.items():
+            pairs = np.stack([asked.loc[own["request"]], np.arange(len(own))], axis=1)
+            matched = match_cells(cells, of_seed_cells[seed], pairs, tolerances, with_rms=False)["matched"].to_numpy()
+            rows = pd.Series(matched, index=own["request"].to_numpy()).reindex(asked.index, fill_value=False)  # lost ones do not match
+            parts.append(pd.DataFrame({"matched": rows, "formula": targets["formula"].to_numpy()[asked], "seed": seed}))
         wider = pd.concat(parts, ignore_index=True)
         found[name] = rated(wider["matched"], wider["formula"], wider["seed"], n)
     matched = verdicts[verdicts["matched"]]
     if set(matched["seed"]) == set(seeds):
         found["rmse"] = rated(matched["rms"], matched["formula"], matched["seed"], len(matched) // len(seeds))
-
-    targets = crystals.set_index("id").loc[requests["target_id"].unique()].reset_index()
-    cells = reduce_table(targets)
-    parts = [nearest_of(cells, reduce_table(samples[samples["seed"] == seed])).assign(seed=seed) for seed in seeds]
+    parts = [nearest_of(cells, of_seed_cells[seed]).assign(seed=seed) for seed in seeds]
     everyone, formulas = pd.concat(parts, ignore_index=True), pd.concat([targets["formula"]] * len(seeds), ignore_index=True)
     found["metre"] = rated(everyone["matched"], formulas, everyone["seed"], len(targets))
     found["crmse"] = rated(corrected_rms(everyone, Tolerances()), formulas, everyone["seed"], len(targets))

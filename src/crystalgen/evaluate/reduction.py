@@ -6,7 +6,8 @@ import numpy as np
 from pymatgen.core import Element
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
-from crystalgen.crystals.schema import MAX_ATOMIC_NUMBER, MIN_VOLUME
+from crystalgen.crystals.geometry import cell_problem
+from crystalgen.crystals.schema import MAX_ATOMIC_NUMBER
 from crystalgen.evaluate.lattices import first_mapping, niggli_parameters
 from crystalgen.evaluate.primitive import smaller_cell
 
@@ -43,10 +44,8 @@ def reduce_cell(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) ->
         ValueError: a number is not finite, the cell has no volume, or no Niggli cell is found.
     """
     lattice, numbers, coords = np.array(lattice, float, order="C"), np.array(numbers, int), np.array(coords, float, order="C")
-    if not np.isfinite(lattice).all() or not np.isfinite(coords).all():
-        raise ValueError("a lattice vector or coordinate is not finite")
-    if not abs(np.linalg.det(lattice)) > MIN_VOLUME:
-        raise ValueError(f"the cell's volume is not above {MIN_VOLUME} Å^3")
+    if problem := cell_problem(lattice, coords):
+        raise ValueError(problem)
     return ReducedCell(*_primitive(*_niggli(lattice, numbers, coords)))
 
 

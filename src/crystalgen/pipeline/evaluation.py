@@ -17,8 +17,6 @@ from crystalgen.evaluate.assess import SETTINGS, Options, assess
 from crystalgen.evaluate.benchmarks import cutoffs_of
 from crystalgen.present.evaluation import write_assessment
 
-_MIN_DISTANCE = 0.5  # of the sum of two covalent radii; of closer atoms a potential knows nothing
-
 
 def evaluate_path(options: argparse.Namespace) -> Path:
     """Measure what the options name; returns the page."""
@@ -63,10 +61,12 @@ def _side(table: pd.DataFrame, split: str | None, path: Path) -> pd.DataFrame:
 def _rated(table: pd.DataFrame, workers: int) -> pd.DataFrame:
     """The table with `energy_per_atom` (eV) by the library's potential; NaN where it gives none. Kept by content."""
     from crystalgen.crystals import to_structures
+    from crystalgen.data.library.recipe import load_recipe
     from crystalgen.physics.rating import basis, rate
     from crystalgen.store import compute
 
-    outcomes = compute(rate, to_structures(table), {"min_distance": _MIN_DISTANCE}, basis(), paths.INTERIM / "ratings", workers, batch=16)
+    limits = {"min_distance": load_recipe(paths.LIBRARY / "recipe.yaml").physical.min_distance}
+    outcomes = compute(rate, to_structures(table), limits, basis(), paths.INTERIM / "ratings", workers, batch=16)
     energies = [np.nan if outcome["energy_per_atom"] is None else outcome["energy_per_atom"] for outcome in outcomes]
     return table.assign(energy_per_atom=np.array(energies, dtype=float))
 

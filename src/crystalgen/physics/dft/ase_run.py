@@ -168,7 +168,12 @@ def _relax(atoms, settings, folder, before, end, seconds):
     def keep():
         seconds["relax"] = before["seconds"] + time.time() - started
         steps = before["steps"] + optimiser.nsteps
-        kept = {"cell": atoms.cell.tolist(), "frac_coords": atoms.get_scaled_positions().tolist(), "steps": steps, "seconds": seconds["relax"]}
+        kept = {
+            "cell": atoms.cell.tolist(),
+            "frac_coords": atoms.get_scaled_positions().tolist(),
+            "steps": steps,
+            "seconds": seconds["relax"],
+        }
         if world.rank == 0:
             _write(kept, folder / "geometry.json")
         if broadcast(time.time() > end):
