@@ -19,6 +19,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -26,7 +27,7 @@ from pathlib import Path
 import ase
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import kpts2mp
+from ase.calculators.calculator import kptdensity2monkhorstpack
 from ase.optimize import BFGS
 from ase.parallel import broadcast, world
 from ase.units import Rydberg
@@ -37,7 +38,7 @@ except ImportError:  # before ASE 3.23
     from ase.constraints import ExpCellFilter as CellFilter
 
 FINISHED = "finished"
-_PRIVATE = re.compile(r"^(User|CWD|Pid|OMP_NUM_THREADS):.*$", re.MULTILINE)
+_PRIVATE = re.compile(r"^(\s*(?:User:|CWD:|Pid:|OMP_NUM_THREADS:|Writing output data file)).*$", re.MULTILINE)
 
 
 class OutOfTime(RuntimeError):
@@ -97,6 +98,7 @@ def run_folder(folder, end=np.inf):
     if world.rank == 0:
         for file in folder.glob("*.txt"):
             _pack(file)
+        shutil.rmtree(folder / "scratch", ignore_errors=True)
         _write(record, folder / "record.json")
     world.barrier()
     return record["status"]
@@ -132,7 +134,7 @@ def espresso(atoms, settings, stage, folder, name):
     how = {
         "input_data": {"control": control, "system": system, "electrons": electrons},
         "pseudopotentials": settings["pseudopotentials"],
-        "kpts": tuple(int(n) for n in kpts2mp(atoms, {"density": stage["k_density"], "even": False})),
+        "kpts": tuple(int(n) for n in kptdensity2monkhorstpack(atoms, stage["k_density"], even=False)),
     }
     try:
         from ase.calculators.espresso import EspressoProfile
@@ -200,7 +202,7 @@ def _finish(atoms):
 
 
 def _pack(file):
-    text = _PRIVATE.sub(r"\1: -", file.read_text(errors="replace"))
+    text = _PRIVATE.sub(r"\1 -", file.read_text(errors="replace"))
     with open(f"{file}.gz", "wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as out:
         out.write(text.encode())
     file.unlink()

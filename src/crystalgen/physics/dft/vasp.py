@@ -1,27 +1,22 @@
 """One VASP calculation: from its vasprun.xml and OUTCAR to a row."""
 
-import gzip
 import json
 import re
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
 from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 from pymatgen.io.vasp import Vasprun
 
+from crystalgen.physics.dft.rows import CONVERGED, FailedRun, row_of
+from crystalgen.physics.dft.text import read_text
 from crystalgen.store import digest
 
-CONVERGED = "converged"
 _OUTCAR_END = "General timing and accounting informations for this job"
 _ENERGY = re.compile(r"free\s+energy\s+TOTEN\s*=\s*(-?\d+\.\d+)\s*eV")
 _VERSION = re.compile(r"^\s*vasp\.(\d+\.\d+\.\d+)", re.MULTILINE)
 _SAME_ENERGY = 1e-6  # eV, of one run's two files
-
-
-class FailedRun(ValueError):
-    """A run that holds no result, with the reason."""
 
 
 def read_vasp(vasprun: Path, outcar: Path | None) -> dict:
@@ -43,7 +38,6 @@ def read_vasp(vasprun: Path, outcar: Path | None) -> dict:
         raise FailedRun(f"{vasprun.name}: no finite energy")
     notes = _outcar_notes(run, outcar, energy) if outcar else ["no OUTCAR"]
     structure, last = run.final_structure, run.ionic_steps[-1]
-    forces = np.array(last["forces"], dtype=float) if last.get("forces") is not None else None
     settings = {
         "code": "VASP",
         "functional": run.run_type,
@@ -51,27 +45,24 @@ def read_vasp(vasprun: Path, outcar: Path | None) -> dict:
         "precision": run.parameters.get("PREC"),
         "lasph": bool(run.parameters.get("LASPH", False)),
     }
-    return {
-        "formula": structure.formula.replace(" ", ""),
-        "nsites": len(structure),
-        "code": "VASP",
-        "version": run.vasp_version,
-        "settings_id": digest(json.dumps(settings, sort_keys=True))[:12],
-        "settings": json.dumps(settings, sort_keys=True),
-        "potentials": json.dumps(sorted(run.potcar_symbols)),
-        "status": _status(run, notes),
-        "energy": energy,
-        "energy_per_atom": energy / len(structure),
-        "max_force": None if forces is None else float(np.linalg.norm(forces, axis=1).max()),
-        "stress": None if last.get("stress") is None else np.array(last["stress"], dtype=float).tolist(),
-        "magnetisation": _magnetisation(outcar),
-        "ionic_steps": len(run.ionic_steps),
-        "correction_mp2020": _correction(run),
-        "lattice": structure.lattice.matrix.tolist(),
-        "atomic_numbers": list(structure.atomic_numbers),
-        "frac_coords": structure.frac_coords.tolist(),
-        "warnings": "; ".join(notes),
-    }
+    return row_of(
+        structure.lattice.matrix,
+        structure.atomic_numbers,
+        structure.frac_coords,
+        energy=energy,
+        forces=last.get("forces"),
+        code="VASP",
+        version=run.vasp_version,
+        settings_id=digest(json.dumps(settings, sort_keys=True))[:12],
+        settings=json.dumps(settings, sort_keys=True),
+        potentials=json.dumps(sorted(run.potcar_symbols)),
+        status=_status(run, notes),
+        stress=None if last.get("stress") is None else np.array(last["stress"], dtype=float).tolist(),
+        magnetisation=_magnetisation(outcar),
+        ionic_steps=len(run.ionic_steps),
+        correction_mp2020=_correction(run),
+        warnings="; ".join(notes),
+    )
 
 
 def _parsed(path: Path) -> Vasprun:
@@ -86,7 +77,7 @@ def _parsed(path: Path) -> Vasprun:
 
 
 def _outcar_notes(run: Vasprun, path: Path, energy: float) -> list[str]:
-    text = _text(path)
+    text = read_text(path)
     if (version := _VERSION.search(text)) is None:
         raise FailedRun(f"{path.name}: no OUTCAR")
     if not run.vasp_version.startswith(version.group(1)):
@@ -98,14 +89,6 @@ def _outcar_notes(run: Vasprun, path: Path, energy: float) -> list[str]:
     if not any(abs(value - free) <= _SAME_ENERGY for value in energies):  # a response calculation writes others after it
         raise FailedRun(f"vasprun.xml and {path.name} are of different runs: {free:.6f} eV is not in the latter")
     return []
-
-
-def _text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode(errors="replace")
-    except (OSError, EOFError, zlib.error) as error:
-        raise FailedRun(f"{path.name}: {type(error).__name__}: {error}") from None
 
 
 def _status(run: Vasprun, notes: list[str]) -> str:
@@ -121,7 +104,7 @@ def _magnetisation(outcar: Path | None) -> float | None:
     """Of the cell, in Bohr magnetons; None where the run has no spin."""
     if outcar is None:
         return None
-    found = re.findall(r"number of electron\s+\S+\s+magnetization\s+(-?\d+\.\d+)", _text(outcar))
+    found = re.findall(r"number of electron\s+\S+\s+magnetization\s+(-?\d+\.\d+)", read_text(outcar))
     return float(found[-1]) if found else None
 
 
