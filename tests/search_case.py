@@ -41,7 +41,7 @@ def counted_potentials(monkeypatch) -> list[str]:
         calls.append("energy")
         return np.array([-9.0 + 1e-4 * (s.volume / len(s) - 10.0) ** 2 for s in structures])
 
-    def relax(structure, fmax, max_steps, guard):
+    def relax(structure, fmax, max_steps, guard, calculator):
         calls.append("relaxation")
         smaller = structure.copy()
         smaller.scale_lattice(0.9 * structure.volume)

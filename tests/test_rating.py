@@ -50,7 +50,7 @@ def test_a_potential_that_fails_is_a_status(borides, tmp_path, monkeypatch, ener
 
 @pytest.mark.parametrize(("growth", "status"), [(6.0, "failed: the cell exploded"), (0.1, "failed: the cell collapsed")])
 def test_a_cell_that_is_lost_keeps_what_was_generated(counted, borides, tmp_path, monkeypatch, growth, status):
-    def explode(structure, fmax, max_steps, guard):
+    def explode(structure, fmax, max_steps, guard, calculator):
         guard(structure.to_ase_atoms())
         guard(structure.copy().scale_lattice(growth * structure.volume).to_ase_atoms())
 
@@ -107,7 +107,7 @@ def test_relaxed_crystals_are_placed_above_the_hull(counted, borides, tmp_path):
 
 
 def test_a_relaxation_that_raises_the_energy_is_not_kept(counted, borides, tmp_path, monkeypatch):
-    monkeypatch.setattr(potentials, "relax", lambda s, fmax, max_steps, guard: (s.copy().scale_lattice(4 * s.volume), True, 3))
+    monkeypatch.setattr(potentials, "relax", lambda s, fmax, max_steps, guard, calculator: (s.copy().scale_lattice(4 * s.volume), True, 3))
     rated = search.rate_generated(generated_crystals(), Hull(borides), LIMITS, tmp_path)
     candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(), LIMITS, tmp_path)
     assert set(candidates["geometry"]) == {"as generated"}

@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 import torch
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 from ase.filters import FrechetCellFilter
 from ase.optimize import LBFGS
 from pymatgen.core import Structure
@@ -47,17 +48,19 @@ def energies_per_atom(structures: list[Structure]) -> np.ndarray:
     return np.array([_sevennet_energy(model, cutoff, s) / len(s) for s in structures])
 
 
-def relax(structure: Structure, fmax: float, max_steps: int, guard: Callable[[Atoms], None] | None = None) -> tuple[Structure, bool, int]:
-    """Relax cell and positions with CHGNet (L-BFGS); returns structure, converged, steps.
+def relax(structure: Structure, fmax: float, max_steps: int, guard: Callable[[Atoms], None] | None = None,
+          calculator: Calculator | None = None) -> tuple[Structure, bool, int]:  # fmt: skip
+    """Relax cell and positions (L-BFGS); returns structure, converged, steps.
 
     Args:
         structure: the start.
         fmax: the force, eV/Å, below which it is converged.
         max_steps: where it ends otherwise.
         guard: sees the atoms before the first step and after each; what it raises ends the relaxation.
+        calculator: of forces and stresses; CHGNet's without one.
     """
     atoms = AseAtomsAdaptor.get_atoms(structure)
-    atoms.calc = _chgnet_calculator()
+    atoms.calc = calculator or chgnet_calculator()
     optimiser = LBFGS(FrechetCellFilter(atoms), logfile=None)
     if guard is not None:
         optimiser.attach(guard, 1, atoms)
@@ -112,7 +115,8 @@ def _chgnet():
 
 
 @cache
-def _chgnet_calculator():
+def chgnet_calculator() -> Calculator:
+    """CHGNet 0.3.0 as an ASE calculator."""
     from chgnet.model import CHGNetCalculator
 
     return CHGNetCalculator(_chgnet(), use_device="cpu", verbose=False)
