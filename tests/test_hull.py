@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from search_case import SOURCE
 
-from crystalgen.crystals import from_columns
+from crystalgen.crystals import formulas, from_columns
+from crystalgen.data.sources import read_benchmark
 from crystalgen.physics.hull import EnergySourceError, Hull
 
 
@@ -55,3 +56,31 @@ def test_the_librarys_own_energies_above_its_hull(library):
     above = Hull(library).above(list(own["formula"]), own["formation_energy_per_atom"], SOURCE)
     np.testing.assert_allclose(above, own["e_above_hull"], atol=1e-9)
     assert (above < 1e-9).sum() > 5
+
+
+def test_energies_above_the_hull_are_the_materials_projects(shared_data):
+    """Of Ta-W-B, from the formation energies of one vintage alone, where MP-20 holds the label."""
+    entries = pd.read_parquet(shared_data / "mp_ta_w_b.parquet")
+    entries = entries[entries["e_form_mp2021_mp20"].notna()]
+    numbers = entries["z"].map(np.asarray)
+    names, reduced = formulas(numbers)
+    own = pd.DataFrame({"formula": names, "reduced_formula": reduced, "atomic_numbers": numbers, "energy_source": "MP 2021"})
+    own = own.assign(id=entries["id"], formation_energy_per_atom=entries["e_form_mp2021_mp20"])
+    labels = read_benchmark(shared_data / "mp_20.parquet").set_index("material_id")["e_above_hull"]
+    own = own.assign(label=own["id"].map(labels))
+    hull = Hull(own)
+    above = pd.Series(hull.above(list(own["formula"]), own["formation_energy_per_atom"], "MP 2021"), index=own.index)
+    labelled = own["label"].notna()
+    assert labelled.sum() >= 9
+    assert (above - own["label"])[labelled].abs().max() < 5e-3
+    with pytest.raises(EnergySourceError, match="no energy_per_atom"):
+        hull.formation_energies([-1.0], [np.array([73])], "MP 2021")
+
+
+def test_a_table_is_placed_and_what_the_hull_does_not_know_is_left_blank(toy):
+    crystals = toy.iloc[[2, 0, 3]].assign(energy_per_atom=[-7.0, np.nan, -7.8])
+    strange = from_columns([np.eye(3) * 4], [np.array([13])], [np.zeros((1, 3))], "x", energy_per_atom=[-3.0])
+    placed = Hull(toy).place(pd.concat([crystals, strange], ignore_index=True), SOURCE)
+    np.testing.assert_allclose(placed["formation_energy_per_atom"], [-0.25, np.nan, 0.2, np.nan], atol=1e-12)
+    np.testing.assert_allclose(placed["e_above_hull"], [0.75, np.nan, 0.2, np.nan], atol=1e-12)
+    assert placed["energy_source"].tolist() == [SOURCE, None, SOURCE, None]

@@ -71,25 +71,26 @@ def generate_for_requests(nets: dict[int, nn.Module], objective: Objective, data
     return _for_seeds(nets, lambda net: sample(net, objective, data, condition, len(items), sampling), sampling, row, requests)
 
 
-def generate_for_conditions(nets: dict[int, nn.Module], objective: Objective, data: MatrixData, conditions: pd.DataFrame,
+def generate_for_conditions(nets: dict[int, nn.Module], objective: Objective, data: MatrixData | UniMatData, conditions: pd.DataFrame,
                             sampling: Sampling, row: str) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """One crystal per row of one's own conditions and training seed; as `generate_for_requests`, with the conditions' columns.
 
     conditions: columns atomic_numbers (each an array, see `represent.canonical.ordered_numbers`), space_group and
-    formation_energy_per_atom (eV).
+    formation_energy_per_atom (eV); of these a UniMat model hears what its `input` names.
 
     Raises:
         ValueError: a composition too long, or an element or a space group that the network never saw; the row is named.
     """
-    numbers = _padded_numbers(conditions, data)
-    condition = data.conditions(
-        numbers,
-        torch.as_tensor(conditions["space_group"].to_numpy(dtype=np.int64)),
-        torch.as_tensor(conditions["formation_energy_per_atom"].to_numpy(dtype=np.float32)),
-    )
+    energies = torch.as_tensor(conditions["formation_energy_per_atom"].to_numpy(dtype=np.float32))
+    groups = torch.as_tensor(conditions["space_group"].to_numpy(dtype=np.int64))
+    if isinstance(data, UniMatData):
+        occupied = data.places_of([torch.as_tensor(np.asarray(z, dtype=np.int64)) for z in conditions["atomic_numbers"]])
+        condition = data.conditions(occupied, energies, torch.full_like(energies, torch.nan), groups)
+    else:
+        condition = data.conditions(_padded_numbers(conditions, data), groups, energies)
     asked = conditions.drop(columns="atomic_numbers").rename(columns={c: f"asked_{c}" for c in _ASKED})
-    count = len(conditions)
-    return _for_seeds(nets, lambda net: _sample_matrices(net, objective, data, condition, count, sampling), sampling, row, asked)
+    sample, count = _sampler_for(data), len(conditions)
+    return _for_seeds(nets, lambda net: sample(net, objective, data, condition, count, sampling), sampling, row, asked)
 
 
 def generate_freely(nets: dict[int, nn.Module], objective: Objective, data: UniMatData, sampling: Sampling,

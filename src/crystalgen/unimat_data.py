@@ -1,5 +1,6 @@
 """UniMat's training data: crystals as lists of places, made into grids batch by batch. Torch only."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -125,6 +126,28 @@ class UniMatData:
         if "space_group" in self.settings.conditions:
             found |= {"space_group": space_group.long(), "space_group_known": space_group > 0}
         return found
+
+    def places_of(self, numbers: Sequence[Tensor]) -> Tensor:
+        """The places that crystals of n compositions occupy, bool (n, L, H, W); an element's atoms take its first layers.
+
+        Args:
+            numbers: atomic numbers of each composition's atoms.
+
+        Raises:
+            ValueError: the table lacks an element, or has too few layers; the composition's number is named.
+        """
+        elements = self.tensors["elements"].flatten()
+        place = torch.full((len(numbers), max(map(len, numbers))), -1)
+        for row, atoms in enumerate(numbers):
+            kinds, counts = torch.unique(torch.as_tensor(atoms).long(), return_counts=True)
+            if strange := sorted(set(kinds.tolist()) - set(elements.tolist())):
+                raise ValueError(f"condition {row}: atomic numbers {strange} are not in the network's table of elements")
+            if int(counts.max()) > self.grid[0]:
+                raise ValueError(f"condition {row}: {int(counts.max())} atoms of one element; the network holds at most {self.grid[0]}")
+            first = torch.stack([torch.nonzero(elements == z)[0, 0] for z in kinds]).repeat_interleave(counts)
+            layer = torch.cat([torch.arange(int(count)) for count in counts])
+            place[row, : len(atoms)] = first + layer * len(elements)
+        return self._occupied(place)
 
     def unscale(self, x: Tensor, places: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Samples back to fractional coordinates (n, 3, L, H, W) and cells (n, 6), Å and degrees.

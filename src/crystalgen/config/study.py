@@ -100,6 +100,19 @@ class Search(Strict):
     workers: int = 2
 
 
+class Energies(Strict):
+    """Held-out compositions asked of models, of template substitution and of a random search, all relaxed alike (A Tables 2 and 3)."""
+
+    rows: tuple[str, ...]  # ways to sample models that are told a composition
+    compositions: int = Field(default=50, ge=1)  # formulas drawn from the side that models are judged on
+    per_composition: int = Field(default=100, ge=1)  # crystals of each set
+    relax_steps: int = 50
+    fmax: float = 0.1  # eV/Å
+    limit: float = 300.0  # s for one relaxation
+    seed: int = 0
+    workers: int = 2
+
+
 class Guidance(Strict):
     """Energies asked for by classifier-free guidance, at several weights (A eq. 2), and what a potential says was obtained."""
 
@@ -129,6 +142,7 @@ class Study(Strict):
     baselines: dict[str, Baseline] = {}
     sampler_steps: SamplerSteps = SamplerSteps()
     search: Search | None = None
+    energies: Energies | None = None
     report: Report = Report()
 
     @model_validator(mode="after")
@@ -145,6 +159,9 @@ class Study(Strict):
             told = model is not None and model.representation == "unimat" and model.task is None
             if not told or model.input.conditions != ("formation_energy_per_atom",):
                 raise ValueError(f"guidance.row '{row}': expected a UniMat model with conditions [formation_energy_per_atom] and no other")
+        told = [row for model in self.models.values() if model.task in ("generation", "composition") for row in model.sampling]
+        if self.energies and (unknown := sorted(set(self.energies.rows) - set(told))):
+            raise ValueError(f"energies.rows: {unknown} sample no model that is told a composition; expected some of {sorted(told)}")
         if self.search and (unknown := sorted(set(self.search.rows) - set(allowed))):
             raise ValueError(f"search.rows: {unknown} do not sample a conditional generation model; expected some of {sorted(allowed)}")
         return self

@@ -20,8 +20,8 @@ class Hull:
     above a hull. So every method that takes an energy also takes its source, and refuses another one.
 
     Args:
-        library: crystals with formula, energy_per_atom, formation_energy_per_atom and energy_source; rows without
-            a formation energy are left out.
+        library: crystals with formula, formation_energy_per_atom, energy_source and, for `formation_energies`, energy_per_atom;
+            the library's, a benchmark set's or one's own. Rows without a formation energy are left out.
 
     Raises:
         EnergySourceError: the library has energies of no source or of more than one.
@@ -33,7 +33,7 @@ class Hull:
         if len(sources) != 1:
             raise EnergySourceError(f"a hull needs energies of one source; the library has {sources or 'none'}")
         self.energy_source = sources[0]
-        self._references = elemental_references(rated)
+        self._references = elemental_references(rated) if "energy_per_atom" in rated else np.full(120, np.nan)
         compositions = [Composition(formula) for formula in rated["formula"]]
         self._diagrams = PhaseDiagrams(compositions, rated["formation_energy_per_atom"].to_numpy())
 
@@ -49,6 +49,8 @@ class Hull:
             EnergySourceError: not from where the library's come.
         """
         self._check(energy_source)
+        if np.isnan(self._references).all():
+            raise EnergySourceError("the hull's crystals have no energy_per_atom, so that total energies have nothing to be compared with")
         return np.array([e - self._references[z].mean() for e, z in zip(energies, atomic_numbers, strict=True)], dtype=float)
 
     def energy_at(self, formula: str) -> float:
@@ -76,6 +78,20 @@ class Hull:
         self._check(energy_source)
         at = {formula: self.energy_at(formula) for formula in set(formulas)}
         return np.array([energy - at[formula] for formula, energy in zip(formulas, formation_energies, strict=True)], dtype=float)
+
+    def place(self, table: pd.DataFrame, energy_source: str) -> pd.DataFrame:
+        """The table with the formation energies of its `energy_per_atom`, their source, and e_above_hull (eV/atom).
+
+        NaN, and no source, where a crystal has no energy or an element that the hull lacks.
+        """
+        known = np.array([not np.isnan(self._references[z]).any() for z in table["atomic_numbers"]], dtype=bool)
+        inside = table[known & table["energy_per_atom"].notna().to_numpy()]
+        formation = self.formation_energies(inside["energy_per_atom"], inside["atomic_numbers"], energy_source)
+        above = self.above(list(inside["formula"]), formation, energy_source)
+        placed = pd.DataFrame({"formation_energy_per_atom": formation, "e_above_hull": above}, index=inside.index, dtype=float)
+        placed = placed.reindex(table.index)
+        source = pd.Series(np.where(placed["formation_energy_per_atom"].notna(), energy_source, None), index=table.index, dtype=object)
+        return table.assign(**placed, energy_source=source)
 
     def _check(self, energy_source: str) -> None:
         if energy_source != self.energy_source:

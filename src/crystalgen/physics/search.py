@@ -51,7 +51,7 @@ def rate_generated(generated: pd.DataFrame, hull: Hull, limits: Physical, folder
     outcomes = compute(rate, to_structures(table.loc[valid]), {"min_distance": limits.min_distance}, basis(), folder, workers, _RATE_BATCH)
     table.loc[valid, "status"] = [o["status"] for o in outcomes]
     table.loc[valid, "energy_per_atom"] = _energies(outcomes)
-    table = _place(table, hull)
+    table = hull.place(table, ENERGY_SOURCE)
     absurd = table["formation_energy_per_atom"].abs() > limits.max_formation_energy
     table.loc[absurd, ["energy_per_atom", "formation_energy_per_atom", "e_above_hull"]] = np.nan
     table.loc[absurd, "status"], table.loc[absurd, "energy_source"] = _absurd(limits), None
@@ -86,7 +86,7 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
         generated_space_group=chosen["space_group"],
         generated_e_above_hull=chosen["e_above_hull"],
     )
-    table = _place(_keep_lower(table, outcomes, hull, limits), hull)
+    table = hull.place(_keep_lower(table, outcomes, hull, limits), ENERGY_SOURCE)
     table = table.sort_values(["composition", "e_above_hull", "id"], ignore_index=True)
     table = find_space_groups(table.assign(phase=_phases(table), known_id=known_crystals(table, library)))
     table["known_id"] = table.groupby(["composition", "phase"])["known_id"].transform("first")  # one answer for a phase
@@ -126,14 +126,6 @@ def known_crystals(candidates: pd.DataFrame, library: pd.DataFrame) -> list[str 
 
 def _energies(outcomes: list[dict]) -> np.ndarray:
     return np.array([o["energy_per_atom"] for o in outcomes], dtype=float)  # None becomes NaN
-
-
-def _place(table: pd.DataFrame, hull: Hull) -> pd.DataFrame:
-    """Formation energies and energies above the hull of the table's total energies."""
-    formation = hull.formation_energies(table["energy_per_atom"], table["atomic_numbers"], ENERGY_SOURCE)
-    source = pd.Series(np.where(np.isfinite(formation), ENERGY_SOURCE, None), index=table.index, dtype=object)
-    above = hull.above(list(table["formula"]), formation, ENERGY_SOURCE)
-    return table.assign(formation_energy_per_atom=formation, energy_source=source, e_above_hull=above)
 
 
 def _keep_lower(table: pd.DataFrame, outcomes: list[dict], hull: Hull, limits: Physical) -> pd.DataFrame:

@@ -77,15 +77,8 @@ def _above_hull(table: pd.DataFrame) -> pd.DataFrame:
     from crystalgen.physics.hull import Hull
     from crystalgen.physics.rating import ENERGY_SOURCE
 
-    library = read_crystals(paths.LIBRARY / "crystals.parquet")
-    known = set(np.concatenate(library["atomic_numbers"].to_numpy()).tolist())
-    inside = table[[known.issuperset(numbers.tolist()) for numbers in table["atomic_numbers"]]]
-    if inside.empty:
-        return table.assign(e_above_hull=np.nan)
-    hull = Hull(library)
-    formation = hull.formation_energies(inside["energy_per_atom"].to_numpy(), inside["atomic_numbers"].tolist(), ENERGY_SOURCE)
-    above = pd.Series(hull.above(inside["formula"].tolist(), formation, ENERGY_SOURCE), index=inside.index)
-    return table.assign(e_above_hull=above.reindex(table.index).to_numpy(float))
+    placed = Hull(read_crystals(paths.LIBRARY / "crystals.parquet")).place(table, ENERGY_SOURCE)
+    return table.assign(e_above_hull=placed["e_above_hull"])
 
 
 @contextlib.contextmanager

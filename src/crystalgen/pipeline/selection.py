@@ -37,6 +37,7 @@ def stages_of(studies: dict[str, Study]) -> dict:
         "studies": list(studies),
         "matrix_studies": [name for name, study in studies.items() if "matrix" in _kinds(study)],
         "unimat_studies": [name for name, study in studies.items() if _kinds(study) == {"unimat"}],
+        "energy_studies": [name for name, study in studies.items() if study.energies],
         "representations": {name: {"study": name, "kinds": "+".join(sorted(_kinds(study)))} for name, study in studies.items()},
         "train_matrix": jobs(trained("matrix")),
         "train_unimat": jobs(trained("unimat")),

@@ -1,0 +1,130 @@
+"""Sets of crystals of the same held-out compositions: of models, of template substitution, of a random search; relaxed alike (A §2.3)."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from crystalgen import paths
+from crystalgen.config import Energies, Study
+from crystalgen.data.library.recipe import Physical
+from crystalgen.evaluate.validity import structure_validity
+from crystalgen.generate import generate_for_conditions
+from crystalgen.jobs import load_data, load_nets
+from crystalgen.objectives import build_objective
+from crystalgen.physics.conditions import composition_numbers, training_space_groups
+from crystalgen.physics.hull import Hull
+from crystalgen.physics.prototypes import TEMPLATE, decorate_prototypes
+from crystalgen.physics.random_search import random_crystals
+from crystalgen.physics.rating import ENERGY_SOURCE
+from crystalgen.physics.relaxation import Relaxation, relax_table
+from crystalgen.unimat_data import UniMatData
+
+INVALID = "invalid: atoms within 0.5 Å or an empty cell"
+
+
+def held_out_compositions(study: str, config: Study, crystals: pd.DataFrame) -> list[str]:
+    """Formulas of whole cells, a draw from those of the judged side that every model asked can be told.
+
+    Raises:
+        ValueError: there is none.
+    """
+    settings = config.energies
+    judged = crystals[crystals["split"] == "test"]
+    names = np.array(sorted(set(judged["formula"])))
+    tables = [_data(study, config, row) for row in settings.rows]
+    names = np.array([name for name in names if all(_holds(data, composition_numbers(name)) for data in tables)], dtype=object)
+    if not len(names):
+        raise ValueError(f"study {study}: no held-out formula is within what {', '.join(settings.rows)} can be told")
+    drawn = np.random.default_rng(settings.seed).permutation(len(names))[: settings.compositions]
+    return sorted(names[drawn])
+
+
+def generate_sets(study: str, config: Study, compositions: list[str], crystals: pd.DataFrame, library: pd.DataFrame) -> pd.DataFrame:
+    """`per_composition` crystals of each composition by each of `energies.rows`, by template substitution and by random search.
+
+    A matrix model is also told a space group, drawn as the training crystals have them, and the energy of a hull that knows none of
+    the held-out formulas.
+
+    Args:
+        study: its name.
+        config: its parameters.
+        compositions: of `held_out_compositions`.
+        crystals: the study's.
+        library: whose hull is drawn.
+
+    Returns:
+        crystals with row and composition; fewer where a model's could not be decoded or there are not so many templates.
+    """
+    settings, rng = config.energies, np.random.default_rng(config.energies.seed)
+    conditions = composition_conditions(compositions, settings, crystals, library)
+    tables = []
+    for row in settings.rows:
+        model = config.models[config.model_of(row)]
+        data = _data(study, config, row)
+        nets = load_nets(model, data, paths.model(study, config.model_of(row)) / "weights", count=1)
+        made, _ = generate_for_conditions(nets, build_objective(model.objective), data, conditions, model.sampling[row], row)
+        tables.append(made.assign(row=row))
+    templates = decorate_prototypes(compositions, crystals)
+    order = pd.Series(rng.permutation(len(templates)), index=templates.index)
+    first = order.groupby(templates["composition"]).rank() <= settings.per_composition
+    tables.append(templates[first])
+    numbers = {name: composition_numbers(name) for name in compositions}
+    tables.append(random_crystals(numbers, settings.per_composition, settings.seed, settings.workers))
+    return pd.concat(tables, ignore_index=True).astype({"asked_space_group": "Int16"})
+
+
+def composition_conditions(compositions: list[str], settings: Energies, crystals: pd.DataFrame, library: pd.DataFrame) -> pd.DataFrame:
+    """What a model is asked, a row per crystal: composition, atomic_numbers, space_group, formation_energy_per_atom (eV)."""
+    held_out = crystals.loc[crystals["split"] != "train", "reduced_formula"]
+    hull = Hull(library[~library["reduced_formula"].isin(set(held_out)) | (library["reduced_formula"].map(_is_element))])
+    groups = crystals.loc[crystals["split"] == "train", "space_group"].dropna().astype(int)
+    known = training_space_groups(crystals)
+    frequencies = groups.value_counts(normalize=True).reindex(known).to_numpy()
+    rng = np.random.default_rng(settings.seed)
+    rows = [
+        (name, composition_numbers(name), int(group), hull.energy_at(name))
+        for name in compositions
+        for group in rng.choice(known, settings.per_composition, p=frequencies)
+    ]
+    return pd.DataFrame(rows, columns=["composition", "atomic_numbers", "space_group", "formation_energy_per_atom"])
+
+
+def relax_sets(sets: pd.DataFrame, hull: Hull, settings: Energies, limits: Physical, folder: Path) -> pd.DataFrame:
+    """Relax every valid crystal of the sets and place it above the hull.
+
+    Returns:
+        the crystals with valid, the columns of `relaxation.COLUMNS`, formation_energy_per_atom, energy_source and e_above_hull; no
+        energy where a crystal is invalid, its relaxation failed, or its energy is beyond the limits.
+    """
+    sets = sets.reset_index(drop=True).assign(valid=structure_validity(sets))
+    how = Relaxation(limits.min_distance, settings.fmax, settings.relax_steps, settings.limit)
+    relaxed = relax_table(sets[sets["valid"]], how, folder, settings.workers)
+    table = hull.place(pd.concat([relaxed, sets[~sets["valid"]].assign(relaxation=INVALID)]).sort_index(), ENERGY_SOURCE)
+    absurd = table["formation_energy_per_atom"].abs() > limits.max_formation_energy
+    table.loc[absurd, ["energy_per_atom", "formation_energy_per_atom", "e_above_hull"]] = np.nan
+    table.loc[absurd, "relaxation"] = f"failed: a formation energy beyond {limits.max_formation_energy:g} eV/atom"
+    table.loc[absurd, "energy_source"] = None
+    return table
+
+
+def _data(study: str, config: Study, row: str):
+    model = config.models[config.model_of(row)]
+    return load_data(model, paths.tensors(study, model.representation))
+
+
+def _holds(data, numbers: np.ndarray) -> bool:
+    if not isinstance(data, UniMatData):
+        return True  # trained on the same table of crystals
+    try:
+        data.places_of([numbers])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_element(formula: str) -> bool:
+    return len(set(composition_numbers(formula))) == 1
+
+
+__all__ = ["INVALID", "TEMPLATE", "composition_conditions", "generate_sets", "held_out_compositions", "relax_sets"]
