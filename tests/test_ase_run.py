@@ -1,0 +1,109 @@
+"""The runner of open codes, with a stand-in for the code: folders finish, go on, fail and are shared as they should."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from ase.calculators.emt import EMT
+from pymatgen.core import Lattice, Structure
+
+from crystalgen.crystals import from_structures
+from crystalgen.physics.dft import ase_run
+from crystalgen.physics.dft.ase_inputs import SETTINGS, settings_id, write_ase_inputs
+
+
+@pytest.fixture
+def root(tmp_path):
+    metals = [
+        Structure(Lattice.cubic(a), [e] * 4, [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+        for a, e in ((3.8, "Cu"), (4.3, "Au"))
+    ]
+    write_ase_inputs(from_structures(metals, "m", ["copper", "gold"]), tmp_path, SETTINGS["gpaw"])
+    return tmp_path
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Names of the calculations begun; energies by EMT, their text a line."""
+    begun = []
+
+    def code(atoms, settings, stage, folder, name):
+        begun.append(f"{folder.name}/{name}")
+        (folder / f"{name}.txt").write_text(f"User: me@here\nCWD: {folder}\n{stage['cutoff_ev']}\n")
+        return EMT()
+
+    monkeypatch.setitem(ase_run.CODES, "gpaw", code)
+    return begun
+
+
+def _record(folder):
+    return json.loads((folder / "record.json").read_text())
+
+
+def test_a_folder_is_relaxed_and_computed_once(root, calls):
+    ase_run.main([str(root)])
+    assert calls == ["copper/relax-0", "copper/static", "gold/relax-0", "gold/static"]
+    record = _record(root / "copper")
+    assert record["status"] == "finished" and record["relax_converged"] is True and record["relax_steps"] > 1
+    assert record["settings_id"] == settings_id(SETTINGS["gpaw"])
+    cell = np.array(json.loads((root / "copper" / "geometry.json").read_text())["cell"])
+    assert abs(np.linalg.det(cell)) == pytest.approx(3.59**3 / 4, rel=0.01), "the primitive cell at EMT's volume"
+    text = ase_run.gzip.open(root / "copper" / "static.txt.gz", "rt").read()
+    assert "me@here" not in text and str(root) not in text and "520.0" in text
+    calls.clear()
+    ase_run.main([str(root)])
+    assert calls == []
+
+
+def test_an_interrupted_relaxation_goes_on_from_its_last_step(root, calls, monkeypatch):
+    left = [3]  # steps until the hours are over
+
+    def clock():
+        left[0] -= 1
+        return 0.0 if left[0] > 0 else 1e12
+
+    folder = root / "copper"
+    with monkeypatch.context() as patch:
+        patch.setattr(ase_run.time, "time", clock)
+        with pytest.raises(ase_run.OutOfTime):
+            ase_run.run_folder(folder, end=1e6)
+    assert not (folder / "record.json").exists()
+    kept = json.loads((folder / "geometry.json").read_text())
+    ase_run.main([str(folder)])
+    assert calls == ["copper/relax-0", "copper/relax-1", "copper/static"]
+    assert _record(folder)["relax_steps"] >= kept["steps"]
+    assert sorted(path.name for path in folder.glob("relax-*")) == ["relax-0.txt.gz", "relax-1.txt.gz"]
+
+
+def test_a_failure_is_a_record_and_the_others_go_on(root, calls, monkeypatch, capsys):
+    whole = ase_run.CODES["gpaw"]
+
+    def failing(atoms, settings, stage, folder, name):
+        if folder.name == "copper":
+            raise RuntimeError("no convergence\nat all")
+        return whole(atoms, settings, stage, folder, name)
+
+    monkeypatch.setitem(ase_run.CODES, "gpaw", failing)
+    assert ase_run.main([str(root)]) == 0
+    assert _record(root / "copper")["status"] == "failed: RuntimeError: no convergence at all"
+    assert _record(root / "gold")["status"] == "finished"
+    monkeypatch.setitem(ase_run.CODES, "gpaw", whole)
+    ase_run.main([str(root)])
+    assert "copper/static" not in calls, "a failure is not tried again by itself"
+    ase_run.main([str(root), "--retry"])
+    assert _record(root / "copper")["status"] == "finished"
+
+
+def test_a_folder_that_another_process_has_is_left_to_it(root, calls):
+    (root / "copper" / "running").write_text(f"{os.uname().nodename} {os.getpid()}")
+    (root / "gold" / "running").write_text(f"{os.uname().nodename} 999999999")  # died
+    ase_run.main([str(root)])
+    assert calls == ["gold/relax-0", "gold/static"]
+    assert not (root / "gold" / "running").exists() and (root / "copper" / "running").exists()
+
+
+def test_an_input_is_never_written_over_another(root):
+    other = from_structures([Structure(Lattice.cubic(3.2), ["W"], [[0, 0, 0]])], "m", ["copper"])
+    with pytest.raises(ValueError, match="holds another crystal or other settings"):
+        write_ase_inputs(other, root, SETTINGS["gpaw"])
