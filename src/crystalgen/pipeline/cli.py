@@ -79,7 +79,22 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, help="where the page and tables go; reports/evaluate/NAME without it")
     evaluate.set_defaults(run=_evaluate)
 
-    ingest = commands.add_parser("ingest", help="VASP calculations below a folder as one table; a further run reads only what is new")
+    relax = commands.add_parser("relax", help="relax crystals by a machine-learned potential, above a hull; resumes where it stopped")
+    relax.add_argument("path", type=Path, help="crystals; any format that `evaluate` reads")
+    relax.add_argument("--potential", default="chgnet", help="of forces: chgnet (default), 7net-l3i5, 7net-0, mace-mp-0, orb-v3, mattersim")
+    relax.add_argument("--energy", default="7net-l3i5", help="of the energy that is kept; the same names")
+    relax.add_argument("--fmax", type=float, default=0.05, help="eV/Å, where a relaxation ends")
+    relax.add_argument("--steps", type=int, default=200, help="at most")
+    relax.add_argument("--limit", type=float, default=600.0, help="seconds that one crystal may take")
+    relax.add_argument("--reference", type=Path, metavar="TABLE", help="crystals with energies of the same source whose hull is meant")
+    relax.add_argument("--most", type=int, help="only so many")
+    relax.add_argument("--workers", type=int, default=2, help="processes")
+    relax.add_argument("--out", type=Path, help="where the tables go; reports/relax/NAME without it")
+    relax.set_defaults(run=_relax)
+
+    ingest = commands.add_parser(
+        "ingest", help="calculations of VASP, GPAW and Quantum ESPRESSO below a folder as one table; a further run reads only what is new"
+    )
     ingest.add_argument("folder", type=Path)
     ingest.add_argument("--out", type=Path, required=True, metavar="TABLE", help=".parquet or .csv")
     ingest.add_argument("--workers", type=int, default=2, help="processes")
@@ -187,6 +202,16 @@ def _evaluate(options) -> int:
     from crystalgen.pipeline.evaluation import evaluate_path
 
     print(f"{evaluate_path(options)}")
+    return 0
+
+
+def _relax(options) -> int:
+    from crystalgen.pipeline.relaxation import relax_path
+
+    table, folder = relax_path(options)
+    for status, number in table["relaxation"].value_counts().items():
+        print(f"{number:6d} {status}")
+    print(folder / "relaxation.csv")
     return 0
 
 

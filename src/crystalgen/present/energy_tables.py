@@ -70,7 +70,7 @@ def lowest_energies(sets: pd.DataFrame, library: pd.DataFrame, hull: Hull) -> pd
 
 def show_lowest(lowest: pd.DataFrame) -> pd.DataFrame:
     """`lowest_energies` for a reader: a row per composition, a column per set, meV/atom."""
-    wide = (lowest.pivot(index="composition", columns="row", values="e_above_hull") * 1000).round(1)
+    wide = (lowest.pivot_table(index="composition", columns="row", values="e_above_hull") * 1000).round(1)
     wide = wide[sorted(wide.columns, key=model_order)].rename(columns=model_label)
     known = (lowest.drop_duplicates("composition").set_index("composition")["library_e_above_hull"] * 1000).round(1)
     return wide.assign(**{"Library": known}).rename_axis(index="Composition", columns=None).reset_index()

@@ -31,7 +31,9 @@ def decomposition_histograms(sets: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     for place, (row, color) in enumerate(colors.items()):
         values = rated.loc[rated["row"] == row, "e_above_hull"].to_numpy()
         share = np.histogram(np.clip(values, *_REACH), edges)[0] / len(values)
-        ax.stairs(share, edges, color=color, linestyle=LINES[place % len(LINES)], linewidth=1.6, label=f"{model_label(row)} (n = {len(values)})")
+        ax.stairs(
+            share, edges, color=color, linestyle=LINES[place % len(LINES)], linewidth=1.6, label=f"{model_label(row)} (n = {len(values)})"
+        )
         rows.append(pd.DataFrame({"model": row, "from": edges[:-1], "to": edges[1:], "share": share}))
     if rows:
         ax.axvspan(_REACH[0], _METASTABLE, color=GREY, alpha=0.15, linewidth=0)
@@ -63,7 +65,9 @@ def composition_differences(lowest: pd.DataFrame) -> tuple[Figure, pd.DataFrame]
         own = points[points["model"] == model]
         at = own["composition"].map(places) + 0.12 * (number - (len(models) - 1) / 2)
         marker = MARKERS[number % len(MARKERS)]
-        ax.scatter(at, own["difference"], s=26, marker=marker, facecolors="none", edgecolors=color, linewidths=1.2, label=wrapped_label(model))
+        ax.scatter(
+            at, own["difference"], s=26, marker=marker, facecolors="none", edgecolors=color, linewidths=1.2, label=wrapped_label(model)
+        )
     known = points.drop_duplicates("composition")
     gap = known["library_e_above_hull"] - (known["e_above_hull"] - known["difference"])
     ax.scatter(known["composition"].map(places), gap, s=90, marker="_", color="#000000", linewidths=1.6, label="the library's lowest")
