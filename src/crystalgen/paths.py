@@ -16,6 +16,7 @@ ROOT = _find_root()
 DATA = ROOT / "data"
 LIBRARY = DATA / "library"
 REFERENCE = DATA / "reference"
+DFT = DATA / "dft"  # calculations of density-functional codes, inputs and text outputs
 RAW = DATA / "raw"
 INTERIM = DATA / "interim"
 PROCESSED = DATA / "processed"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from crystalgen import paths
+from crystalgen.pipeline.physics_commands import add_physics_commands, name_value
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,41 +80,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, help="where the page and tables go; reports/evaluate/NAME without it")
     evaluate.set_defaults(run=_evaluate)
 
-    relax = commands.add_parser("relax", help="relax crystals by a machine-learned potential, above a hull; resumes where it stopped")
-    relax.add_argument("path", type=Path, help="crystals; any format that `evaluate` reads")
-    relax.add_argument("--potential", default="chgnet", help="of forces: chgnet (default), 7net-l3i5, 7net-0, mace-mp-0, orb-v3, mattersim")
-    relax.add_argument("--energy", default="7net-l3i5", help="of the energy that is kept; the same names")
-    relax.add_argument("--fmax", type=float, default=0.05, help="eV/Å, where a relaxation ends")
-    relax.add_argument("--steps", type=int, default=200, help="at most")
-    relax.add_argument("--limit", type=float, default=600.0, help="seconds that one crystal may take")
-    relax.add_argument("--reference", type=Path, metavar="TABLE", help="crystals with energies of the same source whose hull is meant")
-    relax.add_argument("--most", type=int, help="only so many")
-    relax.add_argument("--workers", type=int, default=2, help="processes")
-    relax.add_argument("--out", type=Path, help="where the tables go; reports/relax/NAME without it")
-    relax.set_defaults(run=_relax)
-
-    ingest = commands.add_parser(
-        "ingest", help="calculations of VASP, GPAW and Quantum ESPRESSO below a folder as one table; a further run reads only what is new"
-    )
-    ingest.add_argument("folder", type=Path)
-    ingest.add_argument("--out", type=Path, required=True, metavar="TABLE", help=".parquet or .csv")
-    ingest.add_argument("--workers", type=int, default=2, help="processes")
-    ingest.add_argument("--limit", type=float, default=120.0, help="seconds that one calculation may take to read")
-    ingest.set_defaults(run=_ingest)
-
-    inputs = commands.add_parser("dft-inputs", help="folders ready for VASP with a paper's settings; potentials are named, not shipped")
-    inputs.add_argument("path", type=Path, help="crystals, best first; any format that `evaluate` reads")
-    inputs.add_argument("--preset", choices=("A", "B"), default="A", help="settings of paper A (default) or B")
-    inputs.add_argument("--most", type=int, help="only so many")
-    inputs.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new or empty")
-    inputs.set_defaults(run=_dft_inputs)
+    add_physics_commands(commands)
     return parser
 
 
 def _run(options) -> int:
     from crystalgen.pipeline.notebooks import run_notebook
 
-    parameters = dict(_name_value(text) for text in options.parameter)
+    parameters = dict(name_value(text) for text in options.parameter)
     return run_notebook(options.notebook, parameters)
 
 
@@ -203,50 +177,3 @@ def _evaluate(options) -> int:
 
     print(f"{evaluate_path(options)}")
     return 0
-
-
-def _relax(options) -> int:
-    from crystalgen.pipeline.relaxation import relax_path
-
-    table, folder = relax_path(options)
-    for status, number in table["relaxation"].value_counts().items():
-        print(f"{number:6d} {status}")
-    print(folder / "relaxation.csv")
-    return 0
-
-
-def _ingest(options) -> int:
-    from crystalgen.physics.dft.ingest import ingest
-
-    if options.out.suffix not in (".parquet", ".csv"):
-        raise ValueError(f"{options.out}: expected a .parquet or a .csv")
-    table = ingest(options.folder, paths.INTERIM / "ingested", options.workers, options.limit)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    if options.out.suffix == ".csv":
-        table.drop(columns=["lattice", "atomic_numbers", "frac_coords", "stress"]).to_csv(options.out, index=False, lineterminator="\n")
-    else:
-        table.to_parquet(options.out, index=False)
-    for status, number in table["status"].value_counts().items():
-        print(f"{number:6d} {status}")
-    print(options.out)
-    return 0
-
-
-def _dft_inputs(options) -> int:
-    from crystalgen.data.generated import read_generated
-    from crystalgen.physics.dft.inputs import write_inputs
-
-    crystals, broken = read_generated(options.path)
-    for row in broken.itertuples():
-        print(f"left out: {row.id}: {row.reason}")
-    chosen = crystals.head(options.most) if options.most else crystals
-    manifest = write_inputs(chosen, options.out, options.preset)
-    print(f"{len(chosen)} crystal{'s' if len(chosen) != 1 else ''}: {manifest}")
-    return 0
-
-
-def _name_value(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise ValueError(f"parameter '{text}': expected NAME=VALUE")
-    return name, value

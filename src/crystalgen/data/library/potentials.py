@@ -89,7 +89,7 @@ def chgnet_energies_per_atom(structures: list[Structure], batch_size: int) -> np
     """CHGNet energy, eV/atom: only ever to compare one composition's structures with each other."""
     model = _chgnet()
     predictions = model.predict_structure(structures, task="e", batch_size=batch_size)
-    return np.array([float(p["e"]) for p in predictions])
+    return np.array([float(p["e"]) for p in ([predictions] if isinstance(predictions, dict) else predictions)])  # of one: no list
 
 
 def _sevennet_energy(model, cutoff: float, structure: Structure) -> float:

@@ -22,8 +22,7 @@ _COMMON = {
 }
 SETTINGS = {
     "gpaw": {"code": "gpaw", **_COMMON},
-    # With what Debian's package ships; its boron is soft enough for the same cut-off
-    "espresso": {"code": "espresso", **_COMMON, "pseudopotentials": {}},
+    "espresso": {"code": "espresso", **_COMMON, "pseudopotentials": {}},  # element -> file in $ESPRESSO_PSEUDO
 }
 _SYMPREC = 0.01  # Å; to which a cell is made exact before the code looks for its symmetries
 
@@ -38,8 +37,12 @@ def write_ase_inputs(table: pd.DataFrame, folder: Path, settings: dict) -> list[
         settings: of `SETTINGS`, or alike.
 
     Raises:
-        ValueError: a folder has another input.
+        ValueError: a folder has another input, or an element has no pseudopotential named.
     """
+    if settings["code"] == "espresso":
+        elements = {str(element) for structure in to_structures(table) for element in structure.composition}
+        if missing := sorted(elements - set(settings["pseudopotentials"])):
+            raise ValueError(f"no pseudopotential is named for {', '.join(missing)}; expected a file in $ESPRESSO_PSEUDO for each element")
     written = []
     for row, structure in zip(table.itertuples(), to_structures(table), strict=True):
         cell = SpacegroupAnalyzer(structure, symprec=_SYMPREC).get_primitive_standard_structure()

@@ -8,11 +8,18 @@ import yaml
 from pymatgen.core import Composition, Lattice, Structure
 
 from crystalgen.crystals import from_structures, structure_from_file, to_structures
-from crystalgen.physics.dft.ase_inputs import SETTINGS
+from crystalgen.physics.dft.ase_inputs import SETTINGS, write_ase_inputs
 
 ON_HULL = 1e-6  # eV/atom
 # Of these crystals energies are computed at several settings; formation energies need the elements too
 CONVERGENCE = ("TaB2", "β-WB", "W2B", "α-B", "bcc Ta", "bcc W")
+# Polymorphs by both codes: Debian's Quantum ESPRESSO has potentials of B and N, not of Ta and W
+BY_TWO_CODES = ("lib-02265", "lib-03269", "lib-02681", "lib-02573", "lib-02932", "lib-03426")
+HARD = {
+    "pseudopotentials": {"B": "B.pbe-n-kjpaw_psl.1.0.0.UPF", "N": "N.pbe-n-kjpaw_psl.0.1.UPF"},
+    "relax": {"cutoff_ev": 520.0, "k_density": 2.5, "fmax": 0.03, "max_steps": 80},
+    "static": {"cutoff_ev": 680.0, "k_density": 4.0},
+}
 CUTOFFS = (320.0, 400.0, 700.0)  # eV, at the static calculation's density of k-points
 K_DENSITIES = (2.5, 6.0)  # points per 1/Å, at the static calculation's cut-off
 
@@ -54,6 +61,29 @@ def candidates(folder: Path) -> pd.DataFrame:
         raise ValueError(f"{folder}: no candidates (.cif); run the search's study first")
     names = [file.stem for file in files]
     return from_structures(map(structure_from_file, files), "candidates", names, origin=names, name=names)
+
+
+def write_targets(library: pd.DataFrame, reference: Path, found: Path, root: Path) -> list[Path]:
+    """Folders of everything that Table 3 by density-functional theory rests on, below `root`; those there already stay as they are.
+
+    known: phases; candidates: of the search; convergence: some phases at other settings; codes: some crystals by two codes.
+
+    Args:
+        library: with space groups and e_above_hull.
+        reference: data/reference/known_structures.yaml.
+        found: folder of the search's candidates.
+        root: data/dft.
+    """
+    known = known_phases(library, reference)
+    written = write_ase_inputs(known, root / "known", SETTINGS["gpaw"])
+    written += write_ase_inputs(candidates(found), root / "candidates", SETTINGS["gpaw"])
+    for name, settings in convergence_settings("gpaw").items():
+        written += write_ase_inputs(known[known["name"].isin(CONVERGENCE)], root / "convergence" / name, settings)
+    both = library[library["id"].isin(BY_TWO_CODES)]
+    ids = both["reduced_formula"] + "-" + both["space_group"].astype(str)
+    for code in SETTINGS:
+        written += write_ase_inputs(both.assign(origin=both["id"], id=ids), root / "codes" / code, SETTINGS[code] | HARD)
+    return written
 
 
 def convergence_settings(code: str) -> dict[str, dict]:
