@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.vasp import Incar, Kpoints, Poscar
 
-from crystalgen.crystals import from_structures
+from crystalgen.crystals import from_structures, to_structures
 from crystalgen.physics.dft.inputs import write_inputs
 from crystalgen.pipeline.cli import main
 
@@ -84,3 +85,28 @@ def test_bad_calls_say_what_was_expected(candidates, tmp_path, capsys):
     Structure(Lattice.cubic(3.2), ["W"], [[0, 0, 0]]).to(filename=str(candidates_file), fmt="cif")
     assert main(["dft-inputs", str(tmp_path / "cifs"), "--preset", "B", "--out", str(tmp_path / "out")]) == 0
     assert "1 crystal" in capsys.readouterr().out
+
+
+def test_a_flow_has_the_papers_steps_one_from_the_other(candidates):
+    pytest.importorskip("atomate2", reason="an optional extra: pip install atomate2")
+    from crystalgen.physics.dft.flows import crystal_flow
+
+    structure = to_structures(candidates)[0]
+    flow = crystal_flow(structure, "A")
+    assert [job.name for job in flow.jobs] == ["relax1", "relax2", "static"] and flow.name == "TaB2"
+    for before, job in zip(flow.jobs, flow.jobs[1:], strict=False):
+        assert job.function_args[0].uuid == before.uuid and job.function_kwargs["prev_dir"].uuid == before.uuid
+    inputs = flow.jobs[0].maker.input_set_generator
+    assert inputs.user_incar_settings["ENCUT"] == 520 and inputs.force_gamma
+    assert [job.name for job in crystal_flow(structure, "B").jobs] == ["relax"]
+    with pytest.raises(ValueError, match="preset 'C'"):
+        crystal_flow(structure, "C")
+
+
+def test_without_atomate2_it_is_named(candidates, monkeypatch):
+    from crystalgen.physics.dft.flows import crystal_flow
+
+    monkeypatch.setitem(sys.modules, "atomate2", None)
+    monkeypatch.setitem(sys.modules, "atomate2.vasp.jobs.base", None)
+    with pytest.raises(ModuleNotFoundError, match="flows need atomate2: pip install atomate2"):
+        crystal_flow(to_structures(candidates)[0])
