@@ -1,0 +1,78 @@
+"""Relaxations a minute in one and two processes, and hulls of many entries. Run: python benchmarks/physics.py
+
+Relaxations: --crystals of the library, moved by noise, CHGNet to 0.1 eV/Å in 25 steps at most, then their 7net-l3i5 energy; the second run
+starts from nothing too. Hulls: --entries entries of ternary systems of the library's elements, energies above the hull and, for a
+thousand compositions, what they decompose into.
+"""
+
+import argparse
+import tempfile
+import time
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from crystalgen import paths
+from crystalgen.crystals import formulas, read_crystals
+from crystalgen.data.library.recipe import load_recipe
+from crystalgen.evaluate.controls import moved
+from crystalgen.physics.hull import Hull
+from crystalgen.physics.rating import ENERGY_SOURCE
+from crystalgen.physics.relaxation import Relaxation, relax_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--crystals", type=int, default=60)
+    parser.add_argument("--entries", type=int, default=10_000)
+    args = parser.parse_args()
+    library = read_crystals(paths.LIBRARY / "crystals.parquet")
+    if args.crystals:
+        relaxations(library, args.crystals)
+    if args.entries:
+        hulls(library, args.entries)
+
+
+def relaxations(library, count: int) -> None:
+    """Throughput and its ratio; a process's start, and loading the potentials, count."""
+    limits = load_recipe(paths.LIBRARY / "recipe.yaml").physical
+    some = library[library["nsites"].between(4, 8)].sample(count, random_state=0).reset_index(drop=True)
+    some = moved(some, np.random.default_rng(0), 0.1)
+    seconds = {}
+    for workers in (1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            table = relax_table(some, Relaxation(limits.min_distance, max_steps=25), Path(folder), workers)
+            seconds[workers] = time.perf_counter() - start
+        failed = table["relaxation"].str.startswith("failed").sum()
+        print(f"{workers} process{'es' if workers > 1 else ''}: {count} crystals of {some['nsites'].mean():.1f} atoms, "
+              f"{table['steps'].mean():.0f} steps each, {failed} failed: {60 * count / seconds[workers]:.1f} a minute",
+              flush=True)  # fmt: skip
+    print(f"two processes: {seconds[1] / seconds[2]:.2f} x one")
+
+
+def hulls(library, count: int) -> None:
+    """Energies above the hull of drawn entries; a system's diagram is made once."""
+    elements = sorted({int(z) for numbers in library["atomic_numbers"] for z in numbers})
+    rng, systems = np.random.default_rng(0), list(combinations(elements, 3))
+    numbers = [np.repeat(systems[rng.integers(len(systems))], rng.integers(1, 5, 3)) for _ in range(count)]
+    names, _ = formulas(numbers)
+    energies = rng.normal(-0.3, 0.3, count)
+    start = time.perf_counter()
+    hull = Hull(library)
+    above = hull.above(names, energies, ENERGY_SOURCE)
+    first = time.perf_counter() - start
+    start = time.perf_counter()
+    hull.above(names, energies, ENERGY_SOURCE)
+    again = time.perf_counter() - start
+    start = time.perf_counter()
+    for name in names[:1000]:
+        hull.decomposition(name)
+    decomposed = time.perf_counter() - start
+    print(f"{count} entries of {len(systems)} ternary systems, hull of {len(library)} crystals: {first:.1f} s with the hull itself, "
+          f"{again:.1f} s again; 1,000 decompositions {decomposed:.1f} s; {(above < 0).sum()} below the hull")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
