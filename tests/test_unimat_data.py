@@ -138,3 +138,13 @@ def test_training_draws_descriptions_from_its_generator(data):
     )
     assert torch.equal(one, same) and not torch.equal(one, other) and not torch.equal(one, plain)
     assert torch.equal(data().batch(EVERY, torch.Generator().manual_seed(0)).x, plain)
+
+
+def test_the_places_of_a_composition_are_those_of_a_crystal_of_it(table, data):
+    read = data(composition="exact")
+    occupied = read.condition(EVERY)["places"]
+    torch.testing.assert_close(read.places_of([torch.as_tensor(z.astype(int)) for z in table["atomic_numbers"]]), occupied)
+    with pytest.raises(ValueError, match=r"condition 1: atomic numbers \[103\] are not in the network's table"):
+        read.places_of([torch.tensor([int(table["atomic_numbers"][0][0])]), torch.tensor([103])])
+    with pytest.raises(ValueError, match="condition 0: 99 atoms of one element; the network holds at most"):
+        read.places_of([torch.full((99,), int(table["atomic_numbers"][0][0]))])
