@@ -59,6 +59,19 @@ def _parser() -> argparse.ArgumentParser:
     aflow.add_argument("--folder", type=Path, default=paths.RAW / "aflow", help="where pages, crystals.parquet and record.json go")
     aflow.add_argument("--url", help="another address of the service")
     aflow.set_defaults(run=_fetch_aflow)
+    generate = commands.add_parser("generate", help="crystals of a composition from a trained model: CIFs, a ranked table, a picture")
+    generate.add_argument("composition", help="of a whole cell, e.g. Ta1W1B4")
+    generate.add_argument("--space-group", type=int, metavar="NUMBER", help="to ask for; without it, as the training crystals have them")
+    generate.add_argument("--energy", type=float, metavar="EV", help="formation energy to ask for, eV/atom; without it, the library's hull")
+    generate.add_argument("-n", "--count", type=int, default=20, help="crystals to sample")
+    generate.add_argument("--relax", action="store_true", help="relax them before they are ranked")
+    generate.add_argument("--study", help="whose models are asked; without it, the first selected one that is trained")
+    generate.add_argument("--model", metavar="ROW", help="a way to sample a model that is told a composition; the study's first without")
+    generate.add_argument("--seed", type=int, default=0, help="of the sampling")
+    generate.add_argument("--workers", type=int, default=2, help="processes")
+    generate.add_argument("--out", type=Path, metavar="FOLDER", help="reports/generated/COMPOSITION without it")
+    generate.set_defaults(run=_generate)
+
     evaluate = commands.add_parser("evaluate", help="every metric of any generator's crystals, as tables and one page")
     evaluate.add_argument(
         "path", type=Path, help="folder, .zip or .tar of CIFs, .extxyz, .csv with a cif column, CDVAE's or DiffCSP's .pt, .parquet"
@@ -169,6 +182,20 @@ def _fetch_aflow(options) -> int:
         print(f"  set aside: {number} x {reason}")
     if not record["complete"]:
         print("  more pages follow; the same command with more --pages, or without, goes on")
+    return 0
+
+
+def _generate(options) -> int:
+    from crystalgen.pipeline.asking import Request, generate_crystals, trained_study, write_answer
+
+    study = options.study or trained_study()
+    asked = Request(options.composition, options.count, options.space_group, options.energy, options.relax, options.seed, options.workers)
+    table, row = generate_crystals(study, asked, options.model)
+    file = write_answer(table, options.out or paths.REPORTS / "generated" / options.composition)
+    print(f"{len(table)} of {options.count} by {row} of the study {study}: {int(table['valid'].sum())} valid, "
+          f"{int((table['valid'] & table['novel']).sum())} of them not in training")  # fmt: skip
+    print(table[["e_above_hull", "space_group", "novel", "copies", "status"]].head(8).to_string(float_format=lambda e: f"{e:.3f}"))
+    print(file)
     return 0
 
 

@@ -1,0 +1,164 @@
+"""`crystalgen generate`: crystals of a composition from a trained model, ranked, as files, a table and a picture."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from crystalgen import paths
+from crystalgen.chemistry.spacegroups import find_space_groups
+from crystalgen.config import Study, load_study
+from crystalgen.crystals import read_crystals, to_structures, write_crystals, write_structure_files
+from crystalgen.data.library.recipe import load_recipe
+from crystalgen.evaluate.matching import reduce_table
+from crystalgen.evaluate.novelty import nearest_of, unique_classes
+from crystalgen.evaluate.validity import structure_validity
+from crystalgen.generate import generate_for_conditions
+from crystalgen.jobs import load_data, load_nets
+from crystalgen.objectives import build_objective
+from crystalgen.physics.conditions import composition_numbers, training_space_groups
+from crystalgen.physics.hull import Hull
+from crystalgen.physics.rating import ENERGY_SOURCE, RATED, basis, rate
+from crystalgen.physics.relaxation import Relaxation, relax_table
+from crystalgen.present.pictures import crystal_strip
+from crystalgen.present.style import PNG_DPI
+from crystalgen.store import compute
+
+_ENERGIES = ["e_above_hull", "formation_energy_per_atom"]
+_SHOWN = ["id", "valid", *_ENERGIES, "space_group", "asked_space_group", "novel", "known_id", "copies", "status"]
+_PICTURES = 6
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked: a composition of a whole cell; a space group, if it is to be one; a formation energy, eV/atom, likewise."""
+
+    composition: str
+    count: int = 20
+    space_group: int | None = None
+    energy: float | None = None
+    relax: bool = False
+    seed: int = 0
+    workers: int = 2
+
+
+def trained_study() -> str:
+    """The first of the selected studies that has trained weights.
+
+    Raises:
+        ValueError: none has; with the command that trains one.
+    """
+    names = yaml.safe_load((paths.ROOT / "params.yaml").read_text())["studies"]
+    for name in names:
+        if any((paths.MODELS / name).glob("*/weights/*.safetensors")):
+            return name
+    raise ValueError(f"no trained models of {', '.join(names)}; run `make reproduce` first, or name a --study that was run")
+
+
+def generate_crystals(study: str, request: Request, row: str | None = None) -> tuple[pd.DataFrame, str]:
+    """Sample, rate (after relaxing, if asked), compare, rank.
+
+    A space group or an energy that is not given is chosen: groups as the training crystals have them, the energy of the library's hull.
+
+    Args:
+        study: whose models are asked.
+        request: see there.
+        row: a way to sample a model that is told a composition; the study's first without.
+
+    Returns:
+        crystals, best first: valid and distinct before the others, then by energy; with `_SHOWN`'s columns: novel (not in the study's
+        training crystals, StructureMatcher's defaults), known_id (which of them it is), copies (of it among the generated). And the row.
+
+    Raises:
+        ValueError: the model cannot be told this; or the study has no such model.
+        FileNotFoundError: it was not trained.
+    """
+    config = load_study(study)
+    row = _row(config, study, row)
+    model = config.models[config.model_of(row)]
+    crystals, library = read_crystals(paths.crystals(study)), read_crystals(paths.LIBRARY / "crystals.parquet")
+    hull, training = Hull(library), crystals[crystals["split"] == "train"].reset_index(drop=True)
+    data = load_data(model, paths.tensors(study, model.representation))
+    nets = load_nets(model, data, paths.model(study, config.model_of(row)) / "weights", count=1)
+    sampling = model.sampling[row].model_copy(update={"seed": request.seed})
+    made, _ = generate_for_conditions(nets, build_objective(model.objective), data, _conditions(request, crystals, hull), sampling, row)
+    if made.empty:
+        raise ValueError(f"{row}: none of {request.count} samples is a crystal; train it for longer, or ask another model")
+    return _ranked(_rated(made, request, hull), training), row
+
+
+def write_answer(table: pd.DataFrame, folder: Path) -> Path:
+    """Write crystals.parquet, table.csv, a CIF per crystal by its rank, and best.png; returns the CSV."""
+    ranked = table.assign(id=[f"{rank:03d}-{formula}" for rank, formula in enumerate(table["formula"], 1)])
+    write_crystals(table, folder / "crystals.parquet")
+    for old in (folder / "cifs").glob("*.cif"):
+        old.unlink()
+    files = write_structure_files(ranked, folder / "cifs")
+    shown = table[list(_SHOWN)].assign(file=[str(file.relative_to(folder)) for file in files])
+    shown.to_csv(folder / "table.csv", index=False, float_format="%.6g", lineterminator="\n")
+    best = [best for _, best in ranked.head(_PICTURES).iterrows()]
+    titles = [f"{row['id'].split('-')[0]}: space group {row['space_group']}\n{_height(row['e_above_hull'])}" for row in best]
+    crystal_strip(best, titles).savefig(folder / "best.png", dpi=PNG_DPI, metadata={"Software": None})
+    return folder / "table.csv"
+
+
+def _row(config: Study, study: str, row: str | None) -> str:
+    told = [name for model in config.models.values() if model.task in ("generation", "composition") for name in model.sampling]
+    if not told:
+        raise ValueError(f"study {study}: no model is told a composition")
+    if row is not None and row not in told:
+        raise ValueError(f"model '{row}': expected one of {told}")
+    return row or told[0]
+
+
+def _conditions(request: Request, crystals: pd.DataFrame, hull: Hull) -> pd.DataFrame:
+    numbers = composition_numbers(request.composition)
+    groups = np.full(request.count, request.space_group)
+    if request.space_group is None:
+        known = training_space_groups(crystals)
+        shares = crystals.loc[crystals["split"] == "train", "space_group"].value_counts(normalize=True).reindex(known).to_numpy(float)
+        groups = np.random.default_rng(request.seed).choice(known, request.count, p=shares)
+    energy = hull.energy_at(request.composition) if request.energy is None else request.energy
+    rows = {"atomic_numbers": [numbers] * request.count, "space_group": groups.astype(int), "formation_energy_per_atom": energy}
+    return pd.DataFrame(rows)
+
+
+def _rated(made: pd.DataFrame, request: Request, hull: Hull) -> pd.DataFrame:
+    """With valid, status and, where a potential can say, energies."""
+    limits = load_recipe(paths.LIBRARY / "recipe.yaml").physical
+    table = find_space_groups(made).assign(valid=structure_validity(made), energy_per_atom=np.nan, status="invalid: atoms within 0.5 Å")
+    sound = table[table["valid"]]
+    if request.relax:
+        sound = relax_table(sound, Relaxation(limits.min_distance), paths.INTERIM / "relaxations", request.workers)
+        sound = sound.assign(status=sound["relaxation"])
+    else:
+        how, kept = {"min_distance": limits.min_distance}, paths.INTERIM / "ratings"
+        outcomes = compute(rate, to_structures(sound), how, basis(), kept, request.workers, batch=8)
+        energies = np.array([o["energy_per_atom"] for o in outcomes], dtype=float)
+        sound = sound.assign(energy_per_atom=energies, status=[o["status"].replace(RATED, "as generated") for o in outcomes])
+    table = hull.place(pd.concat([sound, table[~table["valid"]]]).sort_index(), ENERGY_SOURCE)
+    absurd = table["formation_energy_per_atom"].abs() > limits.max_formation_energy
+    table.loc[absurd, ["energy_per_atom", *_ENERGIES]] = np.nan
+    table.loc[absurd, "energy_source"] = None
+    return table.assign(status=table["status"].mask(absurd, f"a formation energy beyond {limits.max_formation_energy:g} eV/atom"))
+
+
+def _ranked(table: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
+    """Best first, with novel, known_id and copies; of alike crystals the lowest stands for the others."""
+    cells, energies = reduce_table(table), table["e_above_hull"].fillna(np.inf).to_numpy()
+    order = np.argsort(energies, kind="stable")
+    first = np.empty(len(table), dtype=int)
+    first[order] = order[unique_classes([cells[i] for i in order])]
+    same = training[training["reduced_formula"].isin(set(table["reduced_formula"]))].reset_index(drop=True)
+    nearest = nearest_of(cells, reduce_table(same), with_rms=False)
+    known = [same["id"].iloc[place] if place >= 0 else None for place in nearest["place"]]
+    copies = np.bincount(first, minlength=len(table))[first] - 1
+    table = table.assign(novel=~nearest["matched"].to_numpy(bool), known_id=known, copies=copies)
+    repeated = first != np.arange(len(table))
+    return table.iloc[np.lexsort((energies, repeated, ~table["valid"].to_numpy(bool)))].reset_index(drop=True)
+
+
+def _height(energy: float) -> str:
+    return "no energy" if not np.isfinite(energy) else f"{energy * 1000:.0f} meV/atom above"
