@@ -1,0 +1,86 @@
+"""Crystals asked for: how they are rated and ranked, what is written, and what an error says."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import generic
+from pymatgen.core import Structure
+from search_case import boride_library, counted_potentials
+
+from crystalgen import paths
+from crystalgen.crystals import from_structures, read_crystals
+from crystalgen.physics.hull import Hull
+from crystalgen.pipeline import asking
+from crystalgen.pipeline.asking import Request
+from crystalgen.pipeline.cli import main
+
+counted = pytest.fixture(counted_potentials)
+
+
+@pytest.fixture
+def answer(counted, tmp_path, monkeypatch):
+    """Five crystals of TaWB2: the second a copy of the first, the third with overlapping atoms, the fourth the library's."""
+    monkeypatch.setattr(paths, "INTERIM", tmp_path / "interim")
+    library = boride_library()
+    structures = [generic(10, ["Ta", "W", "B", "B"]) for _ in range(2)] + [generic(seed, ["Ta", "W", "B", "B"]) for seed in (11, 3, 12)]
+    structures[1] = Structure.from_sites(list(reversed(structures[1])))
+    structures[2].translate_sites([1], structures[2].frac_coords[0] - structures[2].frac_coords[1] + 0.01)
+    made = from_structures(structures, "m", seed=42, asked_space_group=pd.array([1] * 5, dtype="Int16"))
+
+    def ask(relax: bool):
+        request = Request("Ta1W1B2", 5, relax=relax, workers=1)
+        return asking._ranked(asking._rated(made, request, Hull(library)), library.assign(split="train"))
+
+    return ask
+
+
+@pytest.mark.parametrize("relax", [False, True])
+def test_the_best_come_first_and_copies_and_invalid_ones_last(answer, relax):
+    table = answer(relax)
+    assert set(table["id"]) == {f"m-{i}" for i in range(5)}
+    assert table["id"].iloc[-1] == "m-2" and not table["valid"].iloc[-1] and np.isnan(table["e_above_hull"].iloc[-1])
+    assert table["id"].iloc[-2] in ("m-0", "m-1"), "the copy of another one"
+    assert table["e_above_hull"].iloc[:3].is_monotonic_increasing
+    table = table.set_index("id")
+    assert table.loc[["m-0", "m-1", "m-4"], "copies"].tolist() == [1, 1, 0]
+    assert table.loc["m-3", "known_id"] == "lib-3" and not table.loc["m-3", "novel"]
+    assert table.loc[["m-0", "m-4"], "novel"].all()
+    assert set(table.loc[["m-0", "m-4"], "status"]) == {"converged" if relax else "as generated"}
+
+
+def test_an_answer_is_files_a_table_and_a_picture(answer, tmp_path):
+    table = answer(False)
+    file = asking.write_answer(table, tmp_path / "out")
+    shown = pd.read_csv(file)
+    assert shown["id"].tolist() == table["id"].tolist()
+    assert shown["file"].iloc[0] == "cifs/001-Ta1B2W1.cif"
+    for name, volume in zip(shown["file"], [abs(np.linalg.det(m)) for m in table["lattice"]], strict=True):
+        assert Structure.from_file(tmp_path / "out" / name).volume == pytest.approx(volume, rel=1e-6)
+    assert (tmp_path / "out" / "best.png").stat().st_size > 5000
+    assert len(read_crystals(tmp_path / "out" / "crystals.parquet")) == 5
+    asking.write_answer(table.head(2), tmp_path / "out")
+    assert len(list((tmp_path / "out" / "cifs").iterdir())) == 2, "of an earlier answer nothing stays"
+
+
+def test_errors_say_what_to_do(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(paths, "MODELS", tmp_path)
+    assert main(["generate", "Ta1W1B4"]) == 1
+    assert "run `make reproduce` first" in capsys.readouterr().err
+    assert main(["generate", "Ta1W1B4", "--study", "nothing"]) == 1
+    assert "no such study; expected one of" in capsys.readouterr().err
+    config = asking.load_study("demo")
+    with pytest.raises(ValueError, match=r"model 'unimat': expected one of \['matrix_generation_flow_uniform'"):
+        asking._row(config, "demo", "unimat")
+    assert asking._row(config, "demo", None) == "matrix_generation_flow_uniform"
+    hull = Hull(boride_library())
+    with pytest.raises(ValueError, match="whole numbers of atoms"):
+        asking._conditions(Request("Ta0.5W"), boride_library().assign(split="train", space_group=1), hull)
+
+
+def test_what_is_not_given_is_chosen_as_training_has_it():
+    crystals = boride_library().assign(split="train", space_group=pd.array([5, 5, 5, 9], dtype="Int16"))
+    chosen = asking._conditions(Request("Ta1W1B2", 200), crystals, Hull(boride_library()))
+    assert chosen["formation_energy_per_atom"].iloc[0] == pytest.approx(-0.4), "on the hull"
+    assert 0.6 < (chosen["space_group"] == 5).mean() < 0.9
+    given = asking._conditions(Request("Ta1W1B2", 3, space_group=187, energy=-0.6), crystals, Hull(boride_library()))
+    assert given[["space_group", "formation_energy_per_atom"]].to_numpy().tolist() == [[187, -0.6]] * 3
