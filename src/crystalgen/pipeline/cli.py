@@ -59,6 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     aflow.add_argument("--folder", type=Path, default=paths.RAW / "aflow", help="where pages, crystals.parquet and record.json go")
     aflow.add_argument("--url", help="another address of the service")
     aflow.set_defaults(run=_fetch_aflow)
+    train = commands.add_parser("train", help="make a study of one's own crystals and run it: train, sample, evaluate, report")
+    train.add_argument("--data", type=Path, required=True, help="folder of CIF, POSCAR or extxyz; .csv with a cif column; .parquet")
+    train.add_argument("--name", help="of the study; that of the data without it")
+    train.add_argument("--steps", type=int, default=4000, help="of training, of each of two models")
+    train.add_argument("--max-sites", type=int, default=20, help="leave out crystals of more atoms")
+    train.add_argument("--only-write", action="store_true", help="write the study and stop")
+    train.set_defaults(run=_train)
+
     generate = commands.add_parser("generate", help="crystals of a composition from a trained model: CIFs, a ranked table, a picture")
     generate.add_argument("composition", help="of a whole cell, e.g. Ta1W1B4")
     generate.add_argument("--space-group", type=int, metavar="NUMBER", help="to ask for; without it, as the training crystals have them")
@@ -183,6 +191,21 @@ def _fetch_aflow(options) -> int:
     if not record["complete"]:
         print("  more pages follow; the same command with more --pages, or without, goes on")
     return 0
+
+
+def _train(options) -> int:
+    import subprocess
+
+    from crystalgen.pipeline.own_data import write_study
+    from crystalgen.pipeline.selection import select_studies
+
+    name = write_study(options.data, options.name, options.steps, options.max_sites)
+    print(paths.STUDIES / f"{name}.yaml")
+    if options.only_write:
+        return 0
+    select_studies([name], paths.ROOT / "params.yaml")
+    done = subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=paths.ROOT).returncode
+    return done or _show(options)
 
 
 def _generate(options) -> int:

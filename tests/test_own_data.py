@@ -1,0 +1,34 @@
+"""A study of one's own crystals: the file that is written, and what is said where there is too little."""
+
+import pytest
+
+from crystalgen import paths
+from crystalgen.config import load_study
+from crystalgen.crystals import CrystalTableError, write_structure_files
+from crystalgen.pipeline.own_data import write_study
+
+
+@pytest.fixture
+def cifs(crystals, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "STUDIES", tmp_path)
+    write_structure_files(crystals, tmp_path / "My cifs")
+    return tmp_path / "My cifs"
+
+
+def test_a_folder_becomes_a_study_that_can_be_read(cifs):
+    assert write_study(cifs, steps=40) == "my_cifs"
+    study = load_study("my_cifs")
+    assert study.data.path == str(cifs.resolve()) and study.data.filter.max_sites == 20
+    assert {model.training.steps for model in study.models.values()} == {40}
+    assert "crystals of" in study.description
+    assert write_study(cifs, steps=40) == "my_cifs", "the same again is no fault"
+    with pytest.raises(ValueError, match="there is such a study already"):
+        write_study(cifs, steps=80)
+    assert write_study(cifs, name="other", steps=80) == "other"
+
+
+def test_too_few_crystals_are_an_error_that_counts_them(cifs):
+    with pytest.raises(CrystalTableError, match="with at most 1 atoms; expected 20 or more"):
+        write_study(cifs, max_sites=1)
+    with pytest.raises(CrystalTableError, match="expected a folder of structure files"):
+        write_study(paths.STUDIES / "absent")
