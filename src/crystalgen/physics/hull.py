@@ -53,6 +53,10 @@ class Hull:
             raise EnergySourceError("the hull's crystals have no energy_per_atom, so that total energies have nothing to be compared with")
         return np.array([e - self._references[z].mean() for e, z in zip(energies, atomic_numbers, strict=True)], dtype=float)
 
+    def covers(self, atomic_numbers: np.ndarray) -> bool:
+        """Whether total energies of crystals of these elements can be placed above the hull."""
+        return not np.isnan(self._references[np.asarray(atomic_numbers, dtype=int)]).any()
+
     def energy_at(self, formula: str) -> float:
         """Formation energy of the hull at a composition, eV/atom.
 
@@ -84,7 +88,7 @@ class Hull:
 
         NaN, and no source, where a crystal has no energy or an element that the hull lacks.
         """
-        known = np.array([not np.isnan(self._references[z]).any() for z in table["atomic_numbers"]], dtype=bool)
+        known = np.array([self.covers(z) for z in table["atomic_numbers"]], dtype=bool)
         inside = table[known & table["energy_per_atom"].notna().to_numpy()]
         formation = self.formation_energies(inside["energy_per_atom"], inside["atomic_numbers"], energy_source)
         above = self.above(list(inside["formula"]), formation, energy_source)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from ase.data import chemical_symbols
 
 from crystalgen import paths
 from crystalgen.chemistry.spacegroups import find_space_groups
@@ -27,7 +28,7 @@ from crystalgen.present.style import PNG_DPI
 from crystalgen.store import compute
 
 _ENERGIES = ["e_above_hull", "formation_energy_per_atom"]
-_SHOWN = ["id", "valid", *_ENERGIES, "space_group", "asked_space_group", "novel", "known_id", "copies", "status"]
+_SHOWN = ["id", "valid", *_ENERGIES, "energy_per_atom", "space_group", "asked_space_group", "novel", "known_id", "copies", "status"]
 _PICTURES = 6
 
 
@@ -60,7 +61,8 @@ def trained_study() -> str:
 def generate_crystals(study: str, request: Request, row: str | None = None) -> tuple[pd.DataFrame, str]:
     """Sample, rate (after relaxing, if asked), compare, rank.
 
-    A space group or an energy that is not given is chosen: groups as the training crystals have them, the energy of the library's hull.
+    A space group or an energy that is not given is chosen: groups as the training crystals have them, the energy of the library's hull,
+    or for elements that the library lacks the median of the training crystals'.
 
     Args:
         study: whose models are asked.
@@ -80,6 +82,7 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
     model = config.models[config.model_of(row)]
     crystals, library = read_crystals(paths.crystals(study)), read_crystals(paths.LIBRARY / "crystals.parquet")
     hull, training = Hull(library), crystals[crystals["split"] == "train"].reset_index(drop=True)
+    _check_composition(request.composition, crystals, study)
     data = load_data(model, paths.tensors(study, model.representation))
     nets = load_nets(model, data, paths.model(study, config.model_of(row)) / "weights", count=1)
     sampling = model.sampling[row].model_copy(update={"seed": request.seed})
@@ -99,7 +102,7 @@ def write_answer(table: pd.DataFrame, folder: Path) -> Path:
     shown = table[list(_SHOWN)].assign(file=[str(file.relative_to(folder)) for file in files])
     shown.to_csv(folder / "table.csv", index=False, float_format="%.6g", lineterminator="\n")
     best = [best for _, best in ranked.head(_PICTURES).iterrows()]
-    titles = [f"{row['id'].split('-')[0]}: space group {row['space_group']}\n{_height(row['e_above_hull'])}" for row in best]
+    titles = [f"{row['id'].split('-')[0]}: space group {row['space_group']}\n{_height(row)}" for row in best]
     crystal_strip(best, titles).savefig(folder / "best.png", dpi=PNG_DPI, metadata={"Software": None})
     return folder / "table.csv"
 
@@ -113,6 +116,27 @@ def _row(config: Study, study: str, row: str | None) -> str:
     return row or told[0]
 
 
+def _check_composition(composition: str, crystals: pd.DataFrame, study: str) -> None:
+    numbers, training = composition_numbers(composition), crystals[crystals["split"] == "train"]
+    known = set(np.concatenate(training["atomic_numbers"].to_numpy()).tolist())
+    if strange := sorted(set(numbers.tolist()) - known):
+        has, lacks = (", ".join(chemical_symbols[z] for z in sorted(some)) for some in (known, strange))
+        raise ValueError(
+            f"{composition}: the training crystals of the study {study} have no {lacks}, only {has}; "
+            "`crystalgen train --data FOLDER` makes a study of others"
+        )
+    if len(numbers) > (most := training["nsites"].max()):
+        raise ValueError(f"{composition}: {len(numbers)} atoms; the training crystals of the study {study} have {most} at most")
+
+
+def _energy(request: Request, crystals: pd.DataFrame, hull: Hull) -> float:
+    if request.energy is not None:
+        return request.energy
+    if hull.covers(composition_numbers(request.composition)):
+        return hull.energy_at(request.composition)
+    return crystals.loc[crystals["split"] == "train", "formation_energy_per_atom"].median()
+
+
 def _conditions(request: Request, crystals: pd.DataFrame, hull: Hull) -> pd.DataFrame:
     numbers = composition_numbers(request.composition)
     groups = np.full(request.count, request.space_group)
@@ -120,7 +144,7 @@ def _conditions(request: Request, crystals: pd.DataFrame, hull: Hull) -> pd.Data
         known = training_space_groups(crystals)
         shares = crystals.loc[crystals["split"] == "train", "space_group"].value_counts(normalize=True).reindex(known).to_numpy(float)
         groups = np.random.default_rng(request.seed).choice(known, request.count, p=shares)
-    energy = hull.energy_at(request.composition) if request.energy is None else request.energy
+    energy = _energy(request, crystals, hull)
     rows = {"atomic_numbers": [numbers] * request.count, "space_group": groups.astype(int), "formation_energy_per_atom": energy}
     return pd.DataFrame(rows)
 
@@ -147,7 +171,7 @@ def _rated(made: pd.DataFrame, request: Request, hull: Hull) -> pd.DataFrame:
 
 def _ranked(table: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     """Best first, with novel, known_id and copies; of alike crystals the lowest stands for the others."""
-    cells, energies = reduce_table(table), table["e_above_hull"].fillna(np.inf).to_numpy()
+    cells, energies = reduce_table(table), table["energy_per_atom"].fillna(np.inf).to_numpy()  # of one composition: no hull is needed
     order = np.argsort(energies, kind="stable")
     first = np.empty(len(table), dtype=int)
     first[order] = order[unique_classes([cells[i] for i in order])]
@@ -160,5 +184,7 @@ def _ranked(table: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[np.lexsort((energies, repeated, ~table["valid"].to_numpy(bool)))].reset_index(drop=True)
 
 
-def _height(energy: float) -> str:
-    return "no energy" if not np.isfinite(energy) else f"{energy * 1000:.0f} meV/atom above"
+def _height(row: pd.Series) -> str:
+    if np.isfinite(row["e_above_hull"]):
+        return f"{row['e_above_hull'] * 1000:.0f} meV/atom above"
+    return f"{row['energy_per_atom']:.3f} eV/atom" if np.isfinite(row["energy_per_atom"]) else "no energy"

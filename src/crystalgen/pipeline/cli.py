@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from crystalgen import paths
+from crystalgen.pipeline.data_commands import add_data_commands
 from crystalgen.pipeline.physics_commands import add_physics_commands, name_value
 
 
@@ -38,27 +39,13 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="print where each selected study's report is, and its headline table")
     show.set_defaults(run=_show)
 
+    report = commands.add_parser("report", help="make studies' pages again of their tables and figures, and reports/index.html")
+    report.add_argument("studies", nargs="*", help="all that have a run.json without any")
+    report.set_defaults(run=_report)
+
     readme = commands.add_parser("readme", help="rewrite the README's tables of results and graph of stages")
     readme.set_defaults(run=_readme)
 
-    library = commands.add_parser("build-library", help="build the embedded library; resumes where it stopped")
-    library.add_argument("--workers", type=int, default=2)
-    library.set_defaults(run=_build_library)
-
-    fetch = commands.add_parser("fetch", help="fetch a benchmark set of data/manifest.yaml, as data/raw/NAME/crystals.parquet")
-    fetch.add_argument("name", help="perov_5, carbon_24 or mp_20")
-    fetch.add_argument("--mirror", type=Path, metavar="FOLDER", help="copy the files from here instead of the network")
-    fetch.set_defaults(run=_fetch)
-
-    aflow = commands.add_parser("fetch-aflow", help="fetch crystals from AFLOW, page by page; resumes where it stopped")
-    aflow.add_argument("--species", nargs="+", default=[], metavar="SYMBOL", help="only crystals that hold all of these elements")
-    aflow.add_argument("--nspecies", type=int, help="only crystals of this many elements")
-    aflow.add_argument("--pages", type=int, help="stop after this many pages; a later run goes on")
-    aflow.add_argument("--page-size", type=int, default=1000)
-    aflow.add_argument("--rate", type=float, default=1.0, help="requests a second, at most")
-    aflow.add_argument("--folder", type=Path, default=paths.RAW / "aflow", help="where pages, crystals.parquet and record.json go")
-    aflow.add_argument("--url", help="another address of the service")
-    aflow.set_defaults(run=_fetch_aflow)
     train = commands.add_parser("train", help="make a study of one's own crystals and run it: train, sample, evaluate, report")
     train.add_argument("--data", type=Path, required=True, help="folder of CIF, POSCAR or extxyz; .csv with a cif column; .parquet")
     train.add_argument("--name", help="of the study; that of the data without it")
@@ -101,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, help="where the page and tables go; reports/evaluate/NAME without it")
     evaluate.set_defaults(run=_evaluate)
 
+    add_data_commands(commands)
     add_physics_commands(commands)
     return parser
 
@@ -131,6 +119,7 @@ def _show(options) -> int:
 
     from crystalgen.config import load_study
     from crystalgen.present.references import headline_reference
+    from crystalgen.present.study_pages import write_index
     from crystalgen.present.tables import headline_table
 
     for study in yaml.safe_load((paths.ROOT / "params.yaml").read_text())["studies"]:
@@ -138,6 +127,16 @@ def _show(options) -> int:
         print(f"\n{study}: {report / 'index.html'}\n")
         reference = headline_reference(load_study(study))
         print(headline_table(json.loads((report / "metrics.json").read_text()), reference).to_string(index=False))
+    print(f"\nall reports: {write_index()}")
+    return 0
+
+
+def _report(options) -> int:
+    from crystalgen.present.study_pages import write_index, write_study_page
+
+    for study in options.studies or sorted(file.parent.name for file in paths.REPORTS.glob("*/run.json")):
+        print(write_study_page(study))
+    print(write_index())
     return 0
 
 
@@ -145,51 +144,6 @@ def _readme(options) -> int:
     from crystalgen.pipeline.readme import update_readme
 
     print(f"README.md: results of {', '.join(update_readme(paths.ROOT / 'README.md'))}")
-    return 0
-
-
-def _build_library(options) -> int:
-    from crystalgen.crystals import write_crystals
-    from crystalgen.data.library.build import build_library
-    from crystalgen.data.library.recipe import load_recipe
-    from crystalgen.files import write_json
-
-    recipe = load_recipe(paths.LIBRARY / "recipe.yaml")
-    table, record = build_library(recipe, paths.INTERIM / "library", options.workers)
-    write_crystals(table, paths.LIBRARY / "crystals.parquet")
-    write_json(record, paths.LIBRARY / "record.json")
-    return 0
-
-
-def _fetch(options) -> int:
-    from crystalgen.crystals import write_crystals
-    from crystalgen.data.benchmarks import fetch_benchmark, load_benchmark
-
-    folder = paths.RAW / options.name
-    record = fetch_benchmark(options.name, folder, options.mirror)
-    print(f"{record['title']}\n  source: {record['source']}\n  licence: {record['licence']}")
-    for file, facts in record["files"].items():
-        print(f"  {file}: " + ("checksum right" if facts["checked"] else "taken as it is, no checksum is known"))
-    table = load_benchmark(folder)
-    write_crystals(table, folder / "crystals.parquet")
-    splits = ", ".join(f"{number} {split}" for split, number in table["split"].value_counts(sort=False).items())
-    print(f"{len(table)} crystals ({splits}): {folder / 'crystals.parquet'}")
-    return 0
-
-
-def _fetch_aflow(options) -> int:
-    from crystalgen.data import aflux
-    from crystalgen.data.download import Client
-
-    query = aflux.Query(tuple(options.species), options.nspecies, options.page_size)
-    aflux.fetch_aflow(options.folder, query, options.url or aflux.URL, options.pages, Client(rate=options.rate))
-    out = options.folder / "crystals.parquet"
-    record = aflux.join_pages(options.folder, out)
-    print(f"{record['kept']} crystals of {record['received']} entries on {record['pages']} pages: {out}")
-    for reason, number in record["reasons"].items():
-        print(f"  set aside: {number} x {reason}")
-    if not record["complete"]:
-        print("  more pages follow; the same command with more --pages, or without, goes on")
     return 0
 
 

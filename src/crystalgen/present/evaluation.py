@@ -57,7 +57,7 @@ def write_assessment(found: Assessment, generated: pd.DataFrame, reference: pd.D
     text = page.render(
         title=title,
         summary=f"{len(found.crystals)} crystals, {len(generated)} of them readable, beside {len(reference)} of the reference.",
-        tables=tables_of(folder / "tables"),
+        tables=tables_of(folder / "tables", folder),
         figure_groups=figure_groups(folder / "figures", folder),
         facts=facts,
     )

@@ -9,14 +9,26 @@ from urllib.parse import quote
 import pandas as pd
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from crystalgen.present.style import PNG_DPI, model_label
 from crystalgen.present.tables import HEADLINE_NAME, headline_table
+from crystalgen.present.views import crystals_of_points, element_styles
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _CSS_DPI = 96  # a figure is shown in the inches it was drawn for, so that letters match the text
-_STAGES = {"02": "Data", "03": "Representations", "08": "Sampling steps", "09": "Search for new phases", "10": "Results", "12": "Results"}
-_TABLES_FIRST = ("10", "12", "09", "08")  # what was found, then what it was found with
+_STAGES = {
+    "02": "Data",
+    "03": "Representations",
+    "08": "Sampling steps",
+    "09": "Search for new phases",
+    "10": "Results",
+    "12": "Results",
+    "13": "Energies after relaxation",
+    "14": "Density-functional theory",
+}
+_TABLES_FIRST = ("10", "12", "13", "14", "09", "08")  # what was found, then what it was found with
+_TABLE_FILES = (".csv", ".md", ".tex")
 
 
 def build_report(
@@ -50,6 +62,7 @@ def build_report(
     """
     report_dir = Path(report_dir)
     report_dir.mkdir(parents=True, exist_ok=True)
+    groups = figure_groups(Path(figures_dir), report_dir)
     page = (
         page_environment()
         .get_template("report.html.j2")
@@ -58,8 +71,9 @@ def build_report(
             title=title,
             description=description,
             headline=headline_table(metrics, reference),
-            figure_groups=figure_groups(Path(figures_dir), report_dir),
-            tables=tables_of(report_dir / "tables"),
+            figure_groups=groups,
+            viewer=_viewer() if any(figure["crystals"] for group in groups for figure in group["figures"]) else None,
+            tables=tables_of(report_dir / "tables", report_dir),
             cards=[_card(card) for card in cards],
             settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100),
             notebooks=[{"name": Path(path).name, "link": _link(path, report_dir)} for path in notebooks],
@@ -94,15 +108,25 @@ def figure_groups(folder: Path, report_dir: Path) -> list[dict]:
     return list(groups.values())
 
 
-def tables_of(folder: Path) -> list[dict]:
-    """The tables without the headline, which stands at the top."""
+def tables_of(folder: Path, report_dir: Path) -> list[dict]:
+    """The tables without the headline, which stands at the top, with links to their files."""
 
     def order(path: Path) -> tuple:
         stage = path.relative_to(folder).parts[0]
         return (_TABLES_FIRST.index(stage) if stage in _TABLES_FIRST else len(_TABLES_FIRST)), path
 
     found = sorted((path for path in folder.rglob("*.json") if path.stem != HEADLINE_NAME), key=order)
-    return [_read_json(path) | {"anchor": _anchor(path, folder)} for path in found]
+    return [_read_json(path) | {"anchor": _anchor(path, folder), "links": _table_links(path, report_dir)} for path in found]
+
+
+def _table_links(path: Path, report_dir: Path) -> list[dict]:
+    files = [path.with_suffix(suffix) for suffix in _TABLE_FILES]
+    return [{"text": file.suffix[1:].upper(), "link": _link(file, report_dir)} for file in files if file.is_file()]
+
+
+def _viewer() -> Markup:
+    """3Dmol.js as it may stand inside a script element."""
+    return Markup((_TEMPLATES / "vendor/3Dmol-min.js").read_text(encoding="utf-8").replace("</script", r"<\/script"))
 
 
 def _anchor(path: Path, folder: Path) -> str:
@@ -116,7 +140,7 @@ def _is_numeric(cell: str) -> bool:
 
 
 def _figure(path: Path, report_dir: Path) -> dict:
-    """A figure's card with its PNG as base64 and links to its other files."""
+    """A figure's card with its PNG as base64, links to its other files and, where it shows crystals, those to turn."""
     card = _read_json(path)
     files = [path.parent / name for name in card["files"]]
     for file in files:
@@ -126,7 +150,11 @@ def _figure(path: Path, report_dir: Path) -> dict:
     image = picture.read_bytes()
     width = int.from_bytes(image[16:20], "big") * _CSS_DPI // PNG_DPI  # bytes 16 to 19 of a PNG: its width
     links = [{"text": file.suffix[1:].upper(), "link": _link(file, report_dir)} for file in files if file != picture]
-    return {**card, "image": base64.b64encode(image).decode("ascii"), "width": width, "links": links}
+    crystals = [
+        crystal for file in files if file.suffix == ".csv" for crystal in crystals_of_points(pd.read_csv(file, dtype={"crystal": str}))
+    ]
+    shown = {"crystals": crystals, "styles": element_styles(crystals)}
+    return {**card, **shown, "image": base64.b64encode(image).decode("ascii"), "width": width, "links": links}
 
 
 def _card(card: dict) -> dict:

@@ -1,0 +1,44 @@
+// Crystals of a figure, to turn: a viewer is made when its box is first opened, so that a page of many figures opens quickly.
+for (const box of document.querySelectorAll("details.turn")) {
+  const {crystals, styles} = JSON.parse(box.querySelector("script").textContent);
+  const choice = box.querySelector("select"), view = box.querySelector(".view");
+  crystals.forEach((crystal, i) => choice.add(new Option(crystal.name, i)));
+  let viewer = null;
+
+  function edges([a, b, c]) {
+    const corner = (i, j, k) => [0, 1, 2].map(x => i * a[x] + j * b[x] + k * c[x]);
+    const point = p => ({x: p[0], y: p[1], z: p[2]});
+    for (const [i, j] of [[0, 0], [0, 1], [1, 0], [1, 1]])
+      for (const [from, to] of [[[0, i, j], [1, i, j]], [[i, 0, j], [i, 1, j]], [[i, j, 0], [i, j, 1]]])
+        viewer.addCylinder({start: point(corner(...from)), end: point(corner(...to)), radius: 0.03, color: "#555555"});
+  }
+
+  function show() {
+    const crystal = crystals[choice.value];
+    viewer.removeAllModels();
+    viewer.removeAllShapes();
+    viewer.addModel().addAtoms(crystal.atoms.map(([elem, x, y, z], serial) => ({elem, x, y, z, serial, bonds: [], bondOrder: []})));
+    for (const [elem, {color, radius}] of Object.entries(styles)) viewer.setStyle({elem}, {sphere: {color, radius}});
+    edges(crystal.cell);
+    viewer.setView([0, 0, 0, 0, 0, 0, 0, 1]);
+    viewer.rotate(24, "y");
+    viewer.rotate(14, "x"); // away from a lattice plane, so that no two corners coincide
+    viewer.zoomTo();
+    viewer.zoom(1.3);
+    viewer.render();
+    box.dataset.shown = crystal.name;
+  }
+
+  function open() {
+    if (!box.open || viewer) return;
+    try {
+      viewer = $3Dmol.createViewer(view, {backgroundColor: "white", orthographic: true});
+      show();
+    } catch (error) {
+      viewer = null;
+      view.textContent = "This browser draws no WebGL; the picture above shows the same crystals.";
+    }
+  }
+  choice.addEventListener("change", show);
+  box.addEventListener("toggle", open);
+}
