@@ -98,10 +98,10 @@ def test_the_browser_draws_in_jupyterlab(lab, study):
     with open_page(1400, 1100) as page:
         page.goto(f"{lab}/lab/tree/notebooks/90-browse-structures.ipynb?reset")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.locator('[data-command="runmenu:run-all"]').click()
-        listing = page.locator(".jp-OutputArea select[size], .jp-OutputArea .widget-select select").first
-        listing.wait_for(timeout=180_000)
+        page.locator("select[size]").wait_for(state="attached", timeout=180_000)
         made = page.locator(".widget-dropdown select").first
         made.scroll_into_view_if_needed()
         made.select_option(index=2)
