@@ -56,7 +56,7 @@ def draw_crystal(ax: Axes, lattice: np.ndarray, atomic_numbers: np.ndarray, frac
         title: above the picture.
     """
     numbers = np.asarray(atomic_numbers, dtype=int)
-    view = _view(np.asarray(lattice, dtype=float))
+    view = view_rotation(np.asarray(lattice, dtype=float))
     cell = np.asarray(lattice, dtype=float) @ view
     index, coords = boundary_images(np.reshape(frac_coords, (-1, 3)))
     atoms = coords @ cell
@@ -147,7 +147,7 @@ def site_points(rows: list[pd.Series], labels: list[str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _view(lattice: np.ndarray) -> np.ndarray:
+def view_rotation(lattice: np.ndarray) -> np.ndarray:
     """Rotation (3, 3), applied as `x @ view`, to the axes right, up and towards the reader."""
     lengths = np.linalg.norm(lattice, axis=1)
     up = 2 if lengths[2] > 0.9 * lengths.max() else int(lengths.argmax())  # near-equal cells look alike

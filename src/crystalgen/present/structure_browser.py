@@ -11,7 +11,7 @@ from ase.data import chemical_symbols
 from ase.io import write
 
 from crystalgen.present.browsing import DATA, chosen
-from crystalgen.present.pictures import RADIUS_SCALE, crystal_strip
+from crystalgen.present.pictures import RADIUS_SCALE, crystal_strip, view_rotation
 from crystalgen.present.style import PNG_DPI
 from crystalgen.present.views import cell_edges, closed_cell, element_color
 
@@ -23,11 +23,12 @@ _VERDICTS = {"any": None, "match": True, "no match": False}
 def structure_view(crystal: pd.Series, repeats: int = 1) -> nglview.NGLWidget:
     """A row of the crystals table as a widget to turn: `repeats` cells along each axis, atoms on the boundary drawn on both sides."""
     numbers, places = closed_cell(crystal["lattice"], crystal["atomic_numbers"], crystal["frac_coords"], (repeats,) * 3)
+    turn = view_rotation(np.asarray(crystal["lattice"], float))  # as in its picture, until a hand turns it
     text = StringIO()
-    write(text, Atoms(numbers, places), format="proteindatabank")
+    write(text, Atoms(numbers, places @ turn), format="proteindatabank")
     view = nglview.NGLWidget(nglview.TextStructure(text.getvalue(), ext="pdb"), default_representation=False)
     view.add_spacefill(radius_type="covalent", radius_scale=RADIUS_SCALE, color_scheme="element")
-    for start, end in cell_edges(np.asarray(crystal["lattice"], float)):
+    for start, end in cell_edges(np.asarray(crystal["lattice"], float) @ turn):
         view.shape.add_cylinder(start.tolist(), end.tolist(), _EDGE, 0.04)
     view.camera = "orthographic"
     view.layout.width, view.layout.height = "100%", "360px"
@@ -56,7 +57,10 @@ class StructureBrowser(widgets.VBox):
         self.repeats = widgets.IntSlider(value=1, min=1, max=3, description="Cells", continuous_update=False)
         self.listing = widgets.Select(options=[], rows=10, layout=widgets.Layout(width="100%"))
         self.count, self.legend = widgets.Label(), widgets.HTML()
-        self.views, self.picture = widgets.HBox(), widgets.Image(format="png", layout=widgets.Layout(max_width="40rem"))
+        self.views, self.picture = (
+            widgets.HBox(),
+            widgets.Image(format="png", layout=widgets.Layout(max_width="26rem", object_fit="contain")),
+        )
         filters = (self.formula, self.space_group, self.energies, self.made_by, self.matched)
         for control in filters:
             control.observe(self._filter, "value")
@@ -104,7 +108,7 @@ class StructureBrowser(widgets.VBox):
         self.views.children = boxes
         self.legend.value = _legend(np.concatenate([crystal["atomic_numbers"] for crystal in crystals.values()]))
         png = BytesIO()
-        picture(line).savefig(png, dpi=PNG_DPI // 2)
+        picture(line).savefig(png, dpi=PNG_DPI)
         self.picture.value = png.getvalue()
 
 
