@@ -42,7 +42,7 @@ def test_atoms_on_the_boundary_are_repeated(position, count):
 
 @pytest.mark.parametrize("lattice", [np.eye(3) * 3, np.diag([20.0, 3, 3]), [[0, 2, 2], [2, 0, 2], [2, 2, 0]], -np.eye(3) * 3])
 def test_view_is_a_proper_rotation(lattice):
-    view = pictures._view(np.array(lattice, dtype=float))
+    view = pictures.view_rotation(np.array(lattice, dtype=float))
     np.testing.assert_allclose(view.T @ view, np.eye(3), atol=1e-12)
     assert np.linalg.det(view) > 0  # a mirror image would be another crystal
 
@@ -51,5 +51,5 @@ def test_view_is_a_proper_rotation(lattice):
 def test_longest_vector_is_not_along_the_line_of_sight(longest):
     lattice = np.eye(3) * 3
     lattice[longest] = np.roll([1.0, 9.0, 1.0], longest - 1)
-    seen = lattice[longest] @ pictures._view(lattice)
+    seen = lattice[longest] @ pictures.view_rotation(lattice)
     assert np.linalg.norm(seen[:2]) > 0.9 * np.linalg.norm(seen)
