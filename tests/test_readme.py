@@ -1,7 +1,11 @@
 """The README's parts that the pipeline writes."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from crystalgen.pipeline.readme import results_table, single_table, stage_edges, stage_graph
 
@@ -19,17 +23,38 @@ def test_edges_join_the_runs_of_a_stage_and_leave_other_files_out():
     assert stage_edges(dot) == [("build", "train"), ("train", "sample")]
 
 
-def test_the_readmes_tables_are_those_of_the_committed_reports():
-    """Results that were run again are not in the README before `crystalgen readme`."""
+TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("file", TEXTS, ids=lambda file: file.name)
+def test_the_tables_shown_are_those_of_the_committed_reports(file):
+    """Results that were run again are not there before `crystalgen readme`."""
+    text = file.read_text()
+    for kind, table in (("results", results_table), ("table", single_table)):
+        for name in re.findall(rf"<!-- {kind} (\S+): begin -->", text):
+            assert f"<!-- {kind} {name}: begin -->\n{table(name)}\n<!-- {kind} {name}: end -->" in text
+
+
+def test_the_readme_shows_results_beside_the_papers():
     text = (ROOT / "README.md").read_text()
-    studies = re.findall(r"<!-- results (\w+): begin -->", text)
-    assert "library" in studies
-    for study in studies:
-        assert f"<!-- results {study}: begin -->\n{results_table(study)}\n<!-- results {study}: end -->" in text
-    names = re.findall(r"<!-- table (\S+): begin -->", text)
-    assert "perov_5_demo/12/01-unconditional" in names
-    for name in names:
-        assert f"<!-- table {name}: begin -->\n{single_table(name)}\n<!-- table {name}: end -->" in text
+    assert "<!-- results library: begin -->" in text
+    assert "<!-- table perov_5_demo/12/01-unconditional: begin -->" in text
+
+
+@pytest.mark.parametrize("file", TEXTS, ids=lambda file: file.name)
+def test_links_lead_to_files_and_commands_exist(file):
+    text = file.read_text()
+    links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(("http", "#"))]
+    assert not [link for link in links if link and not (file.parent / link).exists()]
+    commands = set(re.findall(r"crystalgen ([a-z]+(?:-[a-z]+)*)\b(?= |`|$)", text)) & set(re.findall(r"`?crystalgen ([a-z-]+)", text))
+    known = set(re.findall(r"^    ([a-z-]+)", help_text(), re.M))
+    assert commands <= known, commands - known
+    targets = set(re.findall(r"^make ([a-z-]+)", text, re.M)) | set(re.findall(r"`make ([a-z-]+)", text))
+    assert targets <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def help_text() -> str:
+    return subprocess.run([sys.executable, "-m", "crystalgen.pipeline", "--help"], capture_output=True, text=True).stdout
 
 
 def test_the_readme_draws_the_stages_that_dvc_runs():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def run_job(model: MatrixModel | UniMatModel, file: Path, checkpoints: Path) -> 
     """
     settings, fingerprint = model.training, training_fingerprint(model, file)
     jobs = (delayed(_train_seed)(model, file, seed, checkpoints / f"{seed}.pt", fingerprint) for seed in settings.seeds)
-    return Parallel(n_jobs=min(settings.processes, len(settings.seeds)))(jobs)
+    shared = int(os.environ.get("WORLD_SIZE", 1)) > 1  # by `accelerate launch`, whose processes train one seed after the other together
+    return Parallel(n_jobs=1 if shared else min(settings.processes, len(settings.seeds)))(jobs)
 
 
 def training_fingerprint(model: MatrixModel | UniMatModel, file: Path) -> str:
@@ -58,6 +60,22 @@ def save_job(trained: list[Trained], folder: Path, checkpoints: Path) -> None:
     for run in trained:
         save_net(run.net, folder / f"{run.seed}.safetensors")
     shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def training_facts(model: MatrixModel | UniMatModel, trained: list[Trained]) -> dict:
+    """What a result card says of a training job, all its seeds."""
+    settings = model.training
+    return {
+        "parameters": sum(p.numel() for p in trained[0].net.parameters()),
+        "steps": settings.steps,
+        "batch_size": settings.batch_size,
+        "seeds": [run.seed for run in trained],
+        "seconds": [round(run.seconds, 1) for run in trained],
+        "threads": settings.threads,
+        "processes": settings.processes,
+        "resumed": any(run.resumed for run in trained),
+        "val_loss": [round(run.curve[-1]["val_loss"], 6) for run in trained],
+    }
 
 
 def load_nets(

@@ -1,7 +1,8 @@
 """The one training loop: any network, objective and data. Torch only.
 
 Every random choice of a step comes from (seed, step) alone, so a run that was killed and taken up again from
-its checkpoint ends in the same weights as one that was not.
+its checkpoint ends in the same weights as one that was not. Under `accelerate launch` with several processes each takes its share
+of every batch; the noise is drawn for the whole batch in each of them, so that the result is that of one process, up to rounding.
 """
 
 import math
@@ -56,12 +57,13 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
 
     Raises:
         FloatingPointError: the loss is no longer finite; the message names the step.
-        ValueError: the data hold nothing to train on.
+        ValueError: the data hold nothing to train on, or several processes cannot share the batches evenly.
     """
     torch.set_num_threads(settings.threads)
     torch.manual_seed(_seed(seed, "weights", 0))
     net = make_net()
     accelerator = Accelerator(mixed_precision=settings.precision)
+    share = _share(settings.batch_size, accelerator)
     average = AveragedModel(net, device=accelerator.device, multi_avg_fn=_ema(settings.ema), use_buffers=False)
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _learning_rate_factor(step, settings))
@@ -77,7 +79,7 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
         net.train()
         batch = data.batch(next(batches), torch.Generator().manual_seed(_seed(seed, "augmentation", step)))
         batch = _withhold(batch, settings.energy_dropout, _seed(seed, "dropout", step))
-        loss = _step_loss(net, objective, batch.to(accelerator.device), _seed(seed, "step", step), accelerator)
+        loss = _step_loss(net, objective, batch.to(accelerator.device), _seed(seed, "step", step), accelerator, share)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {float(loss)} at step {step}; try a lower learning_rate than {settings.learning_rate}")
         optimiser.zero_grad()
@@ -93,16 +95,26 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
             losses.clear()
         if done == settings.steps or done % settings.checkpoint_every == 0:
             state |= {"step": done, "seconds": time.perf_counter() - start}
-            _save(checkpoint, fingerprint, parts, state)
+            if accelerator.is_main_process:
+                _save(checkpoint, fingerprint, parts, state)
     return Trained(seed, average.module.cpu().eval(), state["curve"], state["seconds"], resumed)
 
 
-def _step_loss(net, objective: Objective, batch: Batch, number: int, accelerator: Accelerator) -> Tensor:
+def _share(batch_size: int, accelerator: Accelerator) -> slice:
+    """The samples of a batch that this process takes."""
+    if batch_size % accelerator.num_processes:
+        raise ValueError(f"batch_size {batch_size}: expected a multiple of the {accelerator.num_processes} processes that share it")
+    return slice(accelerator.process_index, None, accelerator.num_processes)
+
+
+def _step_loss(net, objective: Objective, batch: Batch, number: int, accelerator: Accelerator, share: slice = slice(None)) -> Tensor:
     torch.manual_seed(number)  # dropout
     x_t, t, target = objective.corrupt(batch.x, batch.condition, torch.Generator().manual_seed(number))
+    condition = {name: value[share] for name, value in batch.condition.items()}
     with accelerator.autocast():
-        prediction = net(x_t, t, batch.condition)
-    return objective.loss(prediction, target, batch.weight)
+        prediction = net(x_t[share], t[share], condition)
+    weight = batch.weight[share] if len(batch.weight) == len(batch.x) else batch.weight
+    return objective.loss(prediction, target[share], weight)
 
 
 def _withhold(batch: Batch, share: float, number: int) -> Batch:
@@ -125,7 +137,8 @@ def _report(step: int, losses: list[float], net, objective, data, settings: Trai
         losses_of = [float(_step_loss(net, objective, batch, _seed(seed, "validation", i), accelerator)) for i, batch in enumerate(batches)]
     val_loss = sum(loss * len(part) for loss, part in zip(losses_of, parts, strict=True)) / len(items) if len(items) else math.nan
     entry = {"step": step, "loss": sum(losses) / len(losses), "val_loss": val_loss, "learning_rate": schedule.get_last_lr()[0]}
-    print(f"seed {seed}  step {step}/{settings.steps}  loss {entry['loss']:.4f}  val {val_loss:.4f}", file=sys.stderr, flush=True)
+    if accelerator.is_main_process:
+        print(f"seed {seed}  step {step}/{settings.steps}  loss {entry['loss']:.4f}  val {val_loss:.4f}", file=sys.stderr, flush=True)
     return entry
 
 

@@ -11,6 +11,7 @@ import torch
 from crystalgen import paths
 from crystalgen.config import Model
 from crystalgen.files import file_hash
+from crystalgen.jobs import training_facts
 from crystalgen.training import Trained
 
 PACKAGES = ("torch", "numpy", "pymatgen", "accelerate", "diffusers", "spglib")
@@ -32,21 +33,7 @@ def result_card(model: str, study: str, data: Path, **facts) -> dict:
 
 def training_card(name: str, study: str, model: Model, data: Path, trained: list[Trained]) -> dict:
     """The result card of a training job, all its seeds."""
-    training = model.training
-    return result_card(
-        name,
-        study,
-        data,
-        parameters=sum(p.numel() for p in trained[0].net.parameters()),
-        steps=training.steps,
-        batch_size=training.batch_size,
-        seeds=[run.seed for run in trained],
-        seconds=[round(run.seconds, 1) for run in trained],
-        threads=training.threads,
-        processes=training.processes,
-        resumed=any(run.resumed for run in trained),
-        val_loss=[round(run.curve[-1]["val_loss"], 6) for run in trained],
-    )
+    return result_card(name, study, data, **training_facts(model, trained))
 
 
 def _hardware() -> dict:

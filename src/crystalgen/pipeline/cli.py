@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("studies", nargs="*", help="all that have a run.json without any")
     report.set_defaults(run=_report)
 
-    readme = commands.add_parser("readme", help="rewrite the README's tables of results and graph of stages")
+    readme = commands.add_parser("readme", help="rewrite the README's and docs' tables of results and graph of stages")
     readme.set_defaults(run=_readme)
 
     train = commands.add_parser("train", help="make a study of one's own crystals and run it: train, sample, evaluate, report")
@@ -141,9 +141,9 @@ def _report(options) -> int:
 
 
 def _readme(options) -> int:
-    from crystalgen.pipeline.readme import update_readme
+    from crystalgen.pipeline.readme import update_texts
 
-    print(f"README.md: results of {', '.join(update_readme(paths.ROOT / 'README.md'))}")
+    print("\n".join(update_texts([paths.ROOT / "README.md", *sorted((paths.ROOT / "docs").glob("*.md"))])))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What the README shows of the pipeline, written between markers: studies' results, single tables, the graph of stages."""
+"""What the README and docs/ show of the pipeline, written between markers: studies' results, single tables, the graph of stages."""
 
 import json
 import re
@@ -12,27 +12,30 @@ from crystalgen.present.references import headline_reference
 from crystalgen.present.tables import headline_table
 
 
-def update_readme(readme: Path) -> list[str]:
-    """Replace what stands between each pair of markers: `results STUDY`, `table STUDY/STAGE/NAME`, and `dag`. Returns the studies.
+def update_texts(files: list[Path]) -> list[str]:
+    """Replace what stands between each pair of markers: `results STUDY`, `table STUDY/STAGE/NAME`, and `dag`. Returns what was written.
 
     Raises:
-        ValueError: a marker is not closed, or there is none of results.
+        ValueError: a marker is not closed.
         FileNotFoundError: a study named there has no results.
     """
-    text = readme.read_text()
-    studies = re.findall(r"<!-- results (\w+): begin -->", text)
-    if not studies:
-        raise ValueError(f"{readme}: lacks a marker <!-- results STUDY: begin -->")
-    contents = {f"results {study}": results_table(study) for study in studies} | {"dag": stage_graph()}
-    contents |= {f"table {name}": single_table(name) for name in re.findall(r"<!-- table (\S+): begin -->", text)}
-    for name, content in contents.items():
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        if begin not in text or end not in text:
-            raise ValueError(f"{readme}: lacks the markers {begin} and {end}")
-        head, rest = text.split(begin, 1)
-        text = f"{head}{begin}\n{content}\n{end}{rest.split(end, 1)[1]}"
-    readme.write_text(text)
-    return studies
+    written = []
+    for file in files:
+        text = file.read_text()
+        for name in re.findall(r"<!-- ((?:results|table|dag)[^:]*): begin -->", text):
+            begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+            if end not in text:
+                raise ValueError(f"{file}: lacks the marker {end}")
+            head, rest = text.split(begin, 1)
+            text = f"{head}{begin}\n{_content(name)}\n{end}{rest.split(end, 1)[1]}"
+            written.append(f"{file.name}: {name}")
+        file.write_text(text)
+    return written
+
+
+def _content(name: str) -> str:
+    kind, _, what = name.partition(" ")
+    return {"results": results_table, "table": single_table}[kind](what) if what else stage_graph()
 
 
 def single_table(name: str) -> str:

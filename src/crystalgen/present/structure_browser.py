@@ -20,15 +20,21 @@ _EDGE = [0.35, 0.35, 0.35]
 _VERDICTS = {"any": None, "match": True, "no match": False}
 
 
+def closed_cell_pdb(crystal: pd.Series, repeats: int = 1) -> str:
+    """The closed cell as PDB, turned as in the crystal's picture; of a CIF, NGL would draw atoms outside the cell."""
+    lattice = np.asarray(crystal["lattice"], float)
+    numbers, places = closed_cell(lattice, crystal["atomic_numbers"], crystal["frac_coords"], (repeats,) * 3)
+    text = StringIO()
+    write(text, Atoms(numbers, places @ view_rotation(lattice)), format="proteindatabank")
+    return text.getvalue()
+
+
 def structure_view(crystal: pd.Series, repeats: int = 1) -> nglview.NGLWidget:
     """A row of the crystals table as a widget to turn: `repeats` cells along each axis, atoms on the boundary drawn on both sides."""
-    numbers, places = closed_cell(crystal["lattice"], crystal["atomic_numbers"], crystal["frac_coords"], (repeats,) * 3)
-    turn = view_rotation(np.asarray(crystal["lattice"], float))  # as in its picture, until a hand turns it
-    text = StringIO()
-    write(text, Atoms(numbers, places @ turn), format="proteindatabank")
-    view = nglview.NGLWidget(nglview.TextStructure(text.getvalue(), ext="pdb"), default_representation=False)
+    lattice = np.asarray(crystal["lattice"], float)
+    view = nglview.NGLWidget(nglview.TextStructure(closed_cell_pdb(crystal, repeats), ext="pdb"), default_representation=False)
     view.add_spacefill(radius_type="covalent", radius_scale=RADIUS_SCALE, color_scheme="element")
-    for start, end in cell_edges(np.asarray(crystal["lattice"], float) @ turn):
+    for start, end in cell_edges(lattice @ view_rotation(lattice)):
         view.shape.add_cylinder(start.tolist(), end.tolist(), _EDGE, 0.04)
     view.camera = "orthographic"
     view.layout.width, view.layout.height = "100%", "360px"
