@@ -9,6 +9,30 @@ from crystalgen import paths
 from crystalgen.pipeline.data_commands import add_data_commands
 from crystalgen.pipeline.physics_commands import add_physics_commands, name_value
 
+_EPILOG = """\
+first of all:
+  make reproduce                                   the default study, from data to report
+  crystalgen show                                  its results again, and where its page is
+
+ask, look, judge:
+  crystalgen generate Ta1W1B4 -n 50 --relax        crystals of a composition, from a model that was trained here
+  crystalgen evaluate samples.zip --reference T    any generator's crystals beside a table T of real ones
+  crystalgen relax samples/                        any crystals, relaxed, above a hull
+  make lab                                         JupyterLab: notebooks/00-tour, 90-browse-structures, 91-ask
+
+your own:
+  crystalgen train --data my_cifs/                 a study of them, trained and judged
+  crystalgen select mine && dvc repro              a study that you wrote, studies/mine.yaml
+  crystalgen fetch perov_5                         a benchmark set, by checksum
+
+what is where:
+  studies/NAME.yaml         every setting of a study
+  reports/NAME/index.html   its page; reports/index.html lists all
+  models/NAME/MODEL         weights, curve and card
+  data/processed/NAME       crystals, samples and verdicts, as parquet
+
+Each command has options of its own: crystalgen COMMAND --help. Errors are one line that says what was expected."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse and run; returns the exit status. An expected error is one line, without a traceback."""
@@ -21,7 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="crystalgen", description="A reproducible compendium of crystal generation.")
+    parser = argparse.ArgumentParser(
+        prog="crystalgen",
+        description="A reproducible compendium of crystal generation.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="execute a notebook for a study, as the pipeline does")
@@ -90,6 +119,8 @@ def _parser() -> argparse.ArgumentParser:
 
     add_data_commands(commands)
     add_physics_commands(commands)
+    for listed in commands._choices_actions:  # argparse shows a command's help in the list alone
+        commands.choices[listed.dest].description = listed.help
     return parser
 
 
