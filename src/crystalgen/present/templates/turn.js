@@ -24,8 +24,10 @@ for (const box of document.querySelectorAll("details.turn")) {
     viewer.rotate(24, "y");
     viewer.rotate(14, "x"); // away from a lattice plane, so that no two corners coincide
     viewer.zoomTo();
-    viewer.zoom(1.3);
+    viewer.zoom(1.7);
     viewer.render();
+    const shown = new Set(crystal.atoms.map(atom => atom[0]));
+    for (const entry of box.querySelectorAll("[data-element]")) entry.hidden = !shown.has(entry.dataset.element);
     box.dataset.shown = crystal.name;
   }
 
