@@ -13,6 +13,7 @@ from crystalgen.physics.hull import Hull
 from crystalgen.pipeline import asking
 from crystalgen.pipeline.asking import Request
 from crystalgen.pipeline.cli import main
+from crystalgen.present.answer import write_answer
 
 counted = pytest.fixture(counted_potentials)
 
@@ -50,15 +51,16 @@ def test_the_best_come_first_and_copies_and_invalid_ones_last(answer, relax):
 
 def test_an_answer_is_files_a_table_and_a_picture(answer, tmp_path):
     table = answer(False)
-    file = asking.write_answer(table, tmp_path / "out")
-    shown = pd.read_csv(file)
+    page = write_answer(table, tmp_path / "out", {"composition": "Ta1W1B2"})
+    shown = pd.read_csv(tmp_path / "out" / "table.csv")
     assert shown["id"].tolist() == table["id"].tolist()
     assert shown["file"].iloc[0] == "cifs/001-Ta1B2W1.cif"
     for name, volume in zip(shown["file"], [abs(np.linalg.det(m)) for m in table["lattice"]], strict=True):
         assert Structure.from_file(tmp_path / "out" / name).volume == pytest.approx(volume, rel=1e-6)
-    assert (tmp_path / "out" / "best.png").stat().st_size > 5000
+    assert (tmp_path / "out/figures/01-best.png").stat().st_size > 5000
+    assert "Crystals of Ta1W1B2" in page.read_text() and 'class="turn"' in page.read_text()
     assert len(read_crystals(tmp_path / "out" / "crystals.parquet")) == 5
-    asking.write_answer(table.head(2), tmp_path / "out")
+    write_answer(table.head(2), tmp_path / "out", {"composition": "Ta1W1B2"})
     assert len(list((tmp_path / "out" / "cifs").iterdir())) == 2, "of an earlier answer nothing stays"
 
 

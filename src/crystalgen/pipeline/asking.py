@@ -1,7 +1,6 @@
-"""`crystalgen generate`: crystals of a composition from a trained model, ranked, as files, a table and a picture."""
+"""`crystalgen generate`: crystals of a composition from a trained model, rated, compared and ranked."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from ase.data import chemical_symbols
 from crystalgen import paths
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.config import Study, load_study
-from crystalgen.crystals import read_crystals, to_structures, write_crystals, write_structure_files
+from crystalgen.crystals import read_crystals, to_structures
 from crystalgen.data.library.recipe import load_recipe
 from crystalgen.evaluate.matching import reduce_table
 from crystalgen.evaluate.novelty import nearest_of, unique_classes
@@ -23,13 +22,9 @@ from crystalgen.physics.conditions import composition_numbers, training_space_gr
 from crystalgen.physics.hull import Hull
 from crystalgen.physics.rating import ENERGY_SOURCE, RATED, basis, rate
 from crystalgen.physics.relaxation import Relaxation, relax_table
-from crystalgen.present.pictures import crystal_strip
-from crystalgen.present.style import PNG_DPI
 from crystalgen.store import compute
 
 _ENERGIES = ["e_above_hull", "formation_energy_per_atom"]
-_SHOWN = ["id", "valid", *_ENERGIES, "energy_per_atom", "space_group", "asked_space_group", "novel", "known_id", "copies", "status"]
-_PICTURES = 6
 
 
 @dataclass(frozen=True)
@@ -70,8 +65,9 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
         row: a way to sample a model that is told a composition; the study's first without.
 
     Returns:
-        crystals, best first: valid and distinct before the others, then by energy; with `_SHOWN`'s columns: novel (not in the study's
-        training crystals, StructureMatcher's defaults), known_id (which of them it is), copies (of it among the generated). And the row.
+        crystals, best first: valid and distinct before the others, then by energy; with valid, status, energies, and novel (not in the
+        study's training crystals, StructureMatcher's defaults), known_id (which of them it is), copies (of it among the generated).
+        And the row.
 
     Raises:
         ValueError: the model cannot be told this; or the study has no such model.
@@ -90,21 +86,6 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
     if made.empty:
         raise ValueError(f"{row}: none of {request.count} samples is a crystal; train it for longer, or ask another model")
     return _ranked(_rated(made, request, hull), training), row
-
-
-def write_answer(table: pd.DataFrame, folder: Path) -> Path:
-    """Write crystals.parquet, table.csv, a CIF per crystal by its rank, and best.png; returns the CSV."""
-    ranked = table.assign(id=[f"{rank:03d}-{formula}" for rank, formula in enumerate(table["formula"], 1)])
-    write_crystals(table, folder / "crystals.parquet")
-    for old in (folder / "cifs").glob("*.cif"):
-        old.unlink()
-    files = write_structure_files(ranked, folder / "cifs")
-    shown = table[list(_SHOWN)].assign(file=[str(file.relative_to(folder)) for file in files])
-    shown.to_csv(folder / "table.csv", index=False, float_format="%.6g", lineterminator="\n")
-    best = [best for _, best in ranked.head(_PICTURES).iterrows()]
-    titles = [f"{row['id'].split('-')[0]}: space group {row['space_group']}\n{_height(row)}" for row in best]
-    crystal_strip(best, titles).savefig(folder / "best.png", dpi=PNG_DPI, metadata={"Software": None})
-    return folder / "table.csv"
 
 
 def _row(config: Study, study: str, row: str | None) -> str:
@@ -182,9 +163,3 @@ def _ranked(table: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(novel=~nearest["matched"].to_numpy(bool), known_id=known, copies=copies)
     repeated = first != np.arange(len(table))
     return table.iloc[np.lexsort((energies, repeated, ~table["valid"].to_numpy(bool)))].reset_index(drop=True)
-
-
-def _height(row: pd.Series) -> str:
-    if np.isfinite(row["e_above_hull"]):
-        return f"{row['e_above_hull'] * 1000:.0f} meV/atom above"
-    return f"{row['energy_per_atom']:.3f} eV/atom" if np.isfinite(row["energy_per_atom"]) else "no energy"

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from crystalgen import paths
@@ -194,16 +195,18 @@ def _train(options) -> int:
 
 
 def _generate(options) -> int:
-    from crystalgen.pipeline.asking import Request, generate_crystals, trained_study, write_answer
+    from crystalgen.pipeline.asking import Request, generate_crystals, trained_study
+    from crystalgen.present.answer import write_answer
 
     study = options.study or trained_study()
     asked = Request(options.composition, options.count, options.space_group, options.energy, options.relax, options.seed, options.workers)
     table, row = generate_crystals(study, asked, options.model)
-    file = write_answer(table, options.out or paths.REPORTS / "generated" / options.composition)
+    facts = {"study": study, "model": row, **asdict(asked)}
+    page = write_answer(table, options.out or paths.REPORTS / "generated" / options.composition, facts)
     print(f"{len(table)} of {options.count} by {row} of the study {study}: {int(table['valid'].sum())} valid, "
           f"{int((table['valid'] & table['novel']).sum())} of them not in training")  # fmt: skip
     print(table[["e_above_hull", "space_group", "novel", "copies", "status"]].head(8).to_string(float_format=lambda e: f"{e:.3f}"))
-    print(file)
+    print(page)
     return 0
 
 

@@ -10,7 +10,7 @@ from crystalgen.evaluate.symmetry import SYMPRECS
 from crystalgen.files import write_json
 from crystalgen.present.figures.evaluation import space_group_bars
 from crystalgen.present.figures.unimat import property_distributions
-from crystalgen.present.report import figure_groups, page_environment, tables_of
+from crystalgen.present.report import build_folder_page
 from crystalgen.present.style import save_figure
 from crystalgen.present.tables import METRICS, SYMMETRY, format_interval, write_table
 
@@ -53,16 +53,8 @@ def write_assessment(found: Assessment, generated: pd.DataFrame, reference: pd.D
     save_figure(
         figure, folder / "figures", "02-space-groups", caption, "Bars: share of each space group, generated beside reference.", points
     )
-    page = page_environment().get_template("evaluation.html.j2")
-    text = page.render(
-        title=title,
-        summary=f"{len(found.crystals)} crystals, {len(generated)} of them readable, beside {len(reference)} of the reference.",
-        tables=tables_of(folder / "tables", folder),
-        figure_groups=figure_groups(folder / "figures", folder),
-        facts=facts,
-    )
-    (folder / "index.html").write_text(text, encoding="utf-8", newline="\n")
-    return folder / "index.html"
+    summary = f"{len(found.crystals)} crystals, {len(generated)} of them readable, beside {len(reference)} of the reference."
+    return build_folder_page(folder, title, summary, facts)
 
 
 def _matching(metrics: pd.DataFrame) -> pd.DataFrame:

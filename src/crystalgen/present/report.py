@@ -72,7 +72,7 @@ def build_report(
             description=description,
             headline=headline_table(metrics, reference),
             figure_groups=groups,
-            viewer=_viewer() if any(figure["crystals"] for group in groups for figure in group["figures"]) else None,
+            viewer=_viewer(groups),
             tables=tables_of(report_dir / "tables", report_dir),
             cards=[_card(card) for card in cards],
             settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100),
@@ -83,6 +83,16 @@ def build_report(
     path = report_dir / "index.html"
     path.write_text(page, encoding="utf-8", newline="\n")
     return path
+
+
+def build_folder_page(folder: Path, title: str, summary: str, facts: dict[str, str]) -> Path:
+    """Write `folder`/index.html of its `tables/` and `figures/`, with how they came about; returns its path."""
+    groups = figure_groups(folder / "figures", folder)
+    page = page_environment().get_template("folder.html.j2")
+    shown = {"tables": tables_of(folder / "tables", folder), "figure_groups": groups, "viewer": _viewer(groups)}
+    text = page.render(title=title, summary=summary, facts=facts, **shown)
+    (folder / "index.html").write_text(text, encoding="utf-8", newline="\n")
+    return folder / "index.html"
 
 
 def page_environment() -> Environment:
@@ -124,8 +134,10 @@ def _table_links(path: Path, report_dir: Path) -> list[dict]:
     return [{"text": file.suffix[1:].upper(), "link": _link(file, report_dir)} for file in files if file.is_file()]
 
 
-def _viewer() -> Markup:
-    """3Dmol.js as it may stand inside a script element."""
+def _viewer(groups: list[dict]) -> Markup | None:
+    """3Dmol.js as it may stand inside a script element, where a figure shows crystals."""
+    if not any(figure["crystals"] for group in groups for figure in group["figures"]):
+        return None
     return Markup((_TEMPLATES / "vendor/3Dmol-min.js").read_text(encoding="utf-8").replace("</script", r"<\/script"))
 
 
