@@ -49,9 +49,14 @@ def write_answer(table: pd.DataFrame, folder: Path, facts: dict) -> Path:
 
 
 def _readable(shown: pd.DataFrame) -> pd.DataFrame:
-    names = {"e_above_hull": "above the hull", "formation_energy_per_atom": "formation energy", "energy_per_atom": "energy"}
+    names = {"e_above_hull": "above the hull", "energy_per_atom": "energy"}
     rounded = shown.assign(**{name: [None if np.isnan(e) else f"{e:.3f}" for e in shown[name]] for name in _ENERGIES})
-    numbered = rounded.drop(columns="id").rename(columns=names).rename(columns=lambda name: name.replace("_", " "))
+    words = rounded.assign(**{name: ["yes" if value else "no" for value in shown[name]] for name in ("valid", "novel")})
+    numbered = (
+        words.drop(columns=["id", "file", "formation_energy_per_atom"])
+        .rename(columns=names)
+        .rename(columns=lambda name: name.replace("_", " "))
+    )
     numbered.insert(0, "rank", range(1, len(shown) + 1))
     return numbered
 
