@@ -110,6 +110,9 @@ def test_the_browser_draws_in_jupyterlab(lab, study):
         page.wait_for_timeout(3000)
         shown = page.locator(".widget-label", has_text=re.compile(r"^\d+ of \d+ crystals")).first.inner_text()
         assert int(shown.split()[0]) < int(shown.split()[2]), shown
+        news = page.get_by_role("button", name="No", exact=True)
+        if news.count():
+            news.first.click()
         canvas.first.scroll_into_view_if_needed()
         canvas.first.screenshot(path=SCREENSHOTS / "view.png")
         page.screenshot(path=SCREENSHOTS / "browser.png")

@@ -114,7 +114,7 @@ class StructureBrowser(widgets.VBox):
         self.views.children = boxes
         self.legend.value = _legend(np.concatenate([crystal["atomic_numbers"] for crystal in crystals.values()]))
         png = BytesIO()
-        picture(line).savefig(png, dpi=PNG_DPI)
+        picture(line).savefig(png, dpi=PNG_DPI, bbox_inches="tight")
         self.picture.value = png.getvalue()
 
 
