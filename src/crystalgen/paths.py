@@ -59,6 +59,11 @@ def evaluation(study: str, name: str) -> Path:
     return PROCESSED / study / "evaluation" / name
 
 
+def asked_models(study: str) -> Path:
+    """Folder of digests of the models that a stage asks, a file each stage."""
+    return PROCESSED / study / "asked"
+
+
 def figures(study: str, stage: str) -> Path:
     """Folder of one stage's figures."""
     return FIGURES / study / stage

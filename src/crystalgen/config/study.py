@@ -140,7 +140,7 @@ class Study(Strict):
     representations: Representations = Representations()
     models: dict[str, Model]
     baselines: dict[str, Baseline] = {}
-    sampler_steps: SamplerSteps = SamplerSteps()
+    sampler_steps: SamplerSteps | None = None
     search: Search | None = None
     energies: Energies | None = None
     report: Report = Report()

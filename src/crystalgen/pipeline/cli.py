@@ -66,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     select.add_argument("studies", nargs="+")
     select.set_defaults(run=_select)
 
+    asked = commands.add_parser("asked-models", help="for the pipeline: digests of the models that some stages depend on")
+    asked.add_argument("study")
+    asked.set_defaults(run=_asked_models)
+
     show = commands.add_parser("show", help="print where each selected study's report is, and its headline table")
     show.set_defaults(run=_show)
 
@@ -143,6 +147,13 @@ def _select(options) -> int:
     from crystalgen.pipeline.selection import select_studies
 
     select_studies(options.studies, paths.ROOT / "params.yaml")
+    return 0
+
+
+def _asked_models(options) -> int:
+    from crystalgen.pipeline.asked_models import write_digests
+
+    write_digests(options.study)
     return 0
 
 
