@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 
 from crystalgen import paths
-from crystalgen.config import load_study
+from crystalgen.config import Study, load_study
 from crystalgen.crystals import read_crystals
+
+
+_COMPARED = ("matrix_generation_flow_uniform", "matrix_generation_flow_normal", "matrix_generation_ddim")
 
 
 def best_row(metrics: dict, task: str) -> str:
@@ -22,6 +25,13 @@ def best_row(metrics: dict, task: str) -> str:
     if not rates:
         raise ValueError(f"no match rate of a model for {task}; expected the evaluation of at least one")
     return max(rates, key=rates.get)
+
+
+def coordinate_rows(config: Study) -> list[str]:
+    """At most three ways to generate by a matrix model, for the figure of coordinates (B Fig. 3): the paper's if the study has them."""
+    models = [model for model in config.models.values() if model.representation == "matrix" and model.task == "generation"]
+    rows = [row for model in models for row in model.sampling]
+    return ([row for row in _COMPARED if row in rows] or rows)[:3]
 
 
 def gallery_items(study: str, row: str, crystals: pd.DataFrame, count: int, seed: int = 0) -> list[dict]:

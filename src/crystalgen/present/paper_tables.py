@@ -53,6 +53,12 @@ TABLES = {
 _SAMPLERS = {"one_step": "one step", "euler": "Euler", "ddpm": "DDPM", "ddim": "DDIM"}
 
 
+def tables_of(config: Study) -> dict[str, PaperTable]:
+    """The tables whose task the study has matrix models for, by task."""
+    tasks = {model.task for model in config.models.values() if model.representation == "matrix"}
+    return {task: table for task, table in TABLES.items() if task in tasks}
+
+
 def paper_table(task: str, metrics: dict, reference: dict, config: Study) -> pd.DataFrame:
     """The paper's methods in its order, the study's own ways to sample, then the baselines of the task.
 
