@@ -7,7 +7,6 @@ from crystalgen import paths
 from crystalgen.config import Study, load_study
 from crystalgen.crystals import read_crystals
 
-
 _COMPARED = ("matrix_generation_flow_uniform", "matrix_generation_flow_normal", "matrix_generation_ddim")
 
 
