@@ -97,7 +97,7 @@ def paper_note(task: str, config: Study) -> str:
 def _label(name: str) -> str:
     """Without the task: the table has but one."""
     phrase = baseline_phrase(name) if name in BASELINES else model_label(name)
-    return phrase[:1].upper() + phrase[1:]
+    return name if phrase == name else phrase[:1].upper() + phrase[1:]  # an id stays as it is written
 
 
 def _row(name: str, label: str, metrics: dict, reference: dict, config: Study) -> list[str]:
