@@ -43,7 +43,7 @@ def run_notebook(name: str, parameters: dict) -> int:
     try:
         papermill.execute_notebook(
             str(source), str(failed), parameters, kernel_name=KERNEL, progress_bar=False, log_output=False,
-            extra_arguments=["--IPKernelApp.log_level=40"],  # its warnings are about machines with many users
+            extra_arguments=["--IPKernelApp.log_level=50"],  # its words are of many users and of the interrupt that ends it
             stdout_file=sys.stdout, stderr_file=sys.stderr, cwd=str(paths.ROOT),
         )  # fmt: skip
     except PapermillExecutionError as error:
