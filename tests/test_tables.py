@@ -74,7 +74,7 @@ def test_metrics_written_before_there_were_seeds_still_make_a_table():
 def test_table_1_has_the_papers_methods_then_our_own_then_the_baselines(metrics, study):
     metrics |= {f"guided.{name}": metrics[f"matrix_generation_ddim.{name}"] for name in ("match_rate", "structure_validity")}
     table = paper_table("generation", metrics, REFERENCE, study).set_index("Method")
-    assert table.index.tolist() == ["DDPM", "DDIM", "CFM, normal noise", "CFM, U(0,1)", "Guided", "Template substitution"]
+    assert table.index.tolist() == ["DDPM", "DDIM", "CFM, normal noise", "CFM, U(0,1)", "guided", "Template substitution"]
     assert table.loc["DDIM"].tolist() == [
         "0.550 [0.45, 0.65]",
         "100",
@@ -85,7 +85,7 @@ def test_table_1_has_the_papers_methods_then_our_own_then_the_baselines(metrics,
         "level with template substitution",
     ]
     assert table.loc["DDPM"].tolist() == ["–", "–", "–", "–", "–", "0.8074", NOT_RUN]
-    assert table.loc["Guided", "Sampler"] == "DDPM, 9 steps, guidance 0.5"
+    assert table.loc["guided", "Sampler"] == "DDPM, 9 steps, guidance 0.5"
     assert table.loc["Template substitution"].tolist() == ["0.500 [0.4, 0.6]", "100", "–", "1.00 [1, 1]", "–", "", ""]
     assert "mean 0.5 and standard deviation 0.25" in paper_note("generation", study)
 
