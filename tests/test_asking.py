@@ -13,7 +13,7 @@ from crystalgen.physics.hull import Hull
 from crystalgen.pipeline import asking
 from crystalgen.pipeline.asking import Request
 from crystalgen.pipeline.cli import main
-from crystalgen.present.answer import write_answer
+from crystalgen.present.answer import answer_folder, summary, write_answer
 
 counted = pytest.fixture(counted_potentials)
 
@@ -26,7 +26,8 @@ def answer(counted, tmp_path, monkeypatch):
     structures = [generic(10, ["Ta", "W", "B", "B"]) for _ in range(2)] + [generic(seed, ["Ta", "W", "B", "B"]) for seed in (11, 3, 12)]
     structures[1] = Structure.from_sites(list(reversed(structures[1])))
     structures[2].translate_sites([1], structures[2].frac_coords[0] - structures[2].frac_coords[1] + 0.01)
-    made = from_structures(structures, "m", seed=42, asked_space_group=pd.array([1] * 5, dtype="Int16"))
+    made = from_structures(structures, "m", seed=42, asked_space_group=pd.array([1, 1, 1, 1, 187], dtype="Int16"))
+    made = made.assign(asked_formation_energy_per_atom=-0.6)
 
     def ask(relax: bool):
         request = Request("Ta1W1B2", 5, relax=relax, workers=1)
@@ -62,6 +63,32 @@ def test_an_answer_is_files_a_table_and_a_picture(answer, tmp_path):
     assert len(read_crystals(tmp_path / "out" / "crystals.parquet")) == 5
     write_answer(table.head(2), tmp_path / "out", {"composition": "Ta1W1B2"})
     assert len(list((tmp_path / "out" / "cifs").iterdir())) == 2, "of an earlier answer nothing stays"
+
+
+def test_the_summary_says_how_much_is_as_asked(answer):
+    table = answer(False)
+    median = table.loc[table["valid"], "formation_energy_per_atom"].median()
+    text = summary(table)
+    assert "5 crystals: 4 valid, 3 of them not in the training crystals; 4 of the space group that the model was asked for" in text
+    assert text.endswith(f"formation energy -0.60 eV/atom asked, median {median:.2f}.")
+    assert summary(table.assign(valid=False)).endswith("asked, median unknown.")
+
+
+def test_an_answer_to_something_else_has_a_folder_of_its_own(answer, tmp_path):
+    first, other = {"composition": "Ta1W1B2", "count": 5}, {"composition": "Ta1W1B2", "count": 6}
+    assert answer_folder(tmp_path, first) == tmp_path / "Ta1W1B2"
+    write_answer(answer(False), tmp_path / "Ta1W1B2", first)
+    assert answer_folder(tmp_path, first) == tmp_path / "Ta1W1B2", "the same again"
+    assert answer_folder(tmp_path, other) == tmp_path / "Ta1W1B2-2"
+
+
+def test_what_cannot_be_asked_is_said(monkeypatch):
+    crystals = boride_library().assign(split="train", space_group=pd.array([5, 5, 5, 9], dtype="Int16"))
+    asking._check_request(Request("Ta1W1B2", 1, space_group=9), crystals, "s")
+    with pytest.raises(ValueError, match=r"space group 300: none of the study s's training crystals has it; expected one of \[5, 9\]"):
+        asking._check_request(Request("Ta1W1B2", 1, space_group=300), crystals, "s")
+    with pytest.raises(ValueError, match="0 crystals: expected one or more"):
+        asking._check_request(Request("Ta1W1B2", 0), crystals, "s")
 
 
 def test_errors_say_what_to_do(monkeypatch, tmp_path, capsys):

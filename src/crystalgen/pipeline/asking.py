@@ -65,8 +65,9 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
         row: a way to sample a model that is told a composition; the study's first without.
 
     Returns:
-        crystals, best first: valid and distinct before the others, then by energy; with valid, status, energies, and novel (not in the
-        study's training crystals, StructureMatcher's defaults), known_id (which of them it is), copies (of it among the generated).
+        crystals, best first: valid and distinct before the others, then by energy; with asked_space_group and
+        asked_formation_energy_per_atom (eV), valid, status, energies, and novel (not in the study's training crystals,
+        StructureMatcher's defaults), known_id (which of them it is), copies (of it among the generated).
         And the row.
 
     Raises:
@@ -78,13 +79,15 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
     model = config.models[config.model_of(row)]
     crystals, library = read_crystals(paths.crystals(study)), read_crystals(paths.LIBRARY / "crystals.parquet")
     hull, training = Hull(library), crystals[crystals["split"] == "train"].reset_index(drop=True)
-    _check_composition(request.composition, crystals, study)
+    _check_request(request, crystals, study)
+    conditions = _conditions(request, crystals, hull)
     data = load_data(model, paths.tensors(study, model.representation))
     nets = load_nets(model, data, paths.model(study, config.model_of(row)) / "weights", count=1)
     sampling = model.sampling[row].model_copy(update={"seed": request.seed})
-    made, _ = generate_for_conditions(nets, build_objective(model.objective), data, _conditions(request, crystals, hull), sampling, row)
+    made, _ = generate_for_conditions(nets, build_objective(model.objective), data, conditions, sampling, row)
     if made.empty:
         raise ValueError(f"{row}: none of {request.count} samples is a crystal; train it for longer, or ask another model")
+    made = made.assign(asked_formation_energy_per_atom=conditions["formation_energy_per_atom"].iloc[0])
     return _ranked(_rated(made, request, hull), training), row
 
 
@@ -97,7 +100,10 @@ def _row(config: Study, study: str, row: str | None) -> str:
     return row or told[0]
 
 
-def _check_composition(composition: str, crystals: pd.DataFrame, study: str) -> None:
+def _check_request(request: Request, crystals: pd.DataFrame, study: str) -> None:
+    if request.count < 1:
+        raise ValueError(f"{request.count} crystals: expected one or more")
+    composition, groups = request.composition, training_space_groups(crystals)
     numbers, training = composition_numbers(composition), crystals[crystals["split"] == "train"]
     known = set(np.concatenate(training["atomic_numbers"].to_numpy()).tolist())
     if strange := sorted(set(numbers.tolist()) - known):
@@ -108,6 +114,10 @@ def _check_composition(composition: str, crystals: pd.DataFrame, study: str) -> 
         )
     if len(numbers) > (most := training["nsites"].max()):
         raise ValueError(f"{composition}: {len(numbers)} atoms; the training crystals of the study {study} have {most} at most")
+    if request.space_group is not None and request.space_group not in groups:
+        raise ValueError(
+            f"space group {request.space_group}: none of the study {study}'s training crystals has it; expected one of {groups}"
+        )
 
 
 def _energy(request: Request, crystals: pd.DataFrame, hull: Hull) -> float:

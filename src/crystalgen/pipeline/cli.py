@@ -8,36 +8,13 @@ from pathlib import Path
 
 from crystalgen import paths
 from crystalgen.pipeline.data_commands import add_data_commands
+from crystalgen.pipeline.manual import OVERVIEW, add_manual
 from crystalgen.pipeline.physics_commands import add_physics_commands, name_value
-
-_EPILOG = """\
-first of all:
-  make reproduce                                   the default study, from data to report
-  crystalgen show                                  its results again, and where its page is
-
-ask, look, judge:
-  crystalgen generate Ta1W1B4 -n 50 --relax        crystals of a composition, from a model that was trained here
-  crystalgen evaluate samples.zip --reference T    any generator's crystals beside a table T of real ones
-  crystalgen relax samples/                        any crystals, relaxed, above a hull
-  make lab                                         JupyterLab: notebooks/00-tour, 90-browse-structures, 91-ask
-
-your own:
-  crystalgen train --data my_cifs/                 a study of them, trained and judged
-  crystalgen select mine && dvc repro              a study that you wrote, studies/mine.yaml
-  crystalgen fetch perov_5                         a benchmark set, by checksum
-
-what is where:
-  studies/NAME.yaml         every setting of a study
-  reports/NAME/index.html   its page; reports/index.html lists all
-  models/NAME/MODEL         weights, curve and card
-  data/processed/NAME       crystals, samples and verdicts, as parquet
-
-Each command has options of its own: crystalgen COMMAND --help. Errors are one line that says what was expected."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse and run; returns the exit status. An expected error is one line, without a traceback."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         return options.run(options)
     except (ValueError, FileNotFoundError) as error:
@@ -45,17 +22,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every command, with its manual."""
     parser = argparse.ArgumentParser(
         prog="crystalgen",
         description="A reproducible compendium of crystal generation.",
-        epilog=_EPILOG,
+        epilog=OVERVIEW,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="execute a notebook for a study, as the pipeline does")
-    run.add_argument("notebook", help="name without .ipynb, e.g. 04-train-matrix")
+    run.add_argument("notebook", help="name in notebooks/, without .ipynb")
     run.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="e.g. study=demo")
     run.set_defaults(run=_run)
 
@@ -63,18 +41,18 @@ def _parser() -> argparse.ArgumentParser:
     clean.set_defaults(run=_clean)
 
     select = commands.add_parser("select", help="choose the studies that `dvc repro` runs")
-    select.add_argument("studies", nargs="+")
+    select.add_argument("studies", nargs="+", metavar="STUDY", help="names of studies/NAME.yaml, whose stages `dvc repro` then runs")
     select.set_defaults(run=_select)
 
     asked = commands.add_parser("asked-models", help="for the pipeline: digests of the models that some stages depend on")
-    asked.add_argument("study")
+    asked.add_argument("study", help="name of studies/NAME.yaml")
     asked.set_defaults(run=_asked_models)
 
     show = commands.add_parser("show", help="print where each selected study's report is, and its headline table")
     show.set_defaults(run=_show)
 
     report = commands.add_parser("report", help="make studies' pages again of their tables and figures, and reports/index.html")
-    report.add_argument("studies", nargs="*", help="all that have a run.json without any")
+    report.add_argument("studies", nargs="*", metavar="STUDY", help="names; without any, all whose results are here")
     report.set_defaults(run=_report)
 
     readme = commands.add_parser("readme", help="rewrite the README's and docs' tables of results and graph of stages")
@@ -82,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="make a study of one's own crystals and run it: train, sample, evaluate, report")
     train.add_argument("--data", type=Path, required=True, help="folder of CIF, POSCAR or extxyz; .csv with a cif column; .parquet")
-    train.add_argument("--name", help="of the study; that of the data without it")
+    train.add_argument("--name", help="of the study; without it, that of the folder or file")
     train.add_argument("--steps", type=int, default=4000, help="of training, of each of two models")
     train.add_argument("--max-sites", type=int, default=20, help="leave out crystals of more atoms")
     train.add_argument("--only-write", action="store_true", help="write the study and stop")
@@ -91,14 +69,16 @@ def _parser() -> argparse.ArgumentParser:
     generate = commands.add_parser("generate", help="crystals of a composition from a trained model: CIFs, a ranked table, a picture")
     generate.add_argument("composition", help="of a whole cell, e.g. Ta1W1B4")
     generate.add_argument("--space-group", type=int, metavar="NUMBER", help="to ask for; without it, as the training crystals have them")
-    generate.add_argument("--energy", type=float, metavar="EV", help="formation energy to ask for, eV/atom; without it, the library's hull")
+    generate.add_argument(
+        "--energy", type=float, metavar="EV", help="formation energy to ask for, eV/atom; without it, that of the library's hull"
+    )
     generate.add_argument("-n", "--count", type=int, default=20, help="crystals to sample")
     generate.add_argument("--relax", action="store_true", help="relax them before they are ranked")
     generate.add_argument("--study", help="whose models are asked; without it, the first selected one that is trained")
     generate.add_argument("--model", metavar="ROW", help="a way to sample a model that is told a composition; the study's first without")
     generate.add_argument("--seed", type=int, default=0, help="of the sampling")
     generate.add_argument("--workers", type=int, default=2, help="processes")
-    generate.add_argument("--out", type=Path, metavar="FOLDER", help="reports/generated/COMPOSITION without it")
+    generate.add_argument("--out", type=Path, metavar="FOLDER", help="replaced by the answer; without it, a new one in reports/generated")
     generate.set_defaults(run=_generate)
 
     evaluate = commands.add_parser("evaluate", help="every metric of any generator's crystals, as tables and one page")
@@ -112,20 +92,19 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--training", type=Path, metavar="TABLE", help="crystals that are not new; without it, all of the reference's table"
     )
-    evaluate.add_argument("--cutoffs", default="mp_20", help="coverage as on perov_5, carbon_24 or mp_20 (default); none leaves it out")
+    evaluate.add_argument("--cutoffs", default="mp_20", help="coverage as on perov_5, carbon_24 or mp_20; none leaves it out")
     evaluate.add_argument(
         "--energies", action="store_true", help="by the library's machine-learned potential: their distance, and S.U.N. by its hull"
     )
     evaluate.add_argument("--workers", type=int, default=2, help="processes")
     evaluate.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, whose workers take the place of processes")
     evaluate.add_argument("--limit", type=float, default=20.0, help="seconds that one crystal or pair may take")
-    evaluate.add_argument("--out", type=Path, help="where the page and tables go; reports/evaluate/NAME without it")
+    evaluate.add_argument("--out", type=Path, metavar="FOLDER", help="where the page and tables go; without it, reports/evaluate/NAME")
     evaluate.set_defaults(run=_evaluate)
 
     add_data_commands(commands)
     add_physics_commands(commands)
-    for listed in commands._choices_actions:  # argparse shows a command's help in the list alone
-        commands.choices[listed.dest].description = listed.help
+    add_manual(commands)
     return parser
 
 
@@ -207,15 +186,14 @@ def _train(options) -> int:
 
 def _generate(options) -> int:
     from crystalgen.pipeline.asking import Request, generate_crystals, trained_study
-    from crystalgen.present.answer import write_answer
+    from crystalgen.present.answer import answer_folder, summary, write_answer
 
     study = options.study or trained_study()
     asked = Request(options.composition, options.count, options.space_group, options.energy, options.relax, options.seed, options.workers)
     table, row = generate_crystals(study, asked, options.model)
     facts = {"study": study, "model": row, **asdict(asked)}
-    page = write_answer(table, options.out or paths.REPORTS / "generated" / options.composition, facts)
-    print(f"{len(table)} of {options.count} by {row} of the study {study}: {int(table['valid'].sum())} valid, "
-          f"{int((table['valid'] & table['novel']).sum())} of them not in training")  # fmt: skip
+    page = write_answer(table, options.out or answer_folder(paths.REPORTS / "generated", facts), facts)
+    print(f"{row} of the study {study}: {summary(table)}")
     print(table[["e_above_hull", "space_group", "novel", "copies", "status"]].head(8).to_string(float_format=lambda e: f"{e:.3f}"))
     print(page)
     return 0

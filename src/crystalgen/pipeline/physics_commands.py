@@ -12,21 +12,26 @@ def add_physics_commands(commands) -> None:
     """Add relax, ingest, dft-inputs, dft-targets and dft-run to the parser's commands."""
     relax = commands.add_parser("relax", help="relax crystals by a machine-learned potential, above a hull; resumes where it stopped")
     relax.add_argument("path", type=Path, help="crystals; any format that `evaluate` reads")
-    relax.add_argument("--potential", default="chgnet", help="of forces: chgnet (default), 7net-l3i5, 7net-0, mace-mp-0, orb-v3, mattersim")
-    relax.add_argument("--energy", default="7net-l3i5", help="of the energy that is kept; the same names")
+    relax.add_argument("--potential", default="chgnet", help="of forces: chgnet, 7net-l3i5, 7net-0, mace-mp-0, orb-v3, mattersim")
+    relax.add_argument("--energy", default="7net-l3i5", help="of the energy that is kept; one of the same names")
     relax.add_argument("--fmax", type=float, default=0.05, help="eV/Å, where a relaxation ends")
-    relax.add_argument("--steps", type=int, default=200, help="at most")
+    relax.add_argument("--steps", type=int, default=200, help="of a relaxation, at most")
     relax.add_argument("--limit", type=float, default=600.0, help="seconds that one crystal may take")
-    relax.add_argument("--reference", type=Path, metavar="TABLE", help="crystals with energies of the same source whose hull is meant")
-    relax.add_argument("--most", type=int, help="only so many")
+    relax.add_argument(
+        "--reference",
+        type=Path,
+        metavar="TABLE",
+        help="crystals with energies of the same source, for the hull; the library without it",
+    )
+    relax.add_argument("--most", type=int, help="only the first so many")
     relax.add_argument("--workers", type=int, default=2, help="processes")
-    relax.add_argument("--out", type=Path, help="where the tables go; reports/relax/NAME without it")
+    relax.add_argument("--out", type=Path, metavar="FOLDER", help="where the tables go; without it, reports/relax/NAME")
     relax.set_defaults(run=_relax)
 
     ingest = commands.add_parser(
         "ingest", help="calculations of VASP, GPAW and Quantum ESPRESSO below a folder as one table; a further run reads only what is new"
     )
-    ingest.add_argument("folder", type=Path)
+    ingest.add_argument("folder", type=Path, help="calculations anywhere below it")
     ingest.add_argument("--out", type=Path, required=True, metavar="TABLE", help=".parquet or .csv")
     ingest.add_argument("--workers", type=int, default=2, help="processes")
     ingest.add_argument("--limit", type=float, default=120.0, help="seconds that one calculation may take to read")
@@ -34,11 +39,9 @@ def add_physics_commands(commands) -> None:
 
     inputs = commands.add_parser("dft-inputs", help="folders ready for VASP, GPAW or Quantum ESPRESSO; potentials are named, not shipped")
     inputs.add_argument("path", type=Path, help="crystals, best first; any format that `evaluate` reads")
-    inputs.add_argument(
-        "--preset", choices=("A", "B", "gpaw", "espresso"), default="A", help="VASP as in paper A (default) or B, or a code"
-    )
+    inputs.add_argument("--preset", choices=("A", "B", "gpaw", "espresso"), default="A", help="VASP as in paper A or B, or a code")
     inputs.add_argument("--pseudo", nargs="+", default=[], metavar="ELEMENT=FILE", help="for espresso, files in $ESPRESSO_PSEUDO")
-    inputs.add_argument("--most", type=int, help="only so many")
+    inputs.add_argument("--most", type=int, help="only the first so many")
     inputs.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new or empty")
     inputs.set_defaults(run=_dft_inputs)
 
@@ -46,7 +49,7 @@ def add_physics_commands(commands) -> None:
     targets.add_argument(
         "--candidates", type=Path, default=paths.REPORTS / "library" / "candidates", metavar="FOLDER", help="a search's CIFs"
     )
-    targets.add_argument("--out", type=Path, default=paths.DFT, metavar="FOLDER")
+    targets.add_argument("--out", type=Path, default=paths.DFT, metavar="FOLDER", help="where the folders go")
     targets.set_defaults(run=_dft_targets)
 
     runs = commands.add_parser("dft-run", help="relax and compute folders of `dft-inputs` or `dft-targets`; several may share a tree")

@@ -1,18 +1,21 @@
 """Crystals that were asked for, as files to take away and a page to look at."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from crystalgen.crystals import write_crystals, write_structure_files
+from crystalgen.files import write_json
 from crystalgen.present.pictures import crystal_strip, site_points
 from crystalgen.present.report import build_folder_page
 from crystalgen.present.style import save_figure
 from crystalgen.present.tables import write_table
 
 _ENERGIES = ["e_above_hull", "formation_energy_per_atom", "energy_per_atom"]
-COLUMNS = ["id", "valid", *_ENERGIES, "space_group", "asked_space_group", "novel", "known_id", "copies", "status"]
+_ASKED = ["asked_formation_energy_per_atom", "space_group", "asked_space_group"]
+COLUMNS = ["id", "valid", *_ENERGIES, *_ASKED, "novel", "known_id", "copies", "status"]
 _PICTURES, _LISTED = 6, 30
 _NOTE = (
     "Energies by 7net-l3i5, eV/atom, above the embedded library's hull where it knows the elements; valid: no two atoms within 0.5 Å; "
@@ -21,8 +24,31 @@ _NOTE = (
 )
 
 
+def summary(table: pd.DataFrame) -> str:
+    """How many of the crystals are valid and new, and how many are what the model was asked for."""
+    valid = table[table["valid"]]
+    energies, asked = valid["formation_energy_per_atom"].dropna(), table["asked_formation_energy_per_atom"].iloc[0]
+    median = f"{energies.median():.2f}" if len(energies) else "unknown"
+    return (
+        f"{len(table)} crystals: {len(valid)} valid, {int(valid['novel'].sum())} of them not in the training crystals; "
+        f"{int((table['space_group'] == table['asked_space_group']).sum())} of the space group that the model was asked for; "
+        f"formation energy {asked:.2f} eV/atom asked, median {median}."
+    )
+
+
+def answer_folder(parent: Path, facts: dict) -> Path:
+    """Where an answer goes: COMPOSITION below the parent, or with a number where that holds the answer to something else."""
+    number = 1
+    while True:
+        folder = parent / (facts["composition"] + (f"-{number}" if number > 1 else ""))
+        held = folder / "asked.json"
+        if not folder.exists() or (held.exists() and json.loads(held.read_text()) == facts):
+            return folder
+        number += 1
+
+
 def write_answer(table: pd.DataFrame, folder: Path, facts: dict) -> Path:
-    """Write crystals.parquet, table.csv, a CIF per crystal by its rank, and index.html with the best; returns the page.
+    """Write crystals.parquet, table.csv, asked.json, a CIF per crystal by its rank, and index.html with the best; returns the page.
 
     Args:
         table: ranked crystals, of `pipeline.asking.generate_crystals`.
@@ -33,6 +59,7 @@ def write_answer(table: pd.DataFrame, folder: Path, facts: dict) -> Path:
     write_crystals(table, folder / "crystals.parquet")
     for old in (folder / "cifs").glob("*.cif"):
         old.unlink()
+    write_json(facts, folder / "asked.json")
     files = [str(file.relative_to(folder)) for file in write_structure_files(ranked, folder / "cifs")]
     shown = table[COLUMNS].assign(file=files)
     shown.to_csv(folder / "table.csv", index=False, float_format="%.6g", lineterminator="\n")
@@ -43,19 +70,20 @@ def write_answer(table: pd.DataFrame, folder: Path, facts: dict) -> Path:
     write_table(
         _readable(shown.head(_LISTED)), folder / "tables", "01-ranked", f"The first {min(_LISTED, len(shown))} of {len(shown)}", _NOTE
     )
-    valid = int(table["valid"].sum())
-    summary = f"{len(table)} crystals: {valid} valid, {int((table['valid'] & table['novel']).sum())} of them not in the training crystals."
-    return build_folder_page(folder, f"Crystals of {facts['composition']}", summary, facts)
+    return build_folder_page(folder, f"Crystals of {facts['composition']}", summary(table), facts)
 
 
 def _readable(shown: pd.DataFrame) -> pd.DataFrame:
-    names = {"e_above_hull": "above the hull", "energy_per_atom": "energy"}
-    rounded = shown.assign(**{name: [None if np.isnan(e) else f"{e:.3f}" for e in shown[name]] for name in _ENERGIES})
+    names = {
+        "e_above_hull": "above the hull",
+        "formation_energy_per_atom": "formation energy",
+        "asked_formation_energy_per_atom": "asked formation energy",
+    }
+    energies = [*_ENERGIES, "asked_formation_energy_per_atom"]
+    rounded = shown.assign(**{name: [None if np.isnan(e) else f"{e:.3f}" for e in shown[name]] for name in energies})
     words = rounded.assign(**{name: ["yes" if value else "no" for value in shown[name]] for name in ("valid", "novel")})
     numbered = (
-        words.drop(columns=["id", "file", "formation_energy_per_atom"])
-        .rename(columns=names)
-        .rename(columns=lambda name: name.replace("_", " "))
+        words.drop(columns=["id", "file", "energy_per_atom"]).rename(columns=names).rename(columns=lambda name: name.replace("_", " "))
     )
     numbered.insert(0, "rank", range(1, len(shown) + 1))
     return numbered
