@@ -85,6 +85,10 @@ def test_tables_and_figures_of_what_is_there(results, opinions):
     reference = {"experiments": [{"values": {"Ta1W1B6": [3.0, -1.5]}}]}
     table3 = dft_tables.table3_by_dft(opinions, results, reference)
     assert table3["Ta1W1B6, meV/atom"].tolist() == [0.0, -1.5] and table3["Ta1W1B6 computed"][0] == "1 of 1"
+    assert "6 of the 6 phases" in dft_tables.hull_state(results)
+    unfinished = results.assign(status=results["status"].mask(results["name"] == "06-Ta2B-140", "not run"))
+    assert "5 of the 6 phases that make the hull; those" in dft_tables.hull_state(unfinished)
+    assert dft_tables.table3_by_dft(opinions, unfinished, reference)["Ta1W1B6, at least, meV/atom"].tolist() == [0.0, -1.5]
     search = pd.DataFrame({"file": ["01-Ta1W1B6-template.cif"], "e_above_hull": [0.02]})
     assert dft_tables.candidate_table(opinions, search)["7net-l3i5, library's hull, meV/atom"].tolist() == [20.0]
     moved = dft.convergence(results)

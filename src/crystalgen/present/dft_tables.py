@@ -42,6 +42,14 @@ def phase_table(opinions: dict, reference: Path) -> pd.DataFrame:
     return table
 
 
+def hull_state(results: pd.DataFrame) -> str:
+    """How much of the hull is computed, and what that means for heights above it."""
+    planned = results[results["group"] == KNOWN]
+    missing = int((planned["status"] != CONVERGED).sum())
+    state = f"Computed: {len(planned) - missing} of the {len(planned)} phases that make the hull"
+    return f"{state}; those that are missing can only lower it, so that heights are lower bounds." if missing else f"{state}."
+
+
 def candidate_table(opinions: dict, search: pd.DataFrame) -> pd.DataFrame:
     """The search's candidates above the hulls, meV/atom, by composition and DFT.
 
@@ -75,6 +83,7 @@ def table3_by_dft(opinions: dict, results: pd.DataFrame, reference: dict) -> pd.
         results: of `results.read_results`, to say how many are still to be computed.
         reference: data/reference/table3.yaml.
     """
+    unit = "meV/atom" if (results.loc[results["group"] == KNOWN, "status"] == CONVERGED).all() else "at least, meV/atom"
     planned = results[results["group"] == CANDIDATES]
     parts = planned["name"].str.split("-", n=2, expand=True)
     planned = planned.assign(composition=parts[1], row=parts[2])
@@ -85,13 +94,13 @@ def table3_by_dft(opinions: dict, results: pd.DataFrame, reference: dict) -> pd.
         line: dict = {"Model": model_label(row)}
         for composition in sorted(set(planned["composition"])):
             own = planned[(planned["row"] == row) & (planned["composition"] == composition)]
-            line[f"{composition}, meV/atom"] = round(own["above"].min(), 1)
+            line[f"{composition}, {unit}"] = round(own["above"].min(), 1)
             line[f"{composition} computed"] = f"{own['above'].notna().sum()} of {len(own)}"
         rows.append(line)
     paper: dict = {"Model": "Paper B, VASP, AFLOW's hull: least of all"}
     for composition in sorted(set(planned["composition"])):
         values = [value for e in reference["experiments"] for value in e["values"].get(composition, [])]
-        paper[f"{composition}, meV/atom"] = min(values, default=np.nan)
+        paper[f"{composition}, {unit}"] = min(values, default=np.nan)
     return pd.DataFrame([*rows, paper])
 
 
@@ -146,4 +155,4 @@ def run_table(results: pd.DataFrame) -> pd.DataFrame:
     return groups.apply(described, include_groups=False).reset_index()
 
 
-__all__ = ["KNOWN", "NOTE", "candidate_table", "code_table", "convergence_table", "phase_table", "run_table", "table3_by_dft"]
+__all__ = ["KNOWN", "NOTE", "candidate_table", "code_table", "convergence_table", "hull_state", "phase_table", "run_table", "table3_by_dft"]

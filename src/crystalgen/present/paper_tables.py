@@ -96,7 +96,7 @@ def paper_note(task: str, config: Study) -> str:
 
 def _label(name: str) -> str:
     """Without the task: the table has but one."""
-    phrase = baseline_phrase(name) if name in BASELINES else model_label(name)
+    phrase = baseline_phrase(name).removeprefix("the ") if name in BASELINES else model_label(name)
     return name if phrase == name else phrase[:1].upper() + phrase[1:]  # an id stays as it is written
 
 
