@@ -65,11 +65,25 @@ def test_an_answer_is_files_a_table_and_a_picture(answer, tmp_path):
     assert len(list((tmp_path / "out" / "cifs").iterdir())) == 2, "of an earlier answer nothing stays"
 
 
+def test_a_crystal_held_out_of_training_or_of_the_library_alone_is_not_new(answer):
+    table = answer(False).set_index("id")
+    assert table.loc["m-3", "known_id"] == "lib-3", "the library is not training data here"
+
+
+def test_values_that_cannot_be_are_refused_before_anything_is_loaded(capsys):
+    for option, value in (("--energy", "nan"), ("--seed", "-1"), ("--workers", "0"), ("-n", "0"), ("--space-group", "x")):
+        with pytest.raises(SystemExit):
+            main(["generate", "Ta1W1B4", option, value])
+        assert f"'{value}': expected a" in capsys.readouterr().err
+
+
 def test_the_summary_says_how_much_is_as_asked(answer):
     table = answer(False)
     median = table.loc[table["valid"], "formation_energy_per_atom"].median()
     text = summary(table)
-    assert "5 crystals: 4 valid, 3 of them not in the training crystals; 4 of the space group that the model was asked for" in text
+    assert (
+        "5 crystals: 4 valid, 3 of them neither in the study nor in the library; 4 of the space group that the model was asked for" in text
+    )
     assert text.endswith(f"formation energy -0.60 eV/atom asked, median {median:.2f}.")
     assert summary(table.assign(valid=False)).endswith("asked, median unknown.")
 
@@ -80,6 +94,7 @@ def test_an_answer_to_something_else_has_a_folder_of_its_own(answer, tmp_path):
     write_answer(answer(False), tmp_path / "Ta1W1B2", first)
     assert answer_folder(tmp_path, first) == tmp_path / "Ta1W1B2", "the same again"
     assert answer_folder(tmp_path, other) == tmp_path / "Ta1W1B2-2"
+    assert answer_folder(tmp_path, {"composition": "Ta(B2)2"}) == tmp_path / "Ta_B2_2", "no letters that a shell would mind"
 
 
 def test_what_cannot_be_asked_is_said(monkeypatch):
@@ -97,6 +112,9 @@ def test_errors_say_what_to_do(monkeypatch, tmp_path, capsys):
     assert "run `make reproduce` first" in capsys.readouterr().err
     assert main(["generate", "Ta1W1B4", "--study", "nothing"]) == 1
     assert "no such study; expected one of" in capsys.readouterr().err
+    monkeypatch.setattr(paths, "PROCESSED", tmp_path)
+    assert main(["generate", "Ta1W1B4", "--study", "library"]) == 1
+    assert "the study library was not run here; `make reproduce STUDIES=library` does" in capsys.readouterr().err
     config = asking.load_study("demo")
     with pytest.raises(ValueError, match=r"model 'unimat': expected one of \['matrix_generation_flow_uniform'"):
         asking._row(config, "demo", "unimat")

@@ -1,10 +1,11 @@
 """A study of one's own crystals: the file that is written, and what is said where there is too little."""
 
+import pandas as pd
 import pytest
 
 from crystalgen import paths
 from crystalgen.config import load_study
-from crystalgen.crystals import CrystalTableError, write_structure_files
+from crystalgen.crystals import CrystalTableError, read_crystals, write_structure_files
 from crystalgen.pipeline.own_data import write_study
 
 
@@ -25,6 +26,21 @@ def test_a_folder_becomes_a_study_that_can_be_read(cifs):
     with pytest.raises(ValueError, match="there is such a study already"):
         write_study(cifs, steps=80)
     assert write_study(cifs, name="other", steps=80) == "other"
+
+
+def test_broken_files_are_all_named_or_left_out_and_listed(cifs, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(paths, "RAW", tmp_path / "raw")
+    for number in range(12):
+        (cifs / f"broken-{number:02d}.cif").write_text("data_\nnonsense" if number else "")
+    with pytest.raises(CrystalTableError, match=r"12 of \d+ files cannot be read: .*broken-00.cif.*broken-09.cif.*; and 2 more"):
+        write_study(cifs)
+    assert write_study(cifs, skip_broken=True) == "my_cifs"
+    assert "left out: 12 of" in capsys.readouterr().out
+    path = paths.ROOT / load_study("my_cifs").data.path
+    assert path.resolve() == tmp_path / "raw" / "my_cifs" / "crystals.parquet"
+    table = read_crystals(path)
+    assert len(table) == len(list(cifs.iterdir())) - 12 and table["space_group"].notna().all()
+    assert pd.read_csv(path.parent / "broken.csv")["id"].tolist() == [f"broken-{number:02d}.cif" for number in range(12)]
 
 
 def test_too_few_crystals_are_an_error_that_counts_them(cifs):

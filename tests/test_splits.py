@@ -52,6 +52,21 @@ def test_a_seed_gives_one_split_whatever_the_order_of_rows(big):
     assert (split_by_formula(big, seed=4)["split"] != first["split"]).any()
 
 
+@pytest.mark.parametrize("count", [12, 40, 100])
+def test_few_crystals_of_many_elements_leave_training_its_share_and_its_elements(count):
+    """Dealt out for the balance of elements, half of training went to the other sides, and with it elements that nothing else holds."""
+    rng = np.random.default_rng(count)
+    numbers = [np.sort(rng.choice(np.arange(1, 60), 3, replace=False)) for _ in range(count)]
+    table = from_columns([np.eye(3) * 9] * count, numbers, [np.zeros((3, 3))] * count, "s")
+    sides = split_by_formula(table)
+    shares = sides["split"].value_counts(normalize=True)
+    assert 0.75 < shares["train"] < 0.95 and shares[["val", "test"]].min() >= 1 / count
+    known = set(np.concatenate(sides.loc[sides["split"] == "train", "atomic_numbers"].to_numpy()))
+    lost = set(np.concatenate(numbers)) - known
+    assert len(lost) <= (3 if count >= 40 else 8), "only where a side would have been empty"
+    pd.testing.assert_frame_equal(sides, split_by_formula(table))
+
+
 def test_rows_stay_in_place(big):
     split = split_by_formula(big)
     assert split.drop(columns="split").equals(big.drop(columns="split"))

@@ -83,6 +83,11 @@ def is_structure_file(path: PurePath) -> bool:
     return path.suffix.lower() in STRUCTURE_SUFFIXES or path.name.upper().startswith(("POSCAR", "CONTCAR"))
 
 
+def without_suffix(name: str) -> str:
+    """The name of a structure file without what says its format."""
+    return str(PurePath(name).with_suffix("")) if PurePath(name).suffix.lower() in STRUCTURE_SUFFIXES else name
+
+
 def write_structure_files(table: pd.DataFrame, folder: str | Path, format: str = "cif") -> list[Path]:
     """Write one `<id>.<format>` per row (`cif`, `poscar` or `extxyz`); returns the paths.
 

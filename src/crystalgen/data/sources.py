@@ -24,6 +24,7 @@ from crystalgen.crystals.schema import COLUMNS
 from crystalgen.data.polymorphs import filter_parquet, filter_polymorphs
 
 _BENCHMARK_COLUMNS = {"lattice", "z", "frac"}
+_NAMED = 10  # broken files in an error
 _NAME_COLUMNS = ("id", "material_id")
 _SPACE_GROUP_COLUMNS = {"spacegroup_symprec0.1": 0.1, "spacegroup_number_symprec0.1": 0.1}  # name: symprec, Å
 
@@ -67,13 +68,25 @@ def load_polymorphs(path: str | Path, settings: Filter) -> tuple[pd.DataFrame, p
 
 
 def read_folder(folder: str | Path) -> pd.DataFrame:
-    """Every CIF, POSCAR/CONTCAR and extxyz below `folder`; ids are paths within it."""
+    """Every CIF, POSCAR/CONTCAR and extxyz below `folder`; ids are paths within it.
+
+    Raises:
+        CrystalTableError: there is none, or some cannot be read; naming them.
+    """
     folder = Path(folder)
     files = sorted(p for p in folder.rglob("*") if p.is_file() and is_structure_file(p))
     if not files:
         raise CrystalTableError(f"{folder}: no structure files; expected .cif, POSCAR or .extxyz")
-    names = [str(p.relative_to(folder)) for p in files]
-    return validate(from_structures([structure_from_file(p) for p in files], folder.name, names), str(folder))
+    structures, broken = [], []
+    for file in files:
+        try:
+            structures.append(structure_from_file(file))
+        except CrystalTableError as error:
+            broken.append(str(error))
+    if broken:
+        more = f"; and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+        raise CrystalTableError(f"{len(broken)} of {len(files)} files cannot be read: {'; '.join(broken[:_NAMED])}{more}")
+    return validate(from_structures(structures, folder.name, [str(p.relative_to(folder)) for p in files]), str(folder))
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:

@@ -6,6 +6,8 @@ from pymatgen.core import Element
 
 from crystalgen.config import Split
 
+_SHORT = 0.1  # by how much training may miss its share of the crystals for the sake of elements
+
 
 def split(table: pd.DataFrame, settings: Split) -> pd.DataFrame:
     """The table with `split` filled in, as a study says."""
@@ -40,7 +42,8 @@ def split_by_formula(
 
     Whole reduced formulas are dealt out, so that neither a polymorph nor a doubled cell leaks. Formulas are
     shuffled, then each goes to the side that is most behind its share of the formula's elements, counted in
-    structures: shares of every element stay close on all sides.
+    structures: shares of every element stay close on all sides. Where elements are too rare for that, as among a few dozen
+    crystals of many elements, training would be short of both; then it keeps every element that it can, and sizes are in balance.
 
     Raises:
         ValueError: a fraction is out of range or a side stays empty.
@@ -54,23 +57,44 @@ def split_by_formula(
     shares = np.array([1 - val - test, val, test])
     members = table.groupby("reduced_formula", sort=True).indices
     names = np.random.default_rng(seed).permutation(np.array(list(members), dtype=object))
-    totals, filled = np.zeros(120), np.zeros((3, 120))
-    assigned = np.empty(len(table), dtype=int)
     numbers = table["atomic_numbers"].to_numpy()
-    for name in names:
-        rows = members[name]
-        elements = np.unique(numbers[rows[0]])
-        totals[elements] += len(rows)
-        need = (shares[:, None] * totals[elements] - filled[:, elements]) / shares[:, None]
-        side = int(np.argmax(need.sum(axis=1)))
-        filled[side, elements] += len(rows)
-        assigned[rows] = side
+    formulas = [(members[name], np.unique(numbers[members[name][0]])) for name in names]
+    assigned = _elements_in_balance(formulas, shares, len(table))
+    if abs((assigned == 0).mean() - shares[0]) > _SHORT:
+        assigned = _elements_in_training(formulas, shares, len(table))
     result = table.assign(split=np.array(["train", "val", "test"], dtype=object)[assigned])
     empty = {"train", "val", "test"} - set(result["split"])
     if empty:
         raise ValueError(f"{len(names)} formulas are too few for val={val}, test={test}: no formula in {sorted(empty)}")
     assert_no_leak(result)
     return result
+
+
+def _elements_in_balance(formulas: list[tuple[np.ndarray, np.ndarray]], shares: np.ndarray, count: int) -> np.ndarray:
+    """Side of each crystal, 0 to 2; formulas: rows and elements of each."""
+    totals, filled, assigned = np.zeros(120), np.zeros((3, 120)), np.empty(count, dtype=int)
+    for rows, elements in formulas:
+        totals[elements] += len(rows)
+        need = (shares[:, None] * totals[elements] - filled[:, elements]) / shares[:, None]
+        side = int(np.argmax(need.sum(axis=1)))
+        filled[side, elements] += len(rows)
+        assigned[rows] = side
+    return assigned
+
+
+def _elements_in_training(formulas: list[tuple[np.ndarray, np.ndarray]], shares: np.ndarray, count: int) -> np.ndarray:
+    """As above: what training can spare without losing an element goes to the side most behind its share; then any, to an empty side."""
+    assigned, holders = np.zeros(count, dtype=int), np.zeros(120)
+    for _, elements in formulas:
+        holders[elements] += 1
+    for spares in (lambda elements: (holders[elements] > 1).all(), lambda elements: not all(np.isin((1, 2), assigned))):
+        for rows, elements in formulas:
+            behind = shares[1:] * count - np.bincount(assigned, minlength=3)[1:]
+            side = 1 + int(np.argmax(behind))
+            if assigned[rows[0]] == 0 and behind[side - 1] >= len(rows) / 2 and spares(elements):
+                assigned[rows] = side
+                holders[elements] -= 1
+    return assigned
 
 
 def of_systems(table: pd.DataFrame, systems: tuple[str, ...]) -> np.ndarray:

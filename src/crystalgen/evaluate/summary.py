@@ -85,7 +85,7 @@ def evaluate_samples(crystals: pd.DataFrame, samples: pd.DataFrame, record: dict
     metrics |= asked_measures(crystals, samples, requests, verdicts, valid, seeds, draws, place)
     if task == "composition":
         csp = matched(CSP).merge(validity[["id", "valid"]], left_on="sample_id", right_on="id", how="left").drop(columns="id")
-        csp["matched"] &= csp.pop("valid").fillna(False).astype(bool)  # as CDVAE and DiffCSP count, who ask SMACT too
+        csp["matched"] &= csp.pop("valid").eq(True)  # as CDVAE and DiffCSP count, who ask SMACT too
         verdicts = verdicts.assign(csp_matched=csp["matched"], csp_rms=csp["rms"].where(csp["matched"]))
         metrics["match_rate_csp"] = match_rate(csp)
         best = csp.groupby(["seed", "target_id"], as_index=False).agg(matched=("matched", "any"), formula=("formula", "first"))

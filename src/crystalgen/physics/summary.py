@@ -27,12 +27,13 @@ COUNTS_NOTE = (
 )
 
 
-def budget_note(settings: Search) -> str:
-    """What each entry of the table could spend."""
+def budget_note(settings: Search, counts: pd.DataFrame) -> str:
+    """What each entry of the table could spend; counts: of `experiment_counts`."""
+    none = "" if (counts["row"] == TEMPLATE).any() else " It has none: no training crystal has one of these stoichiometries."
     return (
         f"Of each composition, model and ladder at most {settings.relaxed} crystals are relaxed, the lowest as generated and no two alike "
         f"(CHGNet, {settings.relax_steps} steps at most, to {settings.fmax:g} eV/Å). The baseline, of which no energy is asked, "
-        f"has {settings.relaxed * len(settings.ladders)} a composition, as many as the ladders of a model together."
+        f"has {settings.relaxed * len(settings.ladders)} a composition, as many as the ladders of a model together.{none}"
     )
 
 

@@ -40,17 +40,28 @@ class Request:
     workers: int = 2
 
 
-def trained_study() -> str:
-    """The first of the selected studies that has trained weights.
+def trained_study(composition: str | None = None) -> str:
+    """The first study that has trained weights, selected ones before others; with a composition, the first that knows its elements.
 
     Raises:
-        ValueError: none has; with the command that trains one.
+        ValueError: none is trained; with the command that trains one.
     """
-    names = yaml.safe_load((paths.ROOT / "params.yaml").read_text())["studies"]
-    for name in names:
-        if any((paths.MODELS / name).glob("*/weights/*.safetensors")):
-            return name
-    raise ValueError(f"no trained models of {', '.join(names)}; run `make reproduce` first, or name a --study that was run")
+    selected = yaml.safe_load((paths.ROOT / "params.yaml").read_text())["studies"]
+    names = [*selected, *sorted({path.stem for path in paths.STUDIES.glob("*.yaml")} - set(selected))]
+    trained = [name for name in names if any((paths.MODELS / name).glob("*/weights/*.safetensors"))]
+    if not trained:
+        raise ValueError(f"no trained models of {', '.join(selected)}; run `make reproduce` first, or name a --study that was run")
+    if composition is None:
+        return trained[0]
+    wanted = set(composition_numbers(composition).tolist())
+    return next((name for name in trained if wanted <= _known_elements(name)), trained[0])
+
+
+def _known_elements(study: str) -> set[int]:
+    if not paths.crystals(study).is_file():
+        return set()
+    crystals = read_crystals(paths.crystals(study))
+    return set(np.concatenate(crystals.loc[crystals["split"] == "train", "atomic_numbers"].to_numpy()).tolist())
 
 
 def generate_crystals(study: str, request: Request, row: str | None = None) -> tuple[pd.DataFrame, str]:
@@ -66,8 +77,8 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
 
     Returns:
         crystals, best first: valid and distinct before the others, then by energy; with asked_space_group and
-        asked_formation_energy_per_atom (eV), valid, status, energies, and novel (not in the study's training crystals,
-        StructureMatcher's defaults), known_id (which of them it is), copies (of it among the generated).
+        asked_formation_energy_per_atom (eV), valid, status, energies, and novel (neither in the study, held out or not,
+        nor in the library; StructureMatcher's defaults), known_id (which of these it is), copies (of it among the generated).
         And the row.
 
     Raises:
@@ -75,10 +86,12 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
         FileNotFoundError: it was not trained.
     """
     config = load_study(study)
+    if not paths.crystals(study).is_file():
+        raise FileNotFoundError(f"the study {study} was not run here; `make reproduce STUDIES={study}` does, and trains its models")
     row = _row(config, study, row)
     model = config.models[config.model_of(row)]
     crystals, library = read_crystals(paths.crystals(study)), read_crystals(paths.LIBRARY / "crystals.parquet")
-    hull, training = Hull(library), crystals[crystals["split"] == "train"].reset_index(drop=True)
+    hull = Hull(library)
     _check_request(request, crystals, study)
     conditions = _conditions(request, crystals, hull)
     data = load_data(model, paths.tensors(study, model.representation))
@@ -88,7 +101,7 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
     if made.empty:
         raise ValueError(f"{row}: none of {request.count} samples is a crystal; train it for longer, or ask another model")
     made = made.assign(asked_formation_energy_per_atom=conditions["formation_energy_per_atom"].iloc[0])
-    return _ranked(_rated(made, request, hull), training), row
+    return _ranked(_rated(made, request, hull), pd.concat([crystals, library])), row
 
 
 def _row(config: Study, study: str, row: str | None) -> str:
@@ -160,16 +173,17 @@ def _rated(made: pd.DataFrame, request: Request, hull: Hull) -> pd.DataFrame:
     return table.assign(status=table["status"].mask(absurd, f"a formation energy beyond {limits.max_formation_energy:g} eV/atom"))
 
 
-def _ranked(table: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
+def _ranked(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Best first, with novel, known_id and copies; of alike crystals the lowest stands for the others."""
     cells, energies = reduce_table(table), table["energy_per_atom"].fillna(np.inf).to_numpy()  # of one composition: no hull is needed
     order = np.argsort(energies, kind="stable")
     first = np.empty(len(table), dtype=int)
     first[order] = order[unique_classes([cells[i] for i in order])]
-    same = training[training["reduced_formula"].isin(set(table["reduced_formula"]))].reset_index(drop=True)
+    same = known[known["reduced_formula"].isin(set(table["reduced_formula"]))].drop_duplicates("id").reset_index(drop=True)
     nearest = nearest_of(cells, reduce_table(same), with_rms=False)
-    known = [same["id"].iloc[place] if place >= 0 else None for place in nearest["place"]]
+    ids = [same["id"].iloc[place] if place >= 0 else None for place in nearest["place"]]
     copies = np.bincount(first, minlength=len(table))[first] - 1
-    table = table.assign(novel=~nearest["matched"].to_numpy(bool), known_id=known, copies=copies)
+    valid = table["valid"].to_numpy(bool)
+    table = table.assign(novel=valid & ~nearest["matched"].to_numpy(bool), known_id=ids, copies=copies)
     repeated = first != np.arange(len(table))
-    return table.iloc[np.lexsort((energies, repeated, ~table["valid"].to_numpy(bool)))].reset_index(drop=True)
+    return table.iloc[np.lexsort((energies, repeated, ~valid))].reset_index(drop=True)

@@ -42,6 +42,12 @@ def _hardware() -> dict:
 
 
 def _git_commit() -> str:
-    command = ["git", "-C", str(paths.ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    result = subprocess.run(command, capture_output=True, text=True)
-    return result.stdout.strip() or "not a git checkout"
+    """The commit, `-dirty` where tracked files differ from it that the pipeline does not write itself."""
+
+    def git(*command: str) -> str:
+        return subprocess.run(["git", "-C", str(paths.ROOT), *command], capture_output=True, text=True).stdout.strip()
+
+    commit = git("describe", "--always", "--abbrev=12")
+    written = [f":(exclude){name}" for name in ("dvc.lock", "params.yaml", "reports", "figures")]
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *written)
+    return commit + ("-dirty" if changed else "") if commit else "not a git checkout"

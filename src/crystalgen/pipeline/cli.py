@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from crystalgen import paths
+from crystalgen.pipeline.arguments import above_zero, finite, positive, whole
 from crystalgen.pipeline.data_commands import add_data_commands
 from crystalgen.pipeline.manual import OVERVIEW, add_manual
 from crystalgen.pipeline.physics_commands import add_physics_commands, name_value
@@ -17,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
         print(f"crystalgen: {error}", file=sys.stderr)
         return 1
 
@@ -61,23 +62,24 @@ def build_parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="make a study of one's own crystals and run it: train, sample, evaluate, report")
     train.add_argument("--data", type=Path, required=True, help="folder of CIF, POSCAR or extxyz; .csv with a cif column; .parquet")
     train.add_argument("--name", help="of the study; without it, that of the folder or file")
-    train.add_argument("--steps", type=int, default=4000, help="of training, of each of two models")
-    train.add_argument("--max-sites", type=int, default=20, help="leave out crystals of more atoms")
+    train.add_argument("--steps", type=positive, default=4000, help="of training, of each of two models")
+    train.add_argument("--max-sites", type=positive, default=20, help="leave out crystals of more atoms")
+    train.add_argument("--skip-broken", action="store_true", help="leave out what cannot be read, and list it, in place of stopping")
     train.add_argument("--only-write", action="store_true", help="write the study and stop")
     train.set_defaults(run=_train)
 
     generate = commands.add_parser("generate", help="crystals of a composition from a trained model: CIFs, a ranked table, a picture")
     generate.add_argument("composition", help="of a whole cell, e.g. Ta1W1B4")
-    generate.add_argument("--space-group", type=int, metavar="NUMBER", help="to ask for; without it, as the training crystals have them")
+    generate.add_argument("--space-group", type=positive, metavar="NUMBER", help="to ask for; without it, drawn as training has them")
     generate.add_argument(
-        "--energy", type=float, metavar="EV", help="formation energy to ask for, eV/atom; without it, that of the library's hull"
+        "--energy", type=finite, metavar="EV", help="formation energy to ask for, eV/atom; without it, that of the library's hull"
     )
-    generate.add_argument("-n", "--count", type=int, default=20, help="crystals to sample")
+    generate.add_argument("-n", "--count", type=positive, default=20, help="crystals to sample")
     generate.add_argument("--relax", action="store_true", help="relax them before they are ranked")
-    generate.add_argument("--study", help="whose models are asked; without it, the first selected one that is trained")
+    generate.add_argument("--study", help="whose models are asked; without it, the first trained one that knows the elements")
     generate.add_argument("--model", metavar="ROW", help="a way to sample a model that is told a composition; the study's first without")
-    generate.add_argument("--seed", type=int, default=0, help="of the sampling")
-    generate.add_argument("--workers", type=int, default=2, help="processes")
+    generate.add_argument("--seed", type=whole, default=0, help="of the sampling")
+    generate.add_argument("--workers", type=positive, default=2, help="processes")
     generate.add_argument("--out", type=Path, metavar="FOLDER", help="replaced by the answer; without it, a new one in reports/generated")
     generate.set_defaults(run=_generate)
 
@@ -96,9 +98,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--energies", action="store_true", help="by the library's machine-learned potential: their distance, and S.U.N. by its hull"
     )
-    evaluate.add_argument("--workers", type=int, default=2, help="processes")
+    evaluate.add_argument("--workers", type=positive, default=2, help="processes")
     evaluate.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, whose workers take the place of processes")
-    evaluate.add_argument("--limit", type=float, default=20.0, help="seconds that one crystal or pair may take")
+    evaluate.add_argument("--limit", type=above_zero, default=20.0, help="seconds that one crystal or pair may take")
     evaluate.add_argument("--out", type=Path, metavar="FOLDER", help="where the page and tables go; without it, reports/evaluate/NAME")
     evaluate.set_defaults(run=_evaluate)
 
@@ -148,7 +150,8 @@ def _show(options) -> int:
         report = paths.REPORTS / study
         print(f"\n{study}: {report / 'index.html'}\n")
         reference = headline_reference(load_study(study))
-        print(headline_table(json.loads((report / "metrics.json").read_text()), reference).to_string(index=False))
+        headline = headline_table(json.loads((report / "metrics.json").read_text()), reference)
+        print(headline.drop(columns=["Seeds", "Paper's data"]).to_string(index=False))
     print(f"\nall reports: {write_index()}")
     return 0
 
@@ -175,11 +178,12 @@ def _train(options) -> int:
     from crystalgen.pipeline.own_data import write_study
     from crystalgen.pipeline.selection import select_studies
 
-    name = write_study(options.data, options.name, options.steps, options.max_sites)
+    name = write_study(options.data, options.name, options.steps, options.max_sites, options.skip_broken)
     print(paths.STUDIES / f"{name}.yaml")
     if options.only_write:
         return 0
     select_studies([name], paths.ROOT / "params.yaml")
+    print(f"selected in params.yaml in place of what was; `crystalgen select demo {name}` would have `dvc repro` keep both")
     done = subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=paths.ROOT).returncode
     return done or _show(options)
 
@@ -188,7 +192,7 @@ def _generate(options) -> int:
     from crystalgen.pipeline.asking import Request, generate_crystals, trained_study
     from crystalgen.present.answer import answer_folder, summary, write_answer
 
-    study = options.study or trained_study()
+    study = options.study or trained_study(options.composition)
     asked = Request(options.composition, options.count, options.space_group, options.energy, options.relax, options.seed, options.workers)
     table, row = generate_crystals(study, asked, options.model)
     facts = {"study": study, "model": row, **asdict(asked)}

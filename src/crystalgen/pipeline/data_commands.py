@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from crystalgen import paths
+from crystalgen.pipeline.arguments import above_zero, positive
 
 
 def add_data_commands(commands) -> None:
     """Add build-library, fetch and fetch-aflow to the subparsers of `crystalgen`."""
     library = commands.add_parser("build-library", help="build the embedded library; resumes where it stopped")
-    library.add_argument("--workers", type=int, default=2, help="processes")
+    library.add_argument("--workers", type=positive, default=2, help="processes")
     library.set_defaults(run=_build_library)
 
     fetch = commands.add_parser("fetch", help="fetch a benchmark set of data/manifest.yaml, as data/raw/NAME/crystals.parquet")
@@ -18,10 +19,10 @@ def add_data_commands(commands) -> None:
 
     aflow = commands.add_parser("fetch-aflow", help="fetch crystals from AFLOW, page by page; resumes where it stopped")
     aflow.add_argument("--species", nargs="+", default=[], metavar="SYMBOL", help="only crystals that hold all of these elements")
-    aflow.add_argument("--nspecies", type=int, help="only crystals of this many elements")
-    aflow.add_argument("--pages", type=int, help="stop after this many pages; a later run goes on")
-    aflow.add_argument("--page-size", type=int, default=1000, help="entries a page")
-    aflow.add_argument("--rate", type=float, default=1.0, help="requests a second, at most")
+    aflow.add_argument("--nspecies", type=positive, help="only crystals of this many elements")
+    aflow.add_argument("--pages", type=positive, help="stop after this many pages; a later run goes on")
+    aflow.add_argument("--page-size", type=positive, default=1000, help="entries a page")
+    aflow.add_argument("--rate", type=above_zero, default=1.0, help="requests a second, at most")
     aflow.add_argument("--folder", type=Path, default=paths.RAW / "aflow", help="where pages, crystals.parquet and record.json go")
     aflow.add_argument("--url", help="another address of the service")
     aflow.set_defaults(run=_fetch_aflow)

@@ -1,11 +1,16 @@
 """`crystalgen train`: a study of one's own crystals, written as a file that can be read and changed, and run by the pipeline."""
 
+import os
 import re
 from pathlib import Path
 
+import pandas as pd
+
 from crystalgen import paths
+from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.config import load_study
-from crystalgen.crystals import CrystalTableError
+from crystalgen.crystals import CrystalTableError, write_crystals
+from crystalgen.data.generated import read_generated
 from crystalgen.data.sources import load_source
 
 _FEWEST = 20  # crystals, of which a validation and a test side can be split
@@ -51,7 +56,7 @@ report: {{bootstrap: 1000, gallery: 6}}
 """
 
 
-def write_study(data: Path, name: str | None = None, steps: int = 4000, max_sites: int = 20) -> str:
+def write_study(data: Path, name: str | None = None, steps: int = 4000, max_sites: int = 20, skip_broken: bool = False) -> str:
     """Write `studies/<name>.yaml` for a source of crystals and check that it can be read; returns the name.
 
     Args:
@@ -59,13 +64,14 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
         name: of the study; that of the data without one.
         steps: of training, of each of two models.
         max_sites: crystals of more atoms are left out.
+        skip_broken: leave out what cannot be read; crystals.parquet, which the study is then of, and broken.csv go to `data/raw/<name>`.
 
     Raises:
         CrystalTableError: the data cannot be read, or too few crystals are within `max_sites`.
         ValueError: there is a study of this name already, about something else.
     """
     name = name or re.sub(r"\W+", "_", data.stem).strip("_").lower()
-    table = load_source(data)
+    table = _readable(data, paths.RAW / name) if skip_broken else load_source(data)
     kept = table[table["nsites"] <= max_sites]
     if len(kept) < _FEWEST or kept["reduced_formula"].nunique() < 3:
         raise CrystalTableError(
@@ -79,7 +85,7 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
         name=name,
         count=len(kept),
         elements=elements,
-        path=data.resolve(),
+        path=os.path.relpath(paths.RAW / name / "crystals.parquet", paths.ROOT) if skip_broken else data.resolve(),
         max_sites=max_sites,
         steps=steps,
         batch=batch,
@@ -93,3 +99,14 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
     file.write_text(text)
     load_study(name)
     return name
+
+
+def _readable(data: Path, folder: Path) -> pd.DataFrame:
+    table, broken = read_generated(data)
+    table = find_space_groups(table)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_crystals(table, folder / "crystals.parquet")
+    broken.to_csv(folder / "broken.csv", index=False, lineterminator="\n")
+    if len(broken):
+        print(f"left out: {len(broken)} of {len(table) + len(broken)}, see {folder / 'broken.csv'}")
+    return table

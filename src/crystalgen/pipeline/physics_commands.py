@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from crystalgen import paths
+from crystalgen.pipeline.arguments import above_zero, positive
 
 
 def add_physics_commands(commands) -> None:
@@ -14,17 +15,17 @@ def add_physics_commands(commands) -> None:
     relax.add_argument("path", type=Path, help="crystals; any format that `evaluate` reads")
     relax.add_argument("--potential", default="chgnet", help="of forces: chgnet, 7net-l3i5, 7net-0, mace-mp-0, orb-v3, mattersim")
     relax.add_argument("--energy", default="7net-l3i5", help="of the energy that is kept; one of the same names")
-    relax.add_argument("--fmax", type=float, default=0.05, help="eV/Å, where a relaxation ends")
-    relax.add_argument("--steps", type=int, default=200, help="of a relaxation, at most")
-    relax.add_argument("--limit", type=float, default=600.0, help="seconds that one crystal may take")
+    relax.add_argument("--fmax", type=above_zero, default=0.05, help="eV/Å, where a relaxation ends")
+    relax.add_argument("--steps", type=positive, default=200, help="of a relaxation, at most")
+    relax.add_argument("--limit", type=above_zero, default=600.0, help="seconds that one crystal may take")
     relax.add_argument(
         "--reference",
         type=Path,
         metavar="TABLE",
         help="crystals with energies of the same source, for the hull; the library without it",
     )
-    relax.add_argument("--most", type=int, help="only the first so many")
-    relax.add_argument("--workers", type=int, default=2, help="processes")
+    relax.add_argument("--most", type=positive, help="only the first so many")
+    relax.add_argument("--workers", type=positive, default=2, help="processes")
     relax.add_argument("--out", type=Path, metavar="FOLDER", help="where the tables go; without it, reports/relax/NAME")
     relax.set_defaults(run=_relax)
 
@@ -33,15 +34,15 @@ def add_physics_commands(commands) -> None:
     )
     ingest.add_argument("folder", type=Path, help="calculations anywhere below it")
     ingest.add_argument("--out", type=Path, required=True, metavar="TABLE", help=".parquet or .csv")
-    ingest.add_argument("--workers", type=int, default=2, help="processes")
-    ingest.add_argument("--limit", type=float, default=120.0, help="seconds that one calculation may take to read")
+    ingest.add_argument("--workers", type=positive, default=2, help="processes")
+    ingest.add_argument("--limit", type=above_zero, default=120.0, help="seconds that one calculation may take to read")
     ingest.set_defaults(run=_ingest)
 
     inputs = commands.add_parser("dft-inputs", help="folders ready for VASP, GPAW or Quantum ESPRESSO; potentials are named, not shipped")
     inputs.add_argument("path", type=Path, help="crystals, best first; any format that `evaluate` reads")
     inputs.add_argument("--preset", choices=("A", "B", "gpaw", "espresso"), default="A", help="VASP as in paper A or B, or a code")
     inputs.add_argument("--pseudo", nargs="+", default=[], metavar="ELEMENT=FILE", help="for espresso, files in $ESPRESSO_PSEUDO")
-    inputs.add_argument("--most", type=int, help="only the first so many")
+    inputs.add_argument("--most", type=positive, help="only the first so many")
     inputs.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new or empty")
     inputs.set_defaults(run=_dft_inputs)
 
@@ -55,7 +56,7 @@ def add_physics_commands(commands) -> None:
     runs = commands.add_parser("dft-run", help="relax and compute folders of `dft-inputs` or `dft-targets`; several may share a tree")
     runs.add_argument("roots", type=Path, nargs="+", metavar="FOLDER", help="taken in this order")
     runs.add_argument("--python", default="gpaw python", metavar="COMMAND", help="a Python with ASE and the code, perhaps under mpirun")
-    runs.add_argument("--hours", type=float, help="begin no further step after so long")
+    runs.add_argument("--hours", type=above_zero, help="begin no further step after so long")
     runs.add_argument("--retry", action="store_true", help="take up folders again that failed")
     runs.set_defaults(run=_dft_run)
 
@@ -88,6 +89,7 @@ def _ingest(options: argparse.Namespace) -> int:
 
 
 def _dft_inputs(options: argparse.Namespace) -> int:
+    from crystalgen.crystals.convert import without_suffix
     from crystalgen.data.generated import read_generated
     from crystalgen.physics.dft.ase_inputs import SETTINGS, write_ase_inputs
     from crystalgen.physics.dft.inputs import write_inputs
@@ -96,7 +98,10 @@ def _dft_inputs(options: argparse.Namespace) -> int:
     for row in broken.itertuples():
         print(f"left out: {row.id}: {row.reason}")
     chosen = crystals.head(options.most) if options.most else crystals
+    if options.out.exists() and any(options.out.iterdir()):
+        raise ValueError(f"{options.out}: holds something; expected a new or empty folder, so that no run is overwritten")
     if options.preset in SETTINGS:
+        chosen = chosen.assign(id=[without_suffix(name) for name in chosen["id"]])  # ids name folders
         settings = SETTINGS[options.preset] | {"pseudopotentials": dict(name_value(text) for text in options.pseudo)}
         where = write_ase_inputs(chosen, options.out, settings)[0].parent.parent
     else:

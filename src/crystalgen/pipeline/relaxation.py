@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from crystalgen import paths
-from crystalgen.crystals import read_crystals, write_crystals
+from crystalgen.crystals import write_crystals
 from crystalgen.data.generated import read_generated
 from crystalgen.data.library.recipe import load_recipe
-from crystalgen.physics.calculators import energy_source
+from crystalgen.data.sources import load_source
+from crystalgen.physics.calculators import check_installed, energy_source
 from crystalgen.physics.hull import Hull
 from crystalgen.physics.relaxation import COLUMNS, Relaxation, relax_table
 
@@ -21,6 +22,7 @@ def relax_path(options: argparse.Namespace) -> tuple[pd.DataFrame, Path]:
     A hull is drawn from the reference, or the library where that has energies of the same source; without one, there is no energy
     above it.
     """
+    check_installed(options.potential, options.energy)
     crystals, broken = read_generated(options.path, options.workers)
     chosen = crystals.head(options.most) if options.most else crystals
     limits = load_recipe(paths.LIBRARY / "recipe.yaml").physical
@@ -36,7 +38,7 @@ def relax_path(options: argparse.Namespace) -> tuple[pd.DataFrame, Path]:
 
 
 def _placed(table: pd.DataFrame, reference: Path | None, source: str) -> pd.DataFrame:
-    hull = Hull(read_crystals(reference or paths.LIBRARY / "crystals.parquet"))
+    hull = Hull(load_source(reference or paths.LIBRARY / "crystals.parquet"))
     if reference is None and hull.energy_source != source:
         return table.assign(e_above_hull=np.nan)
     return hull.place(table, source)

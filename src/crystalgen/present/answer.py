@@ -1,6 +1,7 @@
 """Crystals that were asked for, as files to take away and a page to look at."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ COLUMNS = ["id", "valid", *_ENERGIES, *_ASKED, "novel", "known_id", "copies", "s
 _PICTURES, _LISTED = 6, 30
 _NOTE = (
     "Energies by 7net-l3i5, eV/atom, above the embedded library's hull where it knows the elements; valid: no two atoms within 0.5 Å; "
-    "novel: not in the training crystals by StructureMatcher; copies: of this crystal among the others, which come last. "
+    "novel: neither in the study, held out or not, nor in the library, by StructureMatcher; copies: of this crystal among the others, "
+    "which come last. "
     "table.csv has all crystals, cifs/ their files."
 )
 
@@ -30,7 +32,7 @@ def summary(table: pd.DataFrame) -> str:
     energies, asked = valid["formation_energy_per_atom"].dropna(), table["asked_formation_energy_per_atom"].iloc[0]
     median = f"{energies.median():.2f}" if len(energies) else "unknown"
     return (
-        f"{len(table)} crystals: {len(valid)} valid, {int(valid['novel'].sum())} of them not in the training crystals; "
+        f"{len(table)} crystals: {len(valid)} valid, {int(valid['novel'].sum())} of them neither in the study nor in the library; "
         f"{int((table['space_group'] == table['asked_space_group']).sum())} of the space group that the model was asked for; "
         f"formation energy {asked:.2f} eV/atom asked, median {median}."
     )
@@ -38,9 +40,9 @@ def summary(table: pd.DataFrame) -> str:
 
 def answer_folder(parent: Path, facts: dict) -> Path:
     """Where an answer goes: COMPOSITION below the parent, or with a number where that holds the answer to something else."""
-    number = 1
+    name, number = re.sub(r"\W+", "_", facts["composition"]).strip("_"), 1
     while True:
-        folder = parent / (facts["composition"] + (f"-{number}" if number > 1 else ""))
+        folder = parent / (name + (f"-{number}" if number > 1 else ""))
         held = folder / "asked.json"
         if not folder.exists() or (held.exists() and json.loads(held.read_text()) == facts):
             return folder

@@ -3,13 +3,14 @@
 import base64
 import json
 import os
+import re
 from pathlib import Path
 from urllib.parse import quote
 
 import pandas as pd
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from crystalgen.present.style import PNG_DPI, model_label
 from crystalgen.present.tables import HEADLINE_NAME, headline_table
@@ -105,7 +106,13 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.tests["numeric"] = _is_numeric
+    environment.filters["code"] = _code
     return environment
+
+
+def _code(text: str) -> Markup:
+    """Escaped, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def figure_groups(folder: Path, report_dir: Path) -> list[dict]:

@@ -11,7 +11,6 @@ from crystalgen.present.style import baseline_phrase, model_label, model_order
 METRICS = {
     "match_rate": "Match rate",
     "match_rate_csp": "Match rate (0.3/0.5/10)",
-    "match_rate_csp_20": "Match rate (0.3/0.5/10), best of 20",
     "structure_validity": "Structure validity",
     "composition_validity": "Composition validity",
     "coverage_recall": "Coverage, recall",
@@ -38,6 +37,14 @@ HEADLINE_NAME = "00-headline"  # of its files; the report shows it first, and no
 _TASKS = ("generation", "modification", "composition")
 _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
 _TEX |= {character: f"\\{character}" for character in "&%$#_{}"}
+
+
+def metric_label(metric: str) -> str:
+    """What a reader calls a metric; an unknown one by its name."""
+    name, _, samples = metric.rpartition("_")
+    if name in METRICS and samples.isdigit():
+        return f"{METRICS[name]}, best of {samples}"
+    return METRICS.get(metric, metric.replace("_", " "))
 
 
 def format_interval(value: float, low: float | None, high: float | None, digits: int = 3) -> str:
@@ -99,7 +106,7 @@ def headline_table(metrics: dict, reference: dict) -> pd.DataFrame:
         rows.append(
             [
                 model_label(model),
-                METRICS.get(metric, metric.replace("_", " ")),
+                metric_label(metric),
                 format_interval(ours["value"], ours.get("low"), ours.get("high")),
                 _shown(ours.get("n")),
                 format_seeds(ours),

@@ -13,6 +13,18 @@ for (const box of document.querySelectorAll("details.turn")) {
         viewer.addCylinder({start: point(corner(...from)), end: point(corner(...to)), radius: 0.03, color: "#555555"});
   }
 
+  // How much larger a crystal can be drawn than now, so that neither its corners nor its atoms leave the box.
+  function room({cell, atoms}) {
+    const box = view.getBoundingClientRect(), middle = {x: box.left + scrollX + box.width / 2, y: box.top + scrollY + box.height / 2};
+    const onScreen = p => viewer.modelToScreen({x: p[0], y: p[1], z: p[2]});
+    const origin = onScreen([0, 0, 0]), units = [[1, 0, 0], [0, 1, 0], [0, 0, 1]].map(onScreen);
+    const pixels = Math.sqrt(units.reduce((sum, u) => sum + (u.x - origin.x) ** 2 + (u.y - origin.y) ** 2, 0) / 2); // of one Å
+    const corners = [0, 1, 2, 3, 4, 5, 6, 7].map(n => [0, 1, 2].map(x => (n & 1) * cell[0][x] + (n >> 1 & 1) * cell[1][x] + (n >> 2) * cell[2][x]));
+    const points = [...corners.map(p => [p, 0]), ...atoms.map(([elem, ...p]) => [p, styles[elem].radius])];
+    const reach = (axis, half) => Math.max(...points.map(([p, radius]) => Math.abs(onScreen(p)[axis] - middle[axis]) + radius * pixels)) / half;
+    return 0.94 / Math.max(reach("x", box.width / 2), reach("y", box.height / 2));
+  }
+
   function show() {
     const crystal = crystals[choice.value];
     viewer.removeAllModels();
@@ -24,7 +36,8 @@ for (const box of document.querySelectorAll("details.turn")) {
     viewer.rotate(24, "y");
     viewer.rotate(14, "x"); // away from a lattice plane, so that no two corners coincide
     viewer.zoomTo();
-    viewer.zoom(1.7);
+    viewer.render();
+    viewer.zoom(room(crystal));
     viewer.render();
     const shown = new Set(crystal.atoms.map(atom => atom[0]));
     for (const entry of box.querySelectorAll("[data-element]")) entry.hidden = !shown.has(entry.dataset.element);
