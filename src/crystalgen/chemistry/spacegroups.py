@@ -6,6 +6,7 @@ from functools import cache, lru_cache
 import numpy as np
 import pandas as pd
 import spglib
+from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
 MAX_OPERATIONS = 192  # of any space group's conventional setting (Fm-3m and the like)
 
@@ -15,6 +16,12 @@ def find_space_groups(table: pd.DataFrame, symprec: float = 0.1) -> pd.DataFrame
     columns = zip(table["lattice"], table["frac_coords"], table["atomic_numbers"], strict=True)
     numbers = [_space_group(cell, symprec) for cell in columns]
     return table.assign(space_group=pd.array(numbers, dtype="Int16"), symprec=symprec)
+
+
+def space_group_symbol(number: int) -> str:
+    """Short Hermann-Mauguin symbol, e.g. `C2/m` where pymatgen spells out the monoclinic `C12/m1`."""
+    symbol = sg_symbol_from_int_number(number)
+    return symbol[0] + symbol[2:-1] if 3 <= number <= 15 else symbol
 
 
 def _space_group(cell: tuple, symprec: float):

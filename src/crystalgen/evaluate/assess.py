@@ -118,6 +118,7 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
 
     found = _matches(rows, cells, known, reference, valid, options)
     crystals = pd.concat([crystals, broken.assign(valid_structure=False, valid_composition=False, valid=False)], ignore_index=True)
+    crystals["nsites"] = crystals["nsites"].astype("Int64")  # unknown of what is broken
     return Assessment(
         rows.table(), crystals, found, histogram(groups[f"space_group_{SYMPRECS[-1]:g}"], their_groups[f"space_group_{SYMPRECS[-1]:g}"])
     )
@@ -143,7 +144,12 @@ def _cover(rows: "_Rows", crystals: pd.DataFrame, generated: pd.DataFrame, refer
         table = reference if side == "recall" else generated
         formulas = [table["formula"].iloc[i] if i >= 0 else f"lost {i}" for i in values.index]
         failed = len((other if side == "recall" else one).failed)
-        rows.mean(name, values, formulas, f"{side}: {meanings[kind]}; {failed} without a fingerprint")
+        rows.mean(
+            name,
+            values,
+            formulas,
+            f"{side}: {meanings[kind]}; {failed} of the {'reference' if side == 'recall' else 'generated'} without a fingerprint",
+        )
 
 
 def _energies(rows: "_Rows", generated: pd.Series, reference: pd.Series) -> None:

@@ -95,7 +95,10 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
     )
     file = paths.STUDIES / f"{name}.yaml"
     if file.exists() and file.read_text() != text:
-        raise ValueError(f"{file}: there is such a study already; choose another --name, change that file, or remove it")
+        raise ValueError(
+            f"{file}: there is such a study already, with other settings; `crystalgen select {name}` and `dvc repro` run it as it is, "
+            "or go on with it; else choose another --name, or remove that file"
+        )
     file.write_text(text)
     load_study(name)
     return name

@@ -5,8 +5,8 @@ import pandas as pd
 from ase.data import chemical_symbols
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
+from crystalgen.chemistry.spacegroups import space_group_symbol
 from crystalgen.present.style import LINES, PALETTE, new_figure, say_empty
 
 _BINS = 40
@@ -49,7 +49,7 @@ def space_group_bars(table: pd.DataFrame, most: int = 20) -> tuple[Figure, pd.Da
     numbers = table["space_group"].dropna().astype(int)
     points = numbers.value_counts().rename_axis("space_group").reset_index(name="crystals")
     points = points.sort_values(["crystals", "space_group"], ascending=[False, True], ignore_index=True)
-    points.insert(1, "symbol", [_symbol(n) for n in points["space_group"]])
+    points.insert(1, "symbol", [space_group_symbol(n) for n in points["space_group"]])
     points["share"] = points["crystals"] / max(len(numbers), 1)
     shown = points.head(most)
     figure, axes = new_figure(size=(7, 1.3 + 0.24 * max(len(shown), 3)))
@@ -117,12 +117,6 @@ def element_bars(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.set(xlabel="element", ylabel="crystals holding it", title=f"{len(points)} elements, n = {len(table)} crystals")
     return figure, points
-
-
-def _symbol(number: int) -> str:
-    """Short Hermann-Mauguin symbol, e.g. `C2/m` where pymatgen spells out the monoclinic `C12/m1`."""
-    symbol = sg_symbol_from_int_number(number)
-    return symbol[0] + symbol[2:-1] if 3 <= number <= 15 else symbol
 
 
 def _steps(ax, values: dict[str, np.ndarray], edges: np.ndarray, by: str) -> pd.DataFrame:

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
+from crystalgen.chemistry.spacegroups import space_group_symbol
 from crystalgen.present.style import GREY, PALETTE, new_figure
 
 _MOST = 20
@@ -25,7 +25,7 @@ def space_group_bars(shares: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     ax, places = axes[0, 0], np.arange(len(points))
     ax.bar(places - 0.2, points["reference"], 0.4, color=GREY, label="reference")
     ax.bar(places + 0.2, points["generated"], 0.4, color=PALETTE[0], label="generated")
-    symbols = [f"{sg_symbol_from_int_number(number)} ({number})" for number in points["space_group"]]
+    symbols = [f"{space_group_symbol(number)} ({number})" for number in points["space_group"]]
     ax.set_xticks(places, symbols, rotation=45, ha="right")
     ax.set_ylabel("share of crystals")
     ax.legend()
