@@ -1,5 +1,6 @@
 """All metrics of one set of generated crystals against a reference, whoever generated them."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,9 +78,11 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     generated, reference = generated.reset_index(drop=True), reference.reset_index(drop=True)
     rows = _Rows(len(generated) + len(broken), generated["formula"], broken["id"])
     crystals = generated[["id", "formula", "reduced_formula", "nsites"]].assign(reason="")
+    _LOG.info("reducing %d generated crystals and %d of the reference", len(generated), len(reference))
     cells, known = (reduce_table(table, options.workers, options.limit) for table in (generated, reference))
     crystals["reason"] = [cell if isinstance(cell, str) else "" for cell in cells]
 
+    _LOG.info("validity and properties")
     crystals["valid_structure"], crystals["valid_composition"] = structure_validity(generated), composition_validity(generated)
     crystals["valid"] = crystals["valid_structure"] & crystals["valid_composition"]
     own = {"valid_structure": structure_validity(reference), "valid_composition": composition_validity(reference)}
@@ -95,8 +98,10 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     if "energy_per_atom" in generated and "energy_per_atom" in reference:
         _energies(rows, generated["energy_per_atom"][valid].dropna(), reference["energy_per_atom"].dropna())
     if options.cutoffs:
+        _LOG.info("fingerprints and coverage")
         _cover(rows, crystals, generated, reference, options)
 
+    _LOG.info("symmetry")
     groups, their_groups = space_groups(generated), space_groups(reference)
     crystals = crystals.join(groups)
     for symprec in SYMPRECS:
@@ -104,6 +109,7 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
         rows.share(f"p1_{symprec:g}", in_p1(groups[column]), f"in P1 at a symprec of {symprec:g} Å, of readable crystals",
                    without_symmetry(their_groups[column]), broken_count=False)  # fmt: skip
 
+    _LOG.info("repeats, and what is new")
     crystals["unique"] = unique_classes(cells, workers=options.workers, limit=options.limit) == np.arange(len(cells))
     old = known if all_known else reduce_table(training, options.workers, options.limit)
     seen = nearest_of(cells, old, workers=options.workers, with_rms=False, limit=options.limit)
@@ -116,6 +122,7 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     if "e_above_hull" in generated:
         _stability(rows, crystals, generated["e_above_hull"], crystals["unique"] & crystals["novel"])
 
+    _LOG.info("matching the reference")
     found = _matches(rows, cells, known, reference, valid, options)
     crystals = pd.concat([crystals, broken.assign(valid_structure=False, valid_composition=False, valid=False)], ignore_index=True)
     crystals["nsites"] = crystals["nsites"].astype("Int64")  # unknown of what is broken
@@ -124,6 +131,7 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     )
 
 
+_LOG = logging.getLogger(__name__)
 _VALIDITY = {
     "valid_structure": "no two atoms within 0.5 Å, a volume above 0.1 Å^3",
     "valid_composition": "neutral by SMACT (list smact14, Pauling test; elements and alloys pass)",

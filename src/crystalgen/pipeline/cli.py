@@ -204,7 +204,11 @@ def _generate(options) -> int:
 
 
 def _evaluate(options) -> int:
+    import logging
+
     from crystalgen.pipeline.evaluation import evaluate_path
 
+    logging.getLogger("crystalgen").setLevel(logging.INFO)  # the steps, which may take minutes each
+    logging.getLogger("crystalgen").addHandler(logging.StreamHandler())
     print(f"{evaluate_path(options)}")
     return 0

@@ -59,16 +59,23 @@ def _side(table: pd.DataFrame, split: str | None, path: Path) -> pd.DataFrame:
 
 
 def _rated(table: pd.DataFrame, workers: int) -> pd.DataFrame:
-    """The table with `energy_per_atom` (eV) by the library's potential; NaN where it gives none. Kept by content."""
+    """The table with `energy_per_atom` (eV) by the library's potential; NaN where it gives none. Kept by content.
+
+    Energies that a table brings from that potential stand.
+    """
     from crystalgen.crystals import to_structures
     from crystalgen.data.library.recipe import load_recipe
-    from crystalgen.physics.rating import basis, rate
+    from crystalgen.physics.rating import ENERGY_SOURCE, basis, rate
     from crystalgen.store import compute
 
     limits = {"min_distance": load_recipe(paths.LIBRARY / "recipe.yaml").physical.min_distance}
-    outcomes = compute(rate, to_structures(table), limits, basis(), paths.INTERIM / "ratings", workers, batch=16)
-    energies = [np.nan if outcome["energy_per_atom"] is None else outcome["energy_per_atom"] for outcome in outcomes]
-    return table.assign(energy_per_atom=np.array(energies, dtype=float))
+    energies, known = np.full(len(table), np.nan), np.zeros(len(table), dtype=bool)
+    if {"energy_per_atom", "energy_source"} <= set(table):
+        known = (table["energy_source"].eq(ENERGY_SOURCE) & table["energy_per_atom"].notna()).to_numpy(bool)
+        energies[known] = table.loc[known, "energy_per_atom"]
+    outcomes = compute(rate, to_structures(table[~known]), limits, basis(), paths.INTERIM / "ratings", workers, batch=16)
+    energies[~known] = np.array([outcome["energy_per_atom"] for outcome in outcomes], dtype=float)
+    return table.assign(energy_per_atom=energies)
 
 
 def _above_hull(table: pd.DataFrame) -> pd.DataFrame:

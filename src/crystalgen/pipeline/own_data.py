@@ -71,6 +71,8 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
         ValueError: there is a study of this name already, about something else.
     """
     name = name or re.sub(r"\W+", "_", data.stem).strip("_").lower()
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ValueError(f"study name '{name}': expected letters, digits, '_' and '-' alone, since files are called so")
     table = _readable(data, paths.RAW / name) if skip_broken else load_source(data)
     kept = table[table["nsites"] <= max_sites]
     if len(kept) < _FEWEST or kept["reduced_formula"].nunique() < 3:
