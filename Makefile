@@ -4,12 +4,15 @@ STUDIES ?=
 BIN = $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: reproduce ablations test test-all lab lint clean
+.PHONY: help reproduce ablations test test-all lab lint clean
 
 reproduce: $(BIN)/.installed  ## run the pipeline; STUDIES="library" chooses others than params.yaml's
 	$(if $(STUDIES),crystalgen select $(STUDIES))
 	dvc repro
 	crystalgen show
+
+help:  ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 ablations: $(BIN)/.installed  ## variants that differ in one thing; about forty minutes on two cores
 	dvc repro ablations/dvc.yaml
@@ -23,7 +26,7 @@ test-all: $(BIN)/.installed  ## every test
 lab: $(BIN)/.installed  ## JupyterLab on the notebooks
 	jupyter lab notebooks
 
-lint: $(BIN)/.installed
+lint: $(BIN)/.installed  ## style and format
 	ruff check src tests benchmarks
 	ruff format --check src tests benchmarks
 

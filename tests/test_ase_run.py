@@ -1,10 +1,14 @@
 """The runner of open codes, with a stand-in for the code: folders finish, go on, fail and are shared as they should."""
 
 import json
+import multiprocessing
 import os
+import sys
+import types
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from ase.calculators.emt import EMT
 from pymatgen.core import Lattice, Structure
 
@@ -107,3 +111,34 @@ def test_an_input_is_never_written_over_another(root):
     other = from_structures([Structure(Lattice.cubic(3.2), ["W"], [[0, 0, 0]])], "m", ["copper"])
     with pytest.raises(ValueError, match="holds another crystal or other settings"):
         write_ase_inputs(other, root, SETTINGS["gpaw"])
+
+
+def test_a_relaxation_keeps_its_k_points_as_the_cell_changes(monkeypatch, tmp_path):
+    """By density GPAW counts them anew in each cell; a cell at the edge between two numbers then hops for ever."""
+    made = []
+    gpaw = types.SimpleNamespace(
+        GPAW=lambda **options: made.append(options["kpts"]), PW=lambda cutoff: cutoff, FermiDirac=lambda width: width
+    )
+    monkeypatch.setitem(sys.modules, "gpaw", gpaw)
+    copper, stage = bulk("Cu", cubic=True), {"cutoff_ev": 300, "k_density": 4.0}
+    for name in ("relax-0", ase_run.STATIC):
+        ase_run.gpaw(copper, SETTINGS["gpaw"], stage, tmp_path, name)
+    assert made == [{"size": [7, 7, 7], "gamma": True}, {"density": 4.0, "gamma": True}], "2π · 4 / 3.61 = 6.96"
+
+
+def test_of_many_that_start_at_once_one_takes_over_a_dead_ones_folder(root):
+    (root / "gold" / "running").write_text(f"{os.uname().nodename} 999999999")
+    start = multiprocessing.get_context("fork").Barrier(8)
+
+    def take(found):
+        start.wait()
+        found.put(ase_run._take(root / "gold"))
+        start.wait()  # alive until all have tried
+
+    queue = multiprocessing.get_context("fork").Queue()
+    workers = [multiprocessing.get_context("fork").Process(target=take, args=(queue,)) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    assert sorted(queue.get(timeout=60) for _ in workers) == [False] * 7 + [True]
+    for worker in workers:
+        worker.join()

@@ -21,6 +21,10 @@ from crystalgen.present.evaluation import write_assessment
 def evaluate_path(options: argparse.Namespace) -> Path:
     """Measure what the options name; returns the page."""
     start = time.perf_counter()
+    for path in filter(None, (options.reference, options.training)):
+        if not path.exists() and path.resolve().is_relative_to(paths.RAW):
+            name = path.resolve().relative_to(paths.RAW).parts[0]
+            raise FileNotFoundError(f"{path}: not here yet; `crystalgen fetch {name}` brings the benchmark sets of data/manifest.yaml")
     with _cluster(options.dask):
         generated, broken = read_generated(options.path, options.workers, options.limit)
         everything, _ = read_generated(options.reference, options.workers, options.limit)

@@ -14,6 +14,7 @@ Account, process and folder are struck out of the outputs; nothing else is chang
 """
 
 import argparse
+import fcntl
 import gc
 import gzip
 import json
@@ -38,6 +39,7 @@ except ImportError:  # before ASE 3.23
     from ase.constraints import ExpCellFilter as CellFilter
 
 FINISHED = "finished"
+STATIC = "static"  # name of the last calculation of a folder
 _PRIVATE = re.compile(r"^(\s*(?:User:|CWD:|Pid:|OMP_NUM_THREADS:|Writing output data file)).*$", re.MULTILINE)
 
 
@@ -58,7 +60,8 @@ def main(arguments=None):
             break
         if _is_open(file.parent, options.retry) and _take(file.parent):
             try:
-                _say(f"{file.parent}: {run_folder(file.parent, end)}")
+                if _is_open(file.parent, options.retry):  # nobody finished it in between
+                    _say(f"{file.parent}: {run_folder(file.parent, end)}")
             except OutOfTime:
                 _say(f"{file.parent}: to be continued")
             finally:
@@ -86,7 +89,7 @@ def run_folder(folder, end=np.inf):
         if settings["relax"] is not None:
             record["relax_converged"], record["relax_steps"] = _relax(atoms, settings, folder, before, end, seconds)
         start = time.time()
-        atoms.calc = CODES[settings["code"]](atoms, settings, settings["static"], folder, "static")
+        atoms.calc = CODES[settings["code"]](atoms, settings, settings["static"], folder, STATIC)
         atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
         seconds["static"] = time.time() - start
         _finish(atoms)
@@ -105,13 +108,20 @@ def run_folder(folder, end=np.inf):
 
 
 def gpaw(atoms, settings, stage, folder, name):
-    """Plane waves and projector-augmented waves; k-points by density, Gamma among them."""
+    """Plane waves and projector-augmented waves; k-points by density, Gamma among them.
+
+    A relaxation keeps the number that its first cell has: counted anew in each, as GPAW does with a density, the energy jumps where an
+    axis is at the edge between two numbers, and the relaxation never ends.
+    """
     from gpaw import GPAW, PW, FermiDirac
 
+    points = {"density": stage["k_density"]}
+    if name != STATIC:
+        points = {"size": [int(n) for n in kptdensity2monkhorstpack(atoms, stage["k_density"], even=False)]}
     return GPAW(
         mode=PW(stage["cutoff_ev"]),
         xc=settings["functional"],
-        kpts={"density": stage["k_density"], "gamma": True},
+        kpts={**points, "gamma": True},
         occupations=FermiDirac(settings["smearing_ev"]),
         convergence={"energy": settings["energy_ev_per_electron"]},
         spinpol=False,
@@ -220,19 +230,19 @@ def _take(folder):
     mine = False
     if world.rank == 0:
         lock = folder / "running"
-        if lock.exists() and not _alive(lock.read_text()):
-            lock.unlink()
-        try:
-            with open(lock, "x") as out:
-                out.write(f"{os.uname().nodename} {os.getpid()}")
-            mine = True
-        except FileExistsError:
-            pass
+        with open(lock, "a+") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)  # two that start at once would both find the holder dead
+            handle.seek(0)
+            stale = not lock.exists() or os.fstat(handle.fileno()).st_ino != lock.stat().st_ino  # its holder has just let go
+            if not stale and not _alive(handle.read()):
+                handle.truncate(0)
+                handle.write(f"{os.uname().nodename} {os.getpid()}")
+                mine = True
     return broadcast(mine)
 
 
 def _alive(holder):
-    """Of another machine it cannot be known: taken for alive."""
+    """Of another machine it cannot be known: taken for alive. Nobody is not."""
     node, _, process = holder.partition(" ")
     if node != os.uname().nodename or not process.isdigit():
         return bool(process)

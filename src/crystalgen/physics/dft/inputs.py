@@ -77,7 +77,11 @@ def _write_steps(structure: Structure, home: Path, preset: Preset) -> dict[str, 
     for step, kind in preset.steps.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the potentials are not at hand: they are only named here
-            inputs = kind(structure, user_incar_settings=preset.incar, sort_structure=True, force_gamma=structure.lattice.is_hexagonal())
+            options = {"sort_structure": True, "force_gamma": structure.lattice.is_hexagonal()}
+            tolerance = round(
+                kind(structure, user_incar_settings=preset.incar, **options).incar["EDIFF"], 12
+            )  # 0.0003, not 0.00030000000000000003
+            inputs = kind(structure, user_incar_settings=preset.incar | {"EDIFF": tolerance}, **options)
             inputs.write_input(home / step, potcar_spec=True)
             symbols = inputs.potcar_symbols
     return {symbol: "later release" if symbol.split("_")[0] in preset.newer else "PBE" for symbol in symbols}
