@@ -1,11 +1,17 @@
 """A study of one's own crystals: the file that is written, and what is said where there is too little."""
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from crystalgen import paths
 from crystalgen.config import load_study
 from crystalgen.crystals import CrystalTableError, read_crystals, write_structure_files
+from crystalgen.pipeline.cli import main
 from crystalgen.pipeline.own_data import write_study
 
 
@@ -43,6 +49,16 @@ def test_broken_files_are_all_named_or_left_out_and_listed(cifs, monkeypatch, tm
     table = read_crystals(path)
     assert len(table) == len(list(cifs.iterdir())) - 12 and table["space_group"].notna().all()
     assert pd.read_csv(path.parent / "broken.csv")["id"].tolist() == [f"broken-{number:02d}.cif" for number in range(12)]
+
+
+def test_stages_find_the_python_that_train_was_called_with(cifs, monkeypatch):
+    """`.venv/bin/crystalgen train` without the environment on the path: stages are shell commands that say `python`."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    called = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **given: called.append(given) or subprocess.CompletedProcess(command, 1))
+    monkeypatch.setattr("crystalgen.pipeline.selection.select_studies", lambda names, file: None)
+    assert main(["train", "--data", str(cifs)]) == 1
+    assert Path(shutil.which("python", path=called[0]["env"]["PATH"])).parent == Path(sys.executable).parent
 
 
 def test_too_few_crystals_are_an_error_that_counts_them(cifs):

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -184,7 +185,8 @@ def _train(options) -> int:
         return 0
     select_studies([name], paths.ROOT / "params.yaml")
     print(f"selected in params.yaml in place of what was; `crystalgen select demo {name}` would have `dvc repro` keep both")
-    done = subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=paths.ROOT).returncode
+    here = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # stages call `python`: this one
+    done = subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=paths.ROOT, env={**os.environ, "PATH": here}).returncode
     return done or _show(options)
 
 
