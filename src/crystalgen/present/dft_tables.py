@@ -38,7 +38,7 @@ def phase_table(opinions: dict, reference: Path) -> pd.DataFrame:
     for source in SOURCES:
         table[f"{source}, eV/atom"] = opinions[source][0]["formation_energy_per_atom"].round(3)
     for source in SOURCES[:2]:
-        table[f"above the hull by {source}, meV/atom"] = (opinions[source][0]["e_above_hull"] * 1000).round(1)
+        table[f"above the hull by {source}, meV/atom"] = (opinions[source][0]["e_above_hull"] * 1000).round(1) + 0.0
     return table
 
 
@@ -70,7 +70,7 @@ def candidate_table(opinions: dict, search: pd.DataFrame) -> pd.DataFrame:
         }
     )
     for source in SOURCES:
-        table[f"{source}, meV/atom"] = (opinions[source][1]["e_above_hull"] * 1000).round(1)
+        table[f"{source}, meV/atom"] = (opinions[source][1]["e_above_hull"] * 1000).round(1) + 0.0
     table["7net-l3i5, library's hull, meV/atom"] = (computed["id"].map(on_library) * 1000).round(1)
     return table.sort_values(["Composition", f"{DFT}, meV/atom"], ignore_index=True)
 
