@@ -97,7 +97,7 @@ def test_an_answer_to_something_else_has_a_folder_of_its_own(answer, tmp_path):
     assert answer_folder(tmp_path, {"composition": "Ta(B2)2"}) == tmp_path / "Ta_B2_2", "no letters that a shell would mind"
 
 
-def test_what_cannot_be_asked_is_said(monkeypatch):
+def test_what_cannot_be_asked_is_said():
     crystals = boride_library().assign(split="train", space_group=pd.array([5, 5, 5, 9], dtype="Int16"))
     asking._check_request(Request("Ta1W1B2", 1, space_group=9), crystals, "s")
     with pytest.raises(ValueError, match=r"space group 300: none of the study s's training crystals has it; expected one of \[5, 9\]"):

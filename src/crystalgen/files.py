@@ -23,6 +23,12 @@ def write_json(content, path: str | Path) -> None:
         partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
+def check_empty(folder: str | Path) -> None:
+    """Raise ValueError where a folder to be filled holds something already."""
+    if Path(folder).exists() and any(Path(folder).iterdir()):
+        raise ValueError(f"{folder}: holds something; expected a new or empty folder, so that no run is overwritten")
+
+
 def file_hash(path: str | Path) -> str:
     """First 16 hex digits of the file's SHA-256."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]

@@ -54,7 +54,7 @@ def versions(*packages: str) -> list[str]:
     try:
         return [version(package) for package in packages]
     except PackageNotFoundError as error:
-        raise ModuleNotFoundError(f"{error.name} is not installed; install what requirements.lock pins") from None
+        raise ModuleNotFoundError(f"{error.name} is not installed; pip install it, as requirements.lock pins it if it does") from None
 
 
 def _run(function: Callable[..., dict], items: list, settings: dict, workers: int, batch: int, unit: str) -> Iterator[dict]:

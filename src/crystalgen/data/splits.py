@@ -84,15 +84,17 @@ def _elements_in_balance(formulas: list[tuple[np.ndarray, np.ndarray]], shares: 
 
 def _elements_in_training(formulas: list[tuple[np.ndarray, np.ndarray]], shares: np.ndarray, count: int) -> np.ndarray:
     """As above: what training can spare without losing an element goes to the side most behind its share; then any, to an empty side."""
-    assigned, holders = np.zeros(count, dtype=int), np.zeros(120)
+    assigned, sizes, holders = np.zeros(count, dtype=int), np.array([count, 0, 0]), np.zeros(120)
     for _, elements in formulas:
         holders[elements] += 1
-    for spares in (lambda elements: (holders[elements] > 1).all(), lambda elements: not all(np.isin((1, 2), assigned))):
+    for last_resort in (False, True):
         for rows, elements in formulas:
-            behind = shares[1:] * count - np.bincount(assigned, minlength=3)[1:]
-            side = 1 + int(np.argmax(behind))
-            if assigned[rows[0]] == 0 and behind[side - 1] >= len(rows) / 2 and spares(elements):
+            behind = shares * count - sizes
+            side = 1 + int(np.argmax(behind[1:]))
+            can_spare = (sizes == 0).any() if last_resort else (holders[elements] > 1).all()
+            if can_spare and assigned[rows[0]] == 0 and behind[side] >= len(rows) / 2:
                 assigned[rows] = side
+                sizes[[0, side]] += [-len(rows), len(rows)]
                 holders[elements] -= 1
     return assigned
 

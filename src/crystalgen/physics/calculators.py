@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from ase.calculators.calculator import Calculator
@@ -38,21 +37,6 @@ def energy_source(name: str) -> str:
 def package_of(name: str) -> str:
     """The package whose version a potential's results depend on."""
     return _known(name).package
-
-
-def check_installed(*names: str) -> None:
-    """Whether potentials can be loaded, before crystals are read.
-
-    Raises:
-        ValueError: no potential is known by a name.
-        ModuleNotFoundError: the package of one is not installed.
-    """
-    for name in names:
-        package = package_of(name)
-        try:
-            version(package)
-        except PackageNotFoundError:
-            raise ModuleNotFoundError(f"the potential {name} needs {package}, an extra: pip install {package}") from None
 
 
 def _known(name: str) -> Potential:

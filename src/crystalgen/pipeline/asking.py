@@ -54,13 +54,12 @@ def trained_study(composition: str | None = None) -> str:
     if composition is None:
         return trained[0]
     wanted = set(composition_numbers(composition).tolist())
-    return next((name for name in trained if wanted <= _known_elements(name)), trained[0])
+    told = [name for name in trained if paths.crystals(name).is_file()]
+    return next((name for name in told if wanted <= _known_elements(read_crystals(paths.crystals(name)))), trained[0])
 
 
-def _known_elements(study: str) -> set[int]:
-    if not paths.crystals(study).is_file():
-        return set()
-    crystals = read_crystals(paths.crystals(study))
+def _known_elements(crystals: pd.DataFrame) -> set[int]:
+    """Atomic numbers in the training crystals."""
     return set(np.concatenate(crystals.loc[crystals["split"] == "train", "atomic_numbers"].to_numpy()).tolist())
 
 
@@ -118,7 +117,7 @@ def _check_request(request: Request, crystals: pd.DataFrame, study: str) -> None
         raise ValueError(f"{request.count} crystals: expected one or more")
     composition, groups = request.composition, training_space_groups(crystals)
     numbers, training = composition_numbers(composition), crystals[crystals["split"] == "train"]
-    known = set(np.concatenate(training["atomic_numbers"].to_numpy()).tolist())
+    known = _known_elements(crystals)
     if strange := sorted(set(numbers.tolist()) - known):
         has, lacks = (", ".join(chemical_symbols[z] for z in sorted(some)) for some in (known, strange))
         raise ValueError(

@@ -71,7 +71,7 @@ def clean_notebooks(source: Path, target: Path) -> None:
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop what differs between two equal runs: timings, random ids, addresses, progress (stderr), widget state, versions."""
+    """Drop what differs between two equal runs: timings, random ids, addresses, the repository's place, progress, widgets, versions."""
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02d}"
         cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
@@ -80,12 +80,17 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             for output in cell.outputs:
                 output.pop("transient", None)
                 if "text" in output:
-                    output.text = _ADDRESS.sub("", output.text)
-                if "text/plain" in output.get("data", {}):
-                    output.data["text/plain"] = _ADDRESS.sub("", output.data["text/plain"])
+                    output.text = _anywhere(output.text)
+                for kind in {"text/plain", "text/html"} & set(output.get("data", {})):
+                    output.data[kind] = _anywhere(output.data[kind])
                 if "metadata" in output:
                     output.metadata = {}
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": {"display_name": "Python 3", "language": "python", "name": KERNEL}, "language_info": {"name": "python"}}
     )
     return notebook
+
+
+def _anywhere(text: str) -> str:
+    """Text of an output as it would be on any machine: paths from the repository on, no addresses in memory."""
+    return _ADDRESS.sub("", text.replace(f"{paths.ROOT}/", ""))

@@ -91,6 +91,7 @@ def _ingest(options: argparse.Namespace) -> int:
 def _dft_inputs(options: argparse.Namespace) -> int:
     from crystalgen.crystals.convert import without_suffix
     from crystalgen.data.generated import read_generated
+    from crystalgen.files import check_empty
     from crystalgen.physics.dft.ase_inputs import SETTINGS, write_ase_inputs
     from crystalgen.physics.dft.inputs import write_inputs
 
@@ -98,9 +99,8 @@ def _dft_inputs(options: argparse.Namespace) -> int:
     for row in broken.itertuples():
         print(f"left out: {row.id}: {row.reason}")
     chosen = crystals.head(options.most) if options.most else crystals
-    if options.out.exists() and any(options.out.iterdir()):
-        raise ValueError(f"{options.out}: holds something; expected a new or empty folder, so that no run is overwritten")
     if options.preset in SETTINGS:
+        check_empty(options.out)
         chosen = chosen.assign(id=[without_suffix(name) for name in chosen["id"]])  # ids name folders
         settings = SETTINGS[options.preset] | {"pseudopotentials": dict(name_value(text) for text in options.pseudo)}
         where = write_ase_inputs(chosen, options.out, settings)[0].parent.parent

@@ -11,7 +11,7 @@ from crystalgen.crystals import write_crystals
 from crystalgen.data.generated import read_generated
 from crystalgen.data.library.recipe import load_recipe
 from crystalgen.data.sources import load_source
-from crystalgen.physics.calculators import check_installed, energy_source
+from crystalgen.physics.calculators import energy_source
 from crystalgen.physics.hull import Hull
 from crystalgen.physics.relaxation import COLUMNS, Relaxation, relax_table
 
@@ -22,7 +22,6 @@ def relax_path(options: argparse.Namespace) -> tuple[pd.DataFrame, Path]:
     A hull is drawn from the reference, or the library where that has energies of the same source; without one, there is no energy
     above it.
     """
-    check_installed(options.potential, options.energy)
     crystals, broken = read_generated(options.path, options.workers)
     chosen = crystals.head(options.most) if options.most else crystals
     limits = load_recipe(paths.LIBRARY / "recipe.yaml").physical

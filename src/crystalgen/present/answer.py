@@ -12,7 +12,7 @@ from crystalgen.files import write_json
 from crystalgen.present.pictures import crystal_strip, site_points
 from crystalgen.present.report import build_folder_page
 from crystalgen.present.style import save_figure
-from crystalgen.present.tables import write_table
+from crystalgen.present.tables import spoken, write_table
 
 _ENERGIES = ["e_above_hull", "formation_energy_per_atom", "energy_per_atom"]
 _ASKED = ["asked_formation_energy_per_atom", "space_group", "asked_space_group"]
@@ -84,9 +84,7 @@ def _readable(shown: pd.DataFrame) -> pd.DataFrame:
     energies = [*_ENERGIES, "asked_formation_energy_per_atom"]
     rounded = shown.assign(**{name: [None if np.isnan(e) else f"{e:.3f}" for e in shown[name]] for name in energies})
     words = rounded.assign(**{name: ["yes" if value else "no" for value in shown[name]] for name in ("valid", "novel")})
-    numbered = (
-        words.drop(columns=["id", "file", "energy_per_atom"]).rename(columns=names).rename(columns=lambda name: name.replace("_", " "))
-    )
+    numbered = spoken(words.drop(columns=["id", "file", "energy_per_atom"]).rename(columns=names))
     numbered.insert(0, "rank", range(1, len(shown) + 1))
     return numbered
 

@@ -38,14 +38,14 @@ def phase_table(opinions: dict, reference: Path) -> pd.DataFrame:
     for source in SOURCES:
         table[f"{source}, eV/atom"] = opinions[source][0]["formation_energy_per_atom"].round(3)
     for source in SOURCES[:2]:
-        table[f"above the hull by {source}, meV/atom"] = (opinions[source][0]["e_above_hull"] * 1000).round(1) + 0.0
+        table[f"above the hull by {source}, meV/atom"] = _mev(opinions[source][0]["e_above_hull"])
     return table
 
 
 def hull_state(results: pd.DataFrame) -> str:
     """How much of the hull is computed, and what that means for heights above it."""
     planned = results[results["group"] == KNOWN]
-    missing = int((planned["status"] != CONVERGED).sum())
+    missing = _missing(results)
     state = f"Computed: {len(planned) - missing} of the {len(planned)} phases that make the hull"
     return f"{state}; those that are missing can only lower it, so that heights are lower bounds." if missing else f"{state}."
 
@@ -70,8 +70,8 @@ def candidate_table(opinions: dict, search: pd.DataFrame) -> pd.DataFrame:
         }
     )
     for source in SOURCES:
-        table[f"{source}, meV/atom"] = (opinions[source][1]["e_above_hull"] * 1000).round(1) + 0.0
-    table["7net-l3i5, library's hull, meV/atom"] = (computed["id"].map(on_library) * 1000).round(1)
+        table[f"{source}, meV/atom"] = _mev(opinions[source][1]["e_above_hull"])
+    table["7net-l3i5, library's hull, meV/atom"] = _mev(computed["id"].map(on_library))
     return table.sort_values(["Composition", f"{DFT}, meV/atom"], ignore_index=True)
 
 
@@ -83,7 +83,7 @@ def table3_by_dft(opinions: dict, results: pd.DataFrame, reference: dict) -> pd.
         results: of `results.read_results`, to say how many are still to be computed.
         reference: data/reference/table3.yaml.
     """
-    unit = "meV/atom" if (results.loc[results["group"] == KNOWN, "status"] == CONVERGED).all() else "at least, meV/atom"
+    unit = "at least, meV/atom" if _missing(results) else "meV/atom"
     planned = results[results["group"] == CANDIDATES]
     parts = planned["name"].str.split("-", n=2, expand=True)
     planned = planned.assign(composition=parts[1], row=parts[2])
@@ -153,6 +153,16 @@ def run_table(results: pd.DataFrame) -> pd.DataFrame:
     state = results["status"].str.partition(":")[0]
     groups = results.assign(Group=results["group"], Code=results["code"].fillna("–"), State=state).groupby(["Group", "Code", "State"])
     return groups.apply(described, include_groups=False).reset_index()
+
+
+def _mev(energies: pd.Series) -> pd.Series:
+    """eV as meV to a tenth; no minus before a zero."""
+    return (energies * 1000).round(1) + 0.0
+
+
+def _missing(results: pd.DataFrame) -> int:
+    """Phases of the hull that are not computed."""
+    return int((results.loc[results["group"] == KNOWN, "status"] != CONVERGED).sum())
 
 
 __all__ = ["KNOWN", "NOTE", "candidate_table", "code_table", "convergence_table", "hull_state", "phase_table", "run_table", "table3_by_dft"]

@@ -47,6 +47,11 @@ def metric_label(metric: str) -> str:
     return METRICS.get(metric, metric.replace("_", " "))
 
 
+def spoken(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with words for column names."""
+    return table.rename(columns=lambda name: name.replace("_", " "))
+
+
 def format_interval(value: float, low: float | None, high: float | None, digits: int = 3) -> str:
     """`0.612 [0.58, 0.64]`: `digits` significant digits, at the ends without trailing zeros; `–` if unknown."""
     ours = _number(value, digits, padded=True)

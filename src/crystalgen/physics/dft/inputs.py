@@ -10,7 +10,7 @@ from pymatgen.core import Structure
 from pymatgen.io.vasp.sets import MPRelaxSet, MPStaticSet, VaspInputSet
 
 from crystalgen.crystals import to_structures
-from crystalgen.files import write_json
+from crystalgen.files import check_empty, write_json
 
 _NEWER = ("Li", "Na", "Mg", "Ge", "Ga")  # A takes a later release of these potentials, with as many valence electrons
 
@@ -54,8 +54,7 @@ def write_inputs(table: pd.DataFrame, folder: Path, preset: str) -> Path:
     if table.empty:
         raise ValueError("no crystals to write inputs for")
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder}: holds something; expected a new or empty folder, so that no run is overwritten")
+    check_empty(folder)
     entries = []
     for number, (row, structure) in enumerate(zip(table.itertuples(), to_structures(table), strict=True)):
         home = folder / f"{number:04d}-{row.formula}"
@@ -78,10 +77,8 @@ def _write_steps(structure: Structure, home: Path, preset: Preset) -> dict[str, 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the potentials are not at hand: they are only named here
             options = {"sort_structure": True, "force_gamma": structure.lattice.is_hexagonal()}
-            tolerance = round(
-                kind(structure, user_incar_settings=preset.incar, **options).incar["EDIFF"], 12
-            )  # 0.0003, not 0.00030000000000000003
-            inputs = kind(structure, user_incar_settings=preset.incar | {"EDIFF": tolerance}, **options)
+            inputs = kind(structure, user_incar_settings=dict(preset.incar), **options)
+            inputs.user_incar_settings["EDIFF"] = round(inputs.incar["EDIFF"], 12)  # 0.0003, not 0.00030000000000000003
             inputs.write_input(home / step, potcar_spec=True)
             symbols = inputs.potcar_symbols
     return {symbol: "later release" if symbol.split("_")[0] in preset.newer else "PBE" for symbol in symbols}

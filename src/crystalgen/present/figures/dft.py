@@ -27,9 +27,6 @@ def potential_parity(opinions: dict) -> tuple[Figure, pd.DataFrame]:
     figure, axes = new_figure(1, 2, size=(9.4, 4.4))
     panels = (("formation_energy", "formation energy, eV/atom"), ("above", "above the hull of the same phases, eV/atom"))
     for ax, (name, label) in zip(axes[0], panels, strict=True):
-        if points.empty:
-            say_empty(ax, "nothing is computed")
-            continue
         low, high = (f(f(points[name]), f(points[f"dft_{name}"])) for f in (min, max))
         ax.plot([low, high], [low, high], color=GREY, linewidth=0.9, linestyle="--")
         for number, source in enumerate(SOURCES[1:]):

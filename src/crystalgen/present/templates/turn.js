@@ -5,12 +5,13 @@ for (const box of document.querySelectorAll("details.turn")) {
   crystals.forEach((crystal, i) => choice.add(new Option(crystal.name, i)));
   let viewer = null;
 
-  function edges([a, b, c]) {
-    const corner = (i, j, k) => [0, 1, 2].map(x => i * a[x] + j * b[x] + k * c[x]);
+  const corner = ([a, b, c], [i, j, k]) => [0, 1, 2].map(x => i * a[x] + j * b[x] + k * c[x]);
+
+  function edges(cell) {
     const point = p => ({x: p[0], y: p[1], z: p[2]});
     for (const [i, j] of [[0, 0], [0, 1], [1, 0], [1, 1]])
       for (const [from, to] of [[[0, i, j], [1, i, j]], [[i, 0, j], [i, 1, j]], [[i, j, 0], [i, j, 1]]])
-        viewer.addCylinder({start: point(corner(...from)), end: point(corner(...to)), radius: 0.03, color: "#555555"});
+        viewer.addCylinder({start: point(corner(cell, from)), end: point(corner(cell, to)), radius: 0.03, color: "#555555"});
   }
 
   // How much larger a crystal can be drawn than now, so that neither its corners nor its atoms leave the box.
@@ -19,7 +20,7 @@ for (const box of document.querySelectorAll("details.turn")) {
     const onScreen = p => viewer.modelToScreen({x: p[0], y: p[1], z: p[2]});
     const origin = onScreen([0, 0, 0]), units = [[1, 0, 0], [0, 1, 0], [0, 0, 1]].map(onScreen);
     const pixels = Math.sqrt(units.reduce((sum, u) => sum + (u.x - origin.x) ** 2 + (u.y - origin.y) ** 2, 0) / 2); // of one Å
-    const corners = [0, 1, 2, 3, 4, 5, 6, 7].map(n => [0, 1, 2].map(x => (n & 1) * cell[0][x] + (n >> 1 & 1) * cell[1][x] + (n >> 2) * cell[2][x]));
+    const corners = [0, 1, 2, 3, 4, 5, 6, 7].map(n => corner(cell, [n & 1, n >> 1 & 1, n >> 2]));
     const points = [...corners.map(p => [p, 0]), ...atoms.map(([elem, ...p]) => [p, styles[elem].radius])];
     const reach = (axis, half) => Math.max(...points.map(([p, radius]) => Math.abs(onScreen(p)[axis] - middle[axis]) + radius * pixels)) / half;
     return 0.94 / Math.max(reach("x", box.width / 2), reach("y", box.height / 2));
