@@ -8,7 +8,8 @@ from pymatgen.core import Structure
 from search_case import boride_library, counted_potentials
 
 from crystalgen import paths
-from crystalgen.crystals import from_structures, read_crystals
+from crystalgen.crystals import from_structures, read_crystals, write_crystals
+from crystalgen.crystals.schema import COLUMNS
 from crystalgen.physics.hull import Hull
 from crystalgen.pipeline import asking
 from crystalgen.pipeline.asking import Request
@@ -65,9 +66,25 @@ def test_an_answer_is_files_a_table_and_a_picture(answer, tmp_path):
     assert len(list((tmp_path / "out" / "cifs").iterdir())) == 2, "of an earlier answer nothing stays"
 
 
-def test_a_crystal_held_out_of_training_or_of_the_library_alone_is_not_new(answer):
-    table = answer(False).set_index("id")
-    assert table.loc["m-3", "known_id"] == "lib-3", "the library is not training data here"
+def test_a_crystal_that_was_held_out_or_is_in_the_library_alone_is_not_new(answer, tmp_path, monkeypatch):
+    """What is called new has to be new to the repository, not to training alone."""
+    made = answer(False).sort_values("id", ignore_index=True)
+    structures = [generic(seed, ["Ta", "W", "B", "B"]) for seed in (11, 12, 13)]  # 12 is m-4; m-3 is in the library
+    own = from_structures(structures, "own", split=["train", "held_out", "val"], space_group=pd.array([1] * 3, dtype="Int16"))
+    recipe = (paths.LIBRARY / "recipe.yaml").read_bytes()
+    monkeypatch.setattr(paths, "PROCESSED", tmp_path)
+    monkeypatch.setattr(paths, "LIBRARY", tmp_path)
+    write_crystals(own, tmp_path / "demo" / "crystals.parquet")
+    write_crystals(boride_library(), tmp_path / "crystals.parquet")
+    (tmp_path / "recipe.yaml").write_bytes(recipe)
+    for name in ("load_data", "load_nets", "build_objective"):
+        monkeypatch.setattr(asking, name, lambda *given, **options: None)
+    monkeypatch.setattr(asking, "generate_for_conditions", lambda *given: (made[[*COLUMNS, "asked_space_group"]], None))
+    table, row = asking.generate_crystals("demo", Request("Ta1W1B2", 5, space_group=1, energy=-0.6, workers=1))
+    table = table.set_index("id")
+    assert row == "matrix_generation_flow_uniform" and (table["asked_formation_energy_per_atom"] == -0.6).all()
+    assert table["known_id"].dropna().to_dict() == {"m-3": "lib-3", "m-4": "own-1"}
+    assert table["novel"].to_dict() == {"m-0": True, "m-1": True, "m-2": False, "m-3": False, "m-4": False}
 
 
 def test_values_that_cannot_be_are_refused_before_anything_is_loaded(capsys):

@@ -32,6 +32,7 @@ def test_the_settings_are_the_papers(candidates, tmp_path):
         relax, static = (Incar.from_file(tmp_path / "A" / folder / step / "INCAR") for step in ("relax1", "static"))
         assert relax["ENCUT"] == static["ENCUT"] == 520
         assert relax["ISIF"] == 3 and static["NSW"] == 0 and relax["ISPIN"] == 2
+        assert "EDIFF = 0.00015\n" in (tmp_path / "A" / folder / "relax1" / "INCAR").read_text(), "5e-5 an atom, without the float's tail"
         ours = Incar.from_file(tmp_path / "B" / folder / "relax" / "INCAR")
         assert (ours["ENCUT"], ours["EDIFF"], ours["EDIFFG"]) == (500, 1e-5, -1e-2)
     assert Incar.from_file(tmp_path / "A" / folders[1] / "relax1" / "INCAR")["LDAU"], "iron in an oxide has its U"

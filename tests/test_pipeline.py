@@ -205,6 +205,19 @@ def workshop(tmp_path, monkeypatch):
     return run
 
 
+def test_an_executed_notebook_does_not_say_where_it_ran(workshop, tmp_path):
+    shown = "from crystalgen import paths\nprint(paths.ROOT / 'data')\npaths.ROOT / 'reports/x.csv'"
+    page = "from IPython.display import HTML\nHTML(f'<td>{paths.ROOT}/a</td>')"
+    assert workshop("study = 'y'", shown, page).returncode == 0
+    outputs = [output for cell in nbformat.read(workshop.executed, as_version=4).cells for output in cell.outputs]
+    assert [output.get("text") or output["data"] for output in outputs] == [
+        "data\n",
+        {"text/plain": "PosixPath('reports/x.csv')"},
+        {"text/html": "<td>a</td>", "text/plain": "<IPython.core.display.HTML object>"},
+    ]
+    assert str(tmp_path) not in workshop.executed.read_text()
+
+
 def test_the_same_run_gives_the_same_bytes(workshop):
     cells = [
         "study = 'y'",
