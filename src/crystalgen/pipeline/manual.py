@@ -72,6 +72,7 @@ EXAMPLES = {
     "dft-targets": {"dft-targets": "into data/dft"},
     "dft-run": {
         "dft-run gpaw/ --hours 8": "stops by itself; the same command goes on",
+        "dft-run gpaw/ --prerelax 7net-l3i5": "from the potential's minima: fewer steps by the code",
         'dft-run data/dft --python "mpirun -n 4 gpaw python"': "over four processes",
     },
 }

@@ -57,6 +57,7 @@ def add_physics_commands(commands) -> None:
     runs.add_argument("roots", type=Path, nargs="+", metavar="FOLDER", help="taken in this order")
     runs.add_argument("--python", default="gpaw python", metavar="COMMAND", help="a Python with ASE and the code, perhaps under mpirun")
     runs.add_argument("--hours", type=above_zero, help="begin no further step after so long")
+    runs.add_argument("--prerelax", metavar="POTENTIAL", help="start what is not begun at this potential's minimum: 7net-l3i5, say")
     runs.add_argument("--retry", action="store_true", help="take up folders again that failed")
     runs.set_defaults(run=_dft_run)
 
@@ -126,6 +127,11 @@ def _dft_run(options: argparse.Namespace) -> int:
     for root in options.roots:
         if not next(root.rglob("input.json"), None):
             raise ValueError(f"{root}: no folders with an input.json; expected what `dft-inputs` or `dft-targets` wrote")
+    if options.prerelax:
+        from crystalgen.physics.dft.prerelax import prerelax
+
+        for folder, steps in prerelax(options.roots, options.prerelax):
+            print(f"{folder}: {steps} steps by {options.prerelax}", flush=True)
     command = [*shlex.split(options.python), ase_run.__file__, *map(str, options.roots)]
     command += ["--hours", str(options.hours)] if options.hours else []
     try:

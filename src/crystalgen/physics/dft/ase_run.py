@@ -7,7 +7,7 @@ below ROOT with an input.json is taken in order of its path; several processes m
 |---|---|
 | relax-<n>.txt.gz, relax.log | the code's output of each start, and the optimiser's steps |
 | static.txt.gz | the code's output of the last, finer calculation: what is ingested |
-| geometry.json | the last geometry, from which an interrupted run goes on |
+| geometry.json | the last geometry, from which an interrupted run goes on; or that of `prerelax`, from which it starts |
 | record.json | how it ended, versions, cores, seconds |
 
 Account, process and folder are struck out of the outputs; nothing else is changed.
@@ -83,7 +83,7 @@ def run_folder(folder, end=np.inf):
     settings = given["settings"]
     atoms, before = _geometry(folder, given)
     record = {"status": FINISHED, "settings_id": given["settings_id"], "relax_converged": None, "relax_steps": before["steps"]}
-    record |= {"code": settings["code"], "ase": ase.__version__, "cores": world.size, "processor": _processor()}
+    record |= {"start": before["start"], "code": settings["code"], "ase": ase.__version__, "cores": world.size, "processor": _processor()}
     seconds = {"relax": before["seconds"], "static": 0.0}
     try:
         if settings["relax"] is not None:
@@ -96,7 +96,8 @@ def run_folder(folder, end=np.inf):
     except OutOfTime:
         raise
     except Exception as error:  # one crystal's failure is a record, so that the others go on
-        record["status"] = f"failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        said = " ".join(str(error).replace(f"{folder.resolve()}/", "").split())
+        record["status"] = f"failed: {type(error).__name__}: {said[:200]}"
     record["seconds"] = {name: round(value, 1) for name, value in seconds.items()}
     if world.rank == 0:
         for file in folder.glob("*.txt"):
@@ -139,7 +140,7 @@ def espresso(atoms, settings, stage, folder, name):
     system = {"ecutwfc": stage["cutoff_ev"] / Rydberg, "ecutrho": 8 * stage["cutoff_ev"] / Rydberg}
     system |= {"occupations": "smearing", "smearing": "fermi-dirac", "degauss": settings["smearing_ev"] / Rydberg}
     system |= {"input_dft": settings["functional"]}
-    control = {"tprnfor": True, "tstress": True, "pseudo_dir": pseudo, "outdir": str(scratch / "wavefunctions")}
+    control = {"tprnfor": True, "tstress": True, "pseudo_dir": pseudo, "outdir": "wavefunctions"}  # from the scratch on
     electrons = {"conv_thr": settings["energy_ev_per_electron"] / Rydberg}
     how = {
         "input_data": {"control": control, "system": system, "electrons": electrons},
@@ -160,9 +161,12 @@ def espresso(atoms, settings, stage, folder, name):
         """Whose every output is added to the one file of its stage."""
 
         def calculate(self, *arguments, **options):
-            super().calculate(*arguments, **options)
-            with open(folder / f"{name}.txt", "a") as out:
-                out.write((scratch / f"{prefix}.pwo").read_text())
+            try:
+                super().calculate(*arguments, **options)
+            finally:  # what it said before it failed is wanted most
+                said = scratch / f"{prefix}.pwo"
+                with open(folder / f"{name}.txt", "a") as out:
+                    out.write(said.read_text(errors="replace") if said.exists() else "")
 
     return Kept(**how)
 
@@ -185,6 +189,7 @@ def _relax(atoms, settings, folder, before, end, seconds):
             "frac_coords": atoms.get_scaled_positions().tolist(),
             "steps": steps,
             "seconds": seconds["relax"],
+            "start": before["start"],
         }
         if world.rank == 0:
             _write(kept, folder / "geometry.json")
@@ -198,11 +203,11 @@ def _relax(atoms, settings, folder, before, end, seconds):
 
 
 def _geometry(folder, given):
-    """The atoms to go on from, and the steps and seconds spent on them."""
+    """The atoms to go on from, the steps and seconds spent on them, and what they started from: the input, or a potential's minimum."""
     last = folder / "geometry.json"
     kept = json.loads(last.read_text()) if last.exists() else {"cell": given["lattice"], "frac_coords": given["frac_coords"]}
     atoms = Atoms(numbers=given["atomic_numbers"], cell=kept["cell"], scaled_positions=kept["frac_coords"], pbc=True)
-    return atoms, {"steps": kept.get("steps", 0), "seconds": kept.get("seconds", 0.0)}
+    return atoms, {"steps": kept.get("steps", 0), "seconds": kept.get("seconds", 0.0), "start": kept.get("start", "input")}
 
 
 def _finish(atoms):
