@@ -17,6 +17,7 @@ DATA = ROOT / "data"
 LIBRARY = DATA / "library"
 REFERENCE = DATA / "reference"
 DFT = DATA / "dft"  # calculations of density-functional codes, inputs and text outputs
+SHIPPED = DATA / "shipped"  # what took hours and comes with the repository: weights, relaxations
 RAW = DATA / "raw"
 INTERIM = DATA / "interim"
 PROCESSED = DATA / "processed"
@@ -42,6 +43,16 @@ def tensors(study: str, representation: str) -> Path:
 def model(study: str, name: str) -> Path:
     """Folder of a trained model: weights/<seed>.safetensors, card.json, curve.csv."""
     return MODELS / study / name
+
+
+def relaxations(study: str) -> Path:
+    """Finished relaxations of the study's sets of equal composition, kept by content; no stage's output."""
+    return INTERIM / "relaxations" / study
+
+
+def shipped(study: str) -> Path:
+    """What comes with the repository for a study: weights/<model> and relaxations."""
+    return SHIPPED / study
 
 
 def checkpoints(study: str, name: str) -> Path:

@@ -1,5 +1,6 @@
 """Results per crystal, kept by content, so that a killed run loses nothing and an unchanged one is instant."""
 
+import gzip
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -11,14 +12,14 @@ import numpy as np
 from pymatgen.core import Structure
 from tqdm import tqdm
 
-from crystalgen.files import write_json
+from crystalgen.files import atomic, write_json
 
 _DIGITS = 8  # of Å and of fractional coordinates; what differs less is one crystal
 
 
 def compute(function: Callable[..., dict], structures: Sequence[Structure], settings: dict, basis: list, folder: Path,
-            workers: int = 1, batch: int = 1) -> list[dict]:  # fmt: skip
-    """`function(structure, **settings)` of each structure, in order; what is in `folder` already is only read.
+            workers: int = 1, batch: int = 1, shipped: Path | None = None) -> list[dict]:  # fmt: skip
+    """`function(structure, **settings)` of each structure, in order; what is in `folder` or `shipped` already is only read.
 
     Args:
         function: its name, its settings and `basis` are part of what a result is kept under.
@@ -28,21 +29,35 @@ def compute(function: Callable[..., dict], structures: Sequence[Structure], sett
         folder: where finished batches are kept, one file each.
         workers: processes; in this one if 1.
         batch: structures per file; a killed run loses the batches at work.
+        shipped: a folder of packed results (see `pack`), never written to.
     """
     base = json.dumps([settings, *basis], sort_keys=True)
-    return compute_keyed(function, [(_key(base, structure), structure) for structure in structures], settings, folder, workers, batch)
+    items = [(_key(base, structure), structure) for structure in structures]
+    return compute_keyed(function, items, settings, folder, workers, batch, shipped=shipped)
 
 
 def compute_keyed(function: Callable[..., dict], items: Sequence[tuple[str, object]], settings: dict, folder: Path, workers: int = 1,
-                  batch: int = 1, unit: str = "crystal") -> list[dict]:  # fmt: skip
+                  batch: int = 1, unit: str = "crystal", shipped: Path | None = None) -> list[dict]:  # fmt: skip
     """`compute` of anything: `items` are pairs of what a result is kept under and the function's first argument."""
     folder = Path(folder) / function.__name__
-    known = _read(folder)
+    known = (_read(Path(shipped) / function.__name__) if shipped else {}) | _read(folder)
     missing = {key: argument for key, argument in items if key not in known}
     for results in _run(function, list(missing.items()), settings, workers, batch, unit):
         write_json(results, folder / f"{digest(''.join(results))}.json")
         known |= results
     return [known[key] for key, _ in items]
+
+
+def pack(function: Callable[..., dict], folder: Path, target: Path) -> int:
+    """Add one file to `target`, for `compute` to read as `shipped`: the results in `folder` that `target` lacks; returns how many."""
+    folder, target = Path(folder) / function.__name__, Path(target) / function.__name__
+    packed = _read(target)
+    new = {key: result for key, result in sorted(_read(folder).items()) if key not in packed}
+    if new:
+        with atomic(target / f"{digest(''.join(new))}.json.gz") as partial:
+            text = json.dumps(new, separators=(",", ":")).encode()
+            partial.write_bytes(gzip.compress(text, mtime=0))  # equal results, equal bytes
+    return len(new)
 
 
 def versions(*packages: str) -> list[str]:
@@ -73,6 +88,8 @@ def _run_batch(function: Callable[..., dict], items: list, settings: dict) -> di
 
 def _read(folder: Path) -> dict:
     known = {}
+    for path in sorted(folder.glob("*.json.gz")):
+        known |= json.loads(gzip.decompress(path.read_bytes()))
     for path in sorted(folder.glob("*.json")):
         known |= json.loads(path.read_text())
     return known

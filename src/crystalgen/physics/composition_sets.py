@@ -90,8 +90,10 @@ def composition_conditions(compositions: list[str], settings: Energies, crystals
     return pd.DataFrame(rows, columns=["composition", "atomic_numbers", "space_group", "formation_energy_per_atom"])
 
 
-def relax_sets(sets: pd.DataFrame, hull: Hull, settings: Energies, limits: Physical, folder: Path) -> pd.DataFrame:
-    """Relax every valid crystal of the sets and place it above the hull.
+def relax_sets(
+    sets: pd.DataFrame, hull: Hull, settings: Energies, limits: Physical, folder: Path, shipped: Path | None = None
+) -> pd.DataFrame:
+    """Relax every valid crystal of the sets and place it above the hull; finished relaxations are in `folder` and `shipped`.
 
     Returns:
         the crystals with valid, the columns of `relaxation.COLUMNS`, formation_energy_per_atom, energy_source and e_above_hull; no
@@ -99,7 +101,7 @@ def relax_sets(sets: pd.DataFrame, hull: Hull, settings: Energies, limits: Physi
     """
     sets = sets.reset_index(drop=True).assign(valid=structure_validity(sets))
     how = Relaxation(limits.min_distance, settings.fmax, settings.relax_steps, settings.limit)
-    relaxed = relax_table(sets[sets["valid"]], how, folder, settings.workers)
+    relaxed = relax_table(sets[sets["valid"]], how, folder, settings.workers, shipped)
     table = hull.place(pd.concat([relaxed, sets[~sets["valid"]].assign(relaxation=INVALID)]).sort_index(), ENERGY_SOURCE)
     absurd = table["formation_energy_per_atom"].abs() > limits.max_formation_energy
     table.loc[absurd, ["energy_per_atom", "formation_energy_per_atom", "e_above_hull"]] = np.nan

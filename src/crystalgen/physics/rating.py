@@ -19,6 +19,7 @@ from crystalgen.store import versions
 ENERGY_SOURCE = potentials.ENERGY_SOURCE
 GEOMETRY, ENERGY = LIBRARY_POTENTIALS = ("chgnet", "7net-l3i5")
 _OUTCOMES = 2  # counts what an outcome says; results kept with another number are computed anew
+_DIGITS = 8  # of Å and of fractional coordinates, as many as tell two crystals apart (see `store`)
 RATED, CONVERGED, UNCONVERGED = "rated", "converged", "unconverged"
 TIME_LIMIT = 600.0  # s for one relaxation
 MAX_VOLUME_CHANGE = 5.0  # a cell that grows or shrinks more than so many times was no crystal to start with
@@ -87,8 +88,8 @@ def relax(structure: Structure, min_distance: float, fmax: float, max_steps: int
         "steps": steps,
         "max_force": guard.max_force,
         "volume_change": relaxed.volume / structure.volume - 1,
-        "lattice": relaxed.lattice.matrix.tolist(),
-        "frac_coords": relaxed.frac_coords.tolist(),
+        "lattice": relaxed.lattice.matrix.round(_DIGITS).tolist(),
+        "frac_coords": relaxed.frac_coords.round(_DIGITS).tolist(),
         "energy_per_atom": per_atom,
     }
 

@@ -28,7 +28,7 @@ class Relaxation:
     energy: str = ENERGY
 
 
-def relax_table(table: pd.DataFrame, settings: Relaxation, folder: Path, workers: int = 1) -> pd.DataFrame:
+def relax_table(table: pd.DataFrame, settings: Relaxation, folder: Path, workers: int = 1, shipped: Path | None = None) -> pd.DataFrame:
     """Relax every crystal.
 
     Args:
@@ -36,12 +36,15 @@ def relax_table(table: pd.DataFrame, settings: Relaxation, folder: Path, workers
         settings: see there.
         folder: of finished results (see `store.compute`); a killed run goes on from there.
         workers: processes.
+        shipped: finished results that come with the repository, likewise.
 
     Returns:
         the crystals with their last geometry, or the one they came with where the relaxation failed, and `COLUMNS`:
         relaxation is `converged`, `unconverged` or `failed: <why>`; energies in eV (NaN where it failed) of `energy_source`.
     """
-    outcomes = compute(relax, to_structures(table), asdict(settings), basis(settings.geometry, settings.energy), folder, workers)
+    outcomes = compute(
+        relax, to_structures(table), asdict(settings), basis(settings.geometry, settings.energy), folder, workers, shipped=shipped
+    )
     done = [outcome["lattice"] is not None for outcome in outcomes]
     cells = list(zip(table["lattice"], table["frac_coords"], outcomes, done, strict=True))
     before = find_space_groups(table)["space_group"]

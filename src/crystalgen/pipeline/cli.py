@@ -50,6 +50,14 @@ def build_parser() -> argparse.ArgumentParser:
     asked.add_argument("study", help="name of studies/NAME.yaml")
     asked.set_defaults(run=_asked_models)
 
+    ship = commands.add_parser("ship", help="for maintainers: put a study's asked weights and finished relaxations into data/shipped")
+    ship.add_argument("study", help="name of studies/NAME.yaml")
+    ship.set_defaults(run=_ship)
+
+    shipped = commands.add_parser("use-shipped", help="trained weights that come with the repository, to ask without training")
+    shipped.add_argument("study", help="name of studies/NAME.yaml, of those in data/shipped")
+    shipped.set_defaults(run=_use_shipped)
+
     show = commands.add_parser("show", help="print where each selected study's report is, and its headline table")
     show.set_defaults(run=_show)
 
@@ -136,6 +144,20 @@ def _asked_models(options) -> int:
     from crystalgen.pipeline.asked_models import write_digests
 
     write_digests(options.study)
+    return 0
+
+
+def _ship(options) -> int:
+    from crystalgen.pipeline.shipping import ship
+
+    print("\n".join(ship(options.study)))
+    return 0
+
+
+def _use_shipped(options) -> int:
+    from crystalgen.pipeline.shipping import use_shipped
+
+    print("\n".join(use_shipped(options.study)))
     return 0
 
 

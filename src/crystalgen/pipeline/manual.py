@@ -35,6 +35,8 @@ EXAMPLES = {
     "clean-notebooks": {"clean-notebooks": "after a notebook was edited, before `dvc repro` looks"},
     "select": {"select demo library": "`dvc repro` then runs both"},
     "asked-models": {"asked-models demo": "as its stage does"},
+    "ship": {"ship library": "after its training and its energies, or part of them"},
+    "use-shipped": {"use-shipped library": "then: generate Ta1W1B4 --study library"},
     "show": {"show": ""},
     "report": {"report": "every page", "report library": "one study's"},
     "readme": {"readme": "after a study of theirs was run"},
