@@ -107,6 +107,23 @@ def test_a_folder_that_another_process_has_is_left_to_it(root, calls):
     assert not (root / "gold" / "running").exists() and (root / "copper" / "running").exists()
 
 
+def test_an_input_that_another_processor_rounds_differently_is_the_same(root):
+    file = root / "copper" / "input.json"
+    kept = json.loads(file.read_text())
+    for axis, shift in ((0, 1 - 1e-16), (1, 3e-10)):
+        kept["frac_coords"][0][axis] += shift
+    file.write_text(json.dumps(kept))
+    copper = from_structures(
+        [Structure(Lattice.cubic(3.8), ["Cu"] * 4, [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])], "m", ["copper"]
+    )
+    write_ase_inputs(copper, root, SETTINGS["gpaw"])
+    assert json.loads(file.read_text()) == kept, "and stays as it is"
+    for change in ({"frac_coords": [[1e-4, 0, 0]]}, {"atomic_numbers": [30]}, {"settings_id": "another"}):
+        file.write_text(json.dumps(kept | change))
+        with pytest.raises(ValueError, match="holds another crystal"):
+            write_ase_inputs(copper, root, SETTINGS["gpaw"])
+
+
 def test_an_input_is_never_written_over_another(root):
     other = from_structures([Structure(Lattice.cubic(3.2), ["W"], [[0, 0, 0]])], "m", ["copper"])
     with pytest.raises(ValueError, match="holds another crystal or other settings"):

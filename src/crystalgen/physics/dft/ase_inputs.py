@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
@@ -24,6 +25,7 @@ SETTINGS = {
     "gpaw": {"code": "gpaw", **_COMMON},
     "espresso": {"code": "espresso", **_COMMON, "pseudopotentials": {}},  # element -> file in $ESPRESSO_PSEUDO
 }
+_ROUNDING = 1e-8  # Å, and of fractional coordinates
 _SYMPREC = 0.01  # Å; to which a cell is made exact before the code looks for its symmetries
 
 
@@ -57,11 +59,21 @@ def write_ase_inputs(table: pd.DataFrame, folder: Path, settings: dict) -> list[
             "settings_id": settings_id(settings),
         }
         file = Path(folder) / str(row.id) / "input.json"
-        if file.exists() and json.loads(file.read_text()) != json.loads(json.dumps(given)):
+        if not file.exists():
+            write_json(given, file)
+        elif not same_input(json.loads(file.read_text()), json.loads(json.dumps(given))):
             raise ValueError(f"{file}: holds another crystal or other settings; expected a new folder, so that no result is lost")
-        write_json(given, file)
         written.append(file)
     return written
+
+
+def same_input(one: dict, other: dict) -> bool:
+    """Whether two inputs ask for the same, geometries to the rounding of processors: there 0 and 1 are one place in a cell."""
+    geometry = ("lattice", "frac_coords")
+    if {k: v for k, v in one.items() if k not in geometry} != {k: v for k, v in other.items() if k not in geometry}:
+        return False
+    lattice, shift = (np.array(one[name]) - np.array(other[name]) for name in geometry)
+    return bool(np.abs(lattice).max() < _ROUNDING and np.abs(shift - shift.round()).max() < _ROUNDING)
 
 
 def settings_id(settings: dict) -> str:

@@ -54,9 +54,8 @@ def convergence_curves(found: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """
     figure, axes = new_figure(1, 2, size=(9.4, 3.8), sharey=True)
     rows = []
-    for ax, (axis, fixed, label) in zip(
-        axes[0], (("cutoff_ev", "k_density", "cut-off, eV"), ("k_density", "cutoff_ev", "k-points per 1/Å")), strict=True
-    ):
+    panels = (("cutoff_ev", "k_density", "cut-off, eV"), ("k_density", "cutoff_ev", "k-points per 1/Å"))
+    for ax, (axis, fixed, varied) in zip(axes[0], panels, strict=True):
         base = found[found["setting"] == "as-used"] if len(found) else found
         own = found[found[fixed] == base[fixed].iloc[0]] if len(base) else found.head(0)
         own = own[own["formation_energy_per_atom"].abs() > 1e-9] if len(own) else own  # not the elements themselves
@@ -66,10 +65,11 @@ def convergence_curves(found: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         for number, (name, part) in enumerate(own.groupby("name")):
             part = part.sort_values(axis)
             gap = part["formation_energy_per_atom"] - part["formation_energy_per_atom"].iloc[-1]
-            ax.plot(part[axis], gap * 1000, color=PALETTE[number], marker=MARKERS[number], markersize=4.5, label=name)
+            label = "{1}, space group {2}".format(*name.split("-"))  # folders are named <number>-<formula>-<group>
+            ax.plot(part[axis], gap * 1000, color=PALETTE[number], marker=MARKERS[number], markersize=4.5, label=label)
             rows.append(pd.DataFrame({"name": name, "axis": axis, "value": part[axis], "difference": gap}))
         ax.axhline(0, color=GREY, linewidth=0.9, linestyle="--")
-        ax.set_xlabel(label)
+        ax.set_xlabel(varied)
     axes[0, 0].set_ylabel("formation energy minus that of the\nfinest setting, meV/atom")
     if rows:
         axes[0, 0].legend()
