@@ -2,12 +2,15 @@
 
 import json
 
+import pandas as pd
 import pytest
 from conftest import generic
 
 from crystalgen import paths
+from crystalgen.config import load_study
 from crystalgen.crystals import from_structures, write_crystals
 from crystalgen.files import file_hash
+from crystalgen.physics.kept_sets import kept_sets
 from crystalgen.pipeline import shipping
 from crystalgen.pipeline.cli import main
 from crystalgen.store import compute, pack
@@ -89,6 +92,38 @@ def test_weights_serve_on_another_machine(machine, monkeypatch, capsys):
     assert [file.name for file in weights.iterdir()] == ["42.safetensors"]
     assert (weights / "42.safetensors").read_bytes() == f"{MODELS[0]} 42".encode()
     assert "differ" not in capsys.readouterr().out
+
+
+def test_sets_serve_on_a_machine_that_rounds_differently(machine, monkeypatch):
+    """Where the weights and the request are the same; other weights, another request or other code are asked anew."""
+    config, made = load_study("demo"), []
+
+    def make(noise=0.0):
+        made.append(noise)
+        sets = from_structures([generic(seed, ["Ta", "B"]) for seed in range(3)], "s", composition="Ta1B1", row="flow")
+        return sets.assign(frac_coords=[coords + noise for coords in sets["frac_coords"]])
+
+    _prepare(), _train()
+    first = kept_sets("demo", config, ["Ta1B1"], make)
+    shipping.ship("demo")
+    machine("second")
+    _prepare(), shipping.use_shipped("demo")
+    pd.testing.assert_frame_equal(kept_sets("demo", config, ["Ta1B1"], lambda: make(1e-7)), first)
+    assert made == [0.0]
+    kept_sets("demo", config, ["Ta1B2"], lambda: make(0.1))
+    more = config.model_copy(update={"energies": config.energies.model_copy(update={"per_composition": 9})})
+    kept_sets("demo", more, ["Ta1B2"], lambda: make(0.2))
+    kept_sets("demo", more, ["Ta1B2"], lambda: make(0.3))
+    assert made == [0.0, 0.1, 0.2], "the last is kept here"
+    paths.weights("demo", MODELS[0], 42).write_bytes(b"trained anew")
+    kept_sets("demo", more, ["Ta1B2"], lambda: make(0.4))
+    paths.weights("demo", MODELS[0], 42).unlink()
+    with pytest.raises(FileNotFoundError, match="use-shipped"):
+        kept_sets("demo", more, ["Ta1B2"], make)
+    monkeypatch.setattr("crystalgen.physics.kept_sets._code", lambda: "other samplers")
+    paths.weights("demo", MODELS[0], 42).write_bytes(b"trained anew")
+    kept_sets("demo", more, ["Ta1B2"], lambda: make(0.5))
+    assert made == [0.0, 0.1, 0.2, 0.4, 0.5]
 
 
 def test_what_a_machine_has_itself_is_kept(machine, capsys):

@@ -45,13 +45,23 @@ def model(study: str, name: str) -> Path:
     return MODELS / study / name
 
 
+def weights(study: str, name: str, seed: int) -> Path:
+    """A trained model's weights."""
+    return model(study, name) / "weights" / f"{seed}.safetensors"
+
+
 def relaxations(study: str) -> Path:
     """Finished relaxations of the study's sets of equal composition, kept by content; no stage's output."""
     return INTERIM / "relaxations" / study
 
 
+def sets(study: str) -> Path:
+    """The study's sets of equal composition as they were generated; no stage's output."""
+    return INTERIM / "sets" / study
+
+
 def shipped(study: str) -> Path:
-    """What comes with the repository for a study: weights/<model> and relaxations."""
+    """What comes with the repository for a study: weights/<model>, sets of equal composition, their relaxations."""
     return SHIPPED / study
 
 

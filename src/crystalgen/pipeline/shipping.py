@@ -1,4 +1,4 @@
-"""What took hours and comes with the repository, data/shipped/STUDY: weights of the models that stages ask, finished relaxations."""
+"""What took hours and comes with the repository, data/shipped/STUDY: weights of the models that stages ask, sets, their relaxations."""
 
 import json
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 from crystalgen import paths
 from crystalgen.config import Study, load_study
 from crystalgen.files import atomic, file_hash
+from crystalgen.physics.kept_sets import BASIS, TABLE
 from crystalgen.physics.rating import relax
 from crystalgen.pipeline.notebooks import clean_notebooks, run_notebook
 from crystalgen.store import pack
@@ -15,7 +16,7 @@ MOST_BYTES = 16 * 2**20  # of a file in git
 
 
 def ship(study: str) -> list[str]:
-    """Copy the first seed's weights and the card of each model that the search or the energies ask, and pack finished relaxations.
+    """Copy the first seed's weights and the card of each model that the search or the energies ask, and sets; pack finished relaxations.
 
     Returns:
         lines to print: what was added.
@@ -27,12 +28,14 @@ def ship(study: str) -> list[str]:
     config, lines = load_study(study), []
     for name in _asked(study, config):
         folder, home = paths.model(study, name), paths.shipped(study) / "weights" / name
-        weights = folder / "weights" / f"{config.models[name].training.seeds[0]}.safetensors"
+        weights = paths.weights(study, name, config.models[name].training.seeds[0])
         if not weights.is_file():
             raise FileNotFoundError(f"{weights}: no trained weights to ship; train {name} first")
         if weights.stat().st_size > MOST_BYTES:
             raise ValueError(f"{weights}: {weights.stat().st_size / 2**20:.0f} MiB; expected {MOST_BYTES // 2**20} MiB at most")
         lines += [str(_copy(file, home / file.name)) for file in (weights, folder / "card.json")]
+    made = [paths.sets(study) / name for name in (TABLE, BASIS)]
+    lines += [str(_copy(file, paths.shipped(study) / file.name)) for file in made if file.is_file()]
     added = pack(relax, paths.relaxations(study), paths.shipped(study) / "relaxations")
     return [*lines, f"{added} relaxations"]
 
