@@ -1,5 +1,6 @@
-"""Relaxations a minute in one and two processes, and hulls of many entries. Run: python benchmarks/physics.py
+"""CHGNet's forces, relaxations a minute in one and two processes, and hulls of many entries. Run: python benchmarks/physics.py
 
+Forces: energy, forces and stress of those crystals by our calculator and by the package's, one after the other, twice.
 Relaxations: --crystals of the library, moved by noise, CHGNet to 0.1 eV/Å in 25 steps at most, then their 7net-l3i5 energy; the second run
 starts from nothing too. Hulls: --entries entries of ternary systems of the library's elements, energies above the hull and, for a
 thousand compositions, what they decompose into.
@@ -12,9 +13,12 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from chgnet.model import CHGNetCalculator
+from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalgen import paths
-from crystalgen.crystals import formulas, read_crystals
+from crystalgen.crystals import formulas, read_crystals, to_structures
+from crystalgen.data.library import potentials
 from crystalgen.data.library.recipe import load_recipe
 from crystalgen.evaluate.controls import moved
 from crystalgen.physics.hull import Hull
@@ -29,16 +33,39 @@ def main() -> None:
     args = parser.parse_args()
     library = read_crystals(paths.LIBRARY / "crystals.parquet")
     if args.crystals:
+        forces(library, args.crystals)
         relaxations(library, args.crystals)
     if args.entries:
         hulls(library, args.entries)
 
 
+def forces(library, count: int) -> None:
+    """Time of a step, and how far the two calculators are apart."""
+    atoms = [AseAtomsAdaptor.get_atoms(structure) for structure in to_structures(_some(library, count))]
+    ours = potentials.chgnet_calculator()
+    theirs = CHGNetCalculator(ours.model, use_device="cpu", verbose=False)
+    seconds, found = {}, {}
+    for name, calculator in 2 * [("ours", ours), ("theirs", theirs)]:  # the second round is warm
+        start, found[name] = time.perf_counter(), []
+        for crystal in atoms:
+            calculator.calculate(crystal)
+            found[name].append(calculator.results["forces"])
+        seconds[name] = time.perf_counter() - start
+    apart = max(np.abs(a - b).max() for a, b in zip(*found.values(), strict=True))
+    milliseconds = {name: f"{1000 * value / count:.1f}" for name, value in seconds.items()}
+    print(f"CHGNet, energy, forces and stress of a crystal, ms: {milliseconds}, {seconds['theirs'] / seconds['ours']:.2f} x; "
+          f"forces at most {apart:.0e} eV/Å apart", flush=True)  # fmt: skip
+
+
+def _some(library, count: int):
+    some = library[library["nsites"].between(4, 8)].sample(count, random_state=0).reset_index(drop=True)
+    return moved(some, np.random.default_rng(0), 0.1)
+
+
 def relaxations(library, count: int) -> None:
     """Throughput and its ratio; a process's start, and loading the potentials, count."""
     limits = load_recipe(paths.LIBRARY / "recipe.yaml").physical
-    some = library[library["nsites"].between(4, 8)].sample(count, random_state=0).reset_index(drop=True)
-    some = moved(some, np.random.default_rng(0), 0.1)
+    some = _some(library, count)
     seconds = {}
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as folder:

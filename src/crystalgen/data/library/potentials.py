@@ -117,9 +117,9 @@ def _chgnet():
 @cache
 def chgnet_calculator() -> Calculator:
     """CHGNet 0.3.0 as an ASE calculator."""
-    from chgnet.model import CHGNetCalculator
+    from crystalgen.data.library.chgnet_calculator import CHGNetForces
 
-    return CHGNetCalculator(_chgnet(), use_device="cpu", verbose=False)
+    return CHGNetForces(_chgnet())
 
 
 @cache
