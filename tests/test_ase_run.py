@@ -60,6 +60,16 @@ def test_a_folder_is_relaxed_and_computed_once(root, calls):
     assert calls == []
 
 
+def test_a_squeezed_cell_opens_without_swinging_over(tmp_path, calls):
+    """From one stiffness for atoms and strains alike, BFGS takes a boride's cell a tenth too far, and some steps to bring it back."""
+    platinum = Structure.from_spacegroup(225, Lattice.cubic(3.85), ["Pt"], [[0, 0, 0]]).get_primitive_structure() * (2, 2, 2)
+    platinum[0] = "Cu"  # eight atoms, squeezed
+    write_ase_inputs(from_structures([platinum], "m", ["platinum"]), tmp_path, SETTINGS["gpaw"])
+    ase_run.main([str(tmp_path)])
+    energies = [float(line.split()[3]) for line in (tmp_path / "platinum" / "relax.log").read_text().splitlines()[1:]]
+    assert len(energies) > 2 and (np.diff(energies) < 1e-6).all()
+
+
 def test_an_interrupted_relaxation_goes_on_from_its_last_step(root, calls, monkeypatch):
     left = [3]  # steps until the hours are over
 

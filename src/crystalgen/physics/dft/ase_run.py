@@ -23,6 +23,7 @@ import re
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import ase
@@ -34,10 +35,13 @@ from ase.parallel import broadcast, world
 from ase.units import Rydberg
 
 try:
-    from ase.filters import FrechetCellFilter as CellFilter
+    from ase.filters import FrechetCellFilter
+
+    CellFilter = partial(FrechetCellFilter, exp_cell_factor=1.0)  # strains as such, as they are with the other
 except ImportError:  # before ASE 3.23
     from ase.constraints import ExpCellFilter as CellFilter
 
+BULK, SHEAR = 2.0, 1.2  # moduli in eV/Å^3, 320 and 190 GPa: a refractory boride's, roughly; softer crystals take shorter first steps
 FINISHED = "finished"
 STATIC = "static"  # name of the last calculation of a folder
 _PRIVATE = re.compile(r"^(\s*(?:User:|CWD:|Pid:|OMP_NUM_THREADS:|Writing output data file)).*$", re.MULTILINE)
@@ -183,6 +187,10 @@ def _relax(atoms, settings, folder, before, end, seconds):
     count = len(list(folder.glob("relax-*.txt*")))
     atoms.calc = CODES[settings["code"]](atoms, settings, stage, folder, f"relax-{count}")
     optimiser = BFGS(CellFilter(atoms), logfile=str(folder / "relax.log"), maxstep=0.1)
+    # BFGS starts from one stiffness for all. That of atoms is too soft for a cell, which would swing over; Hooke's law says what is not
+    isotropic = np.eye(3).ravel()
+    hooke = 2 * SHEAR * np.eye(9) + (BULK - 2 * SHEAR / 3) * np.outer(isotropic, isotropic)
+    optimiser.H0[-9:, -9:] = atoms.get_volume() * hooke
 
     def keep():
         seconds["relax"] = before["seconds"] + time.time() - started
