@@ -32,6 +32,11 @@ def test_more_crystals_leave_those_drawn_before_as_they_are(drawn):
     assert not np.allclose(other["lattice"][0], drawn["lattice"][0])
 
 
+def test_an_attempt_that_pyxtal_gives_up_is_followed_by_another():
+    """The third crystal of Ta2Ti2 by this seed meets a group in which PyXtal raises: no valid crystal within its own count."""
+    assert len(random_search.random_crystals({"Ta2Ti2": composition_numbers("Ta2Ti2")}, 3, seed=0)) == 3
+
+
 def test_soft_spheres_push_overlapping_atoms_apart(drawn):
     lattice, numbers = np.diag([4.0, 4.5, 5.0]), np.array([73, 74, 5, 5])
     crowded = np.array([[0.1, 0.1, 0.1], [0.15, 0.1, 0.1], [0.1, 0.2, 0.12], [0.9, 0.1, 0.1]])

@@ -87,9 +87,7 @@ def _draw(numbers: np.ndarray, seed: tuple[int, ...]) -> tuple | None:
         crystal = pyxtal()
         try:
             crystal.from_random(3, group, symbols, counts.tolist(), factor=factor, random_state=state, max_count=2)
-        except (Comp_CompatibilityError, Symm_CompatibilityError, VolumeError):
-            continue
-        if not crystal.valid:
+        except (Comp_CompatibilityError, Symm_CompatibilityError, VolumeError, RuntimeError):  # the last: too close, `max_count` times
             continue
         structure = crystal.to_pymatgen()
         lattice, z = structure.lattice.matrix, np.array(structure.atomic_numbers)
