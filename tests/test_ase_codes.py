@@ -96,6 +96,30 @@ def test_a_relaxation_from_a_potentials_minimum_is_short_and_says_so(alloy):
     assert cells[0] == pytest.approx(cells[1], rel=0.01)
 
 
+def test_a_crystal_without_symmetry_starts_from_the_potentials_stiffness_too(tmp_path, alloy):
+    """From the potential that the energies are of, one Newton step from its minimum is nothing, and from a shifted start it is home."""
+    skewed = Structure([[3.0, 0.1, 0], [0.2, 3.6, 0.1], [0, 0.3, 4.1]], ["Cu", "Au", "Pt"], [[0, 0, 0], [0.45, 0.5, 0.2], [0.1, 0.4, 0.65]])
+    write_ase_inputs(from_structures([skewed], "m", ["skewed"]), tmp_path / "other", SETTINGS["gpaw"])
+    folder = tmp_path / "other" / "skewed"
+    list(prerelax.prerelax([folder], "7net-l3i5"))
+    assert not (alloy / "relaxed" / "alloy" / "hessian.json").exists()
+    hessian = np.array(json.loads((folder / "hessian.json").read_text()))
+    assert hessian.shape == (18, 18) and np.linalg.eigvalsh(hessian).min() > 0.99 * prerelax.SOFTEST
+    start = json.loads((folder / "geometry.json").read_text())
+    start["cell"] = (np.array(start["cell"]) @ (np.eye(3) + 0.01 * np.array([[1, 0.5, 0], [0.5, -1, 0], [0, 0, 1]]))).tolist()
+    start["frac_coords"][1][0] += 0.01
+    (folder / "geometry.json").write_text(json.dumps(start))
+    steps = {}
+    for name in ("with", "without"):
+        shutil.copytree(folder, tmp_path / name / "skewed")
+        if name == "without":
+            (tmp_path / name / "skewed" / "hessian.json").unlink()
+        ase_run.main([str(tmp_path / name)])
+        steps[name] = json.loads((tmp_path / name / "skewed" / "record.json").read_text())["relax_steps"]
+        assert not (tmp_path / name / "skewed" / "hessian.json").exists()
+    assert steps["with"] <= steps["without"] / 2
+
+
 def test_nothing_begun_is_begun_anew(alloy):
     ase_run.main([str(alloy / "relaxed")])
     assert list(prerelax.prerelax([alloy], "7net-l3i5")) == []

@@ -8,6 +8,7 @@ below ROOT with an input.json is taken in order of its path; several processes m
 | relax-<n>.txt.gz, relax.log | the code's output of each start, and the optimiser's steps |
 | static.txt.gz | the code's output of the last, finer calculation: what is ingested |
 | geometry.json | the last geometry, from which an interrupted run goes on; or that of `prerelax`, from which it starts |
+| hessian.json | until it is relaxed: the stiffness that `prerelax` found, from which the optimiser starts |
 | record.json | how it ended, versions, cores, seconds |
 
 Account, process and folder are struck out of the outputs; nothing else is changed.
@@ -44,6 +45,7 @@ except ImportError:  # before ASE 3.23
 BULK, SHEAR = 2.0, 1.2  # moduli in eV/Å^3, 320 and 190 GPa: a refractory boride's, roughly; softer crystals take shorter first steps
 FINISHED = "finished"
 STATIC = "static"  # name of the last calculation of a folder
+GEOMETRY, HESSIAN = "geometry.json", "hessian.json"
 _PRIVATE = re.compile(r"^(\s*(?:User:|CWD:|Pid:|OMP_NUM_THREADS:|Writing output data file)).*$", re.MULTILINE)
 
 
@@ -187,10 +189,7 @@ def _relax(atoms, settings, folder, before, end, seconds):
     count = len(list(folder.glob("relax-*.txt*")))
     atoms.calc = CODES[settings["code"]](atoms, settings, stage, folder, f"relax-{count}")
     optimiser = BFGS(CellFilter(atoms), logfile=str(folder / "relax.log"), maxstep=0.1)
-    # BFGS starts from one stiffness for all. That of atoms is too soft for a cell, which would swing over; Hooke's law says what is not
-    isotropic = np.eye(3).ravel()
-    hooke = 2 * SHEAR * np.eye(9) + (BULK - 2 * SHEAR / 3) * np.outer(isotropic, isotropic)
-    optimiser.H0[-9:, -9:] = atoms.get_volume() * hooke
+    optimiser.H0 = _first_hessian(atoms, folder, optimiser.H0)
 
     def keep():
         seconds["relax"] = before["seconds"] + time.time() - started
@@ -203,19 +202,31 @@ def _relax(atoms, settings, folder, before, end, seconds):
             "start": before["start"],
         }
         if world.rank == 0:
-            _write(kept, folder / "geometry.json")
+            _write(kept, folder / GEOMETRY)
         if broadcast(time.time() > end):
             raise OutOfTime
 
     optimiser.attach(keep, 1)
     converged = optimiser.run(fmax=stage["fmax"], steps=max(stage["max_steps"] - before["steps"], 0))
     _finish(atoms)
+    if world.rank == 0:
+        (folder / HESSIAN).unlink(missing_ok=True)
     return bool(converged), before["steps"] + optimiser.nsteps
+
+
+def _first_hessian(atoms, folder, plain):
+    """That of `prerelax`, or BFGS's one stiffness for all, which is too soft for a cell: it would swing over; there Hooke's law."""
+    if (folder / HESSIAN).exists():
+        return np.array(json.loads((folder / HESSIAN).read_text()))
+    isotropic = np.eye(3).ravel()
+    hooke = 2 * SHEAR * np.eye(9) + (BULK - 2 * SHEAR / 3) * np.outer(isotropic, isotropic)
+    plain[-9:, -9:] = atoms.get_volume() * hooke
+    return plain
 
 
 def _geometry(folder, given):
     """The atoms to go on from, the steps and seconds spent on them, and what they started from: the input, or a potential's minimum."""
-    last = folder / "geometry.json"
+    last = folder / GEOMETRY
     kept = json.loads(last.read_text()) if last.exists() else {"cell": given["lattice"], "frac_coords": given["frac_coords"]}
     atoms = Atoms(numbers=given["atomic_numbers"], cell=kept["cell"], scaled_positions=kept["frac_coords"], pbc=True)
     return atoms, {"steps": kept.get("steps", 0), "seconds": kept.get("seconds", 0.0), "start": kept.get("start", "input")}
