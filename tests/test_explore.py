@@ -30,10 +30,10 @@ def study():
 
 
 @pytest.fixture(scope="module")
-def sampled(study):
-    """A study whose models were asked too: `crystalgen use-shipped` brings weights alone."""
-    if not any((paths.PROCESSED / study / "samples").rglob("crystals.parquet")):
-        pytest.skip(f"{study} has weights and no samples; `make reproduce` makes some")
+def judged(study):
+    """A study whose samples were judged too: `crystalgen use-shipped` brings weights alone."""
+    if not any((paths.PROCESSED / study / "evaluation").rglob("verdicts.parquet")):
+        pytest.skip(f"{study} has weights and no judged samples; `make reproduce` makes some")
     return study
 
 
@@ -58,8 +58,8 @@ def test_the_tour_is_walked(study, tmp_path):
     assert any("NGLWidget" in str(output) for cell in notebook.cells for output in cell.get("outputs", []))
 
 
-def test_a_notebook_of_structures_keeps_its_pictures(sampled, tmp_path):
-    assert pictures(executed("90-browse-structures", tmp_path, study=sampled)) == 2
+def test_a_notebook_of_structures_keeps_its_pictures(judged, tmp_path):
+    assert pictures(executed("90-browse-structures", tmp_path, study=judged)) == 2
 
 
 def test_crystals_asked_for_come_within_a_minute(study, tmp_path):
@@ -101,7 +101,7 @@ def lab(study, tmp_path_factory):
         server.wait()
 
 
-def test_the_browser_draws_in_jupyterlab(lab, sampled):
+def test_the_browser_draws_in_jupyterlab(lab, judged):
     """Run all cells of `90-browse-structures`; the list filters, and the views hold drawn atoms."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     with open_page(1400, 1100) as page:
