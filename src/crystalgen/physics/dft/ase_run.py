@@ -42,6 +42,7 @@ try:
 except ImportError:  # before ASE 3.23
     from ase.constraints import ExpCellFilter as CellFilter
 
+ROUND = 8  # steps after which strains count from the cell as it is: far from it, the older filter's forces are not the energy's
 BULK, SHEAR = 2.0, 1.2  # moduli in eV/Å^3, 320 and 190 GPa: a refractory boride's, roughly; softer crystals take shorter first steps
 FINISHED = "finished"
 STATIC = "static"  # name of the last calculation of a folder
@@ -188,16 +189,14 @@ def _relax(atoms, settings, folder, before, end, seconds):
     stage, started = settings["relax"], time.time()
     count = len(list(folder.glob("relax-*.txt*")))
     atoms.calc = CODES[settings["code"]](atoms, settings, stage, folder, f"relax-{count}")
-    optimiser = BFGS(CellFilter(atoms), logfile=str(folder / "relax.log"), maxstep=0.1)
-    optimiser.H0 = _first_hessian(atoms, folder, optimiser.H0)
+    state = {"steps": before["steps"]}
 
     def keep():
         seconds["relax"] = before["seconds"] + time.time() - started
-        steps = before["steps"] + optimiser.nsteps
         kept = {
             "cell": atoms.cell.tolist(),
             "frac_coords": atoms.get_scaled_positions().tolist(),
-            "steps": steps,
+            "steps": state["steps"] + optimiser.nsteps,
             "seconds": seconds["relax"],
             "start": before["start"],
         }
@@ -206,12 +205,18 @@ def _relax(atoms, settings, folder, before, end, seconds):
         if broadcast(time.time() > end):
             raise OutOfTime
 
-    optimiser.attach(keep, 1)
-    converged = optimiser.run(fmax=stage["fmax"], steps=max(stage["max_steps"] - before["steps"], 0))
+    hessian, converged = None, False
+    while not converged and state["steps"] < stage["max_steps"]:
+        optimiser = BFGS(CellFilter(atoms), logfile=str(folder / "relax.log"), maxstep=0.1)
+        optimiser.H0 = _first_hessian(atoms, folder, optimiser.H0) if hessian is None else hessian
+        optimiser.attach(keep, 1)
+        converged = optimiser.run(fmax=stage["fmax"], steps=min(ROUND, stage["max_steps"] - state["steps"]))
+        state["steps"] += optimiser.nsteps
+        hessian = optimiser.H
     _finish(atoms)
     if world.rank == 0:
         (folder / HESSIAN).unlink(missing_ok=True)
-    return bool(converged), before["steps"] + optimiser.nsteps
+    return bool(converged), state["steps"]
 
 
 def _first_hessian(atoms, folder, plain):
