@@ -11,12 +11,12 @@ def write_digests(study: str) -> None:
     Raises FileNotFoundError naming the folder of a model that has no weights.
     """
     config = load_study(study)
-    for stage, rows in _asked(config).items():
+    for stage, rows in asked_rows(config).items():
         names = sorted({config.model_of(row) for row in rows})
         write_json({name: _digest(study, config, name) for name in names}, paths.asked_models(study) / f"{stage}.json")
 
 
-def _asked(config: Study) -> dict[str, list[str]]:
+def asked_rows(config: Study) -> dict[str, list[str]]:
     """Ways to sample, by stage."""
     generation = [row for m in config.models.values() if m.representation == "matrix" and m.task == "generation" for row in m.sampling]
     return {

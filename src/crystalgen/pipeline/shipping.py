@@ -9,6 +9,7 @@ from crystalgen.config import Study, load_study
 from crystalgen.files import atomic, file_hash
 from crystalgen.physics.kept_sets import BASIS, TABLE
 from crystalgen.physics.rating import relax
+from crystalgen.pipeline.asked_models import asked_rows
 from crystalgen.pipeline.notebooks import clean_notebooks, run_notebook
 from crystalgen.store import pack
 
@@ -69,7 +70,7 @@ def use_shipped(study: str) -> list[str]:
 
 
 def _asked(study: str, config: Study) -> list[str]:
-    rows = [row for stage in (config.search, config.energies) if stage for row in stage.rows]
+    rows = [row for stage in ("search", "energies") for row in asked_rows(config)[stage]]
     if not rows:
         raise ValueError(f"study {study}: neither search nor energies, whose models could be shipped")
     return sorted({config.model_of(row) for row in rows})

@@ -62,7 +62,7 @@ def main(arguments=None):
     parser.add_argument("--retry", action="store_true", help="take up folders again that failed")
     options = parser.parse_args(arguments)
     end = time.time() + 3600 * options.hours
-    for file in (file for root in options.roots for file in sorted(root.rglob("input.json"))):
+    for file in input_files(options.roots):
         if time.time() > end:
             break
         if _is_open(file.parent, options.retry) and _take(file.parent):
@@ -74,6 +74,11 @@ def main(arguments=None):
             finally:
                 _release(file.parent)
     return 0
+
+
+def input_files(roots):
+    """Every input.json below the roots, in the order in which they are taken up."""
+    return (file for root in roots for file in sorted(Path(root).rglob("input.json")))
 
 
 def run_folder(folder, end=np.inf):
@@ -189,14 +194,14 @@ def _relax(atoms, settings, folder, before, end, seconds):
     stage, started = settings["relax"], time.time()
     count = len(list(folder.glob("relax-*.txt*")))
     atoms.calc = CODES[settings["code"]](atoms, settings, stage, folder, f"relax-{count}")
-    state = {"steps": before["steps"]}
+    steps = before["steps"]
 
     def keep():
         seconds["relax"] = before["seconds"] + time.time() - started
         kept = {
             "cell": atoms.cell.tolist(),
             "frac_coords": atoms.get_scaled_positions().tolist(),
-            "steps": state["steps"] + optimiser.nsteps,
+            "steps": steps + optimiser.nsteps,
             "seconds": seconds["relax"],
             "start": before["start"],
         }
@@ -206,17 +211,17 @@ def _relax(atoms, settings, folder, before, end, seconds):
             raise OutOfTime
 
     hessian, converged = None, False
-    while not converged and state["steps"] < stage["max_steps"]:
+    while not converged and steps < stage["max_steps"]:
         optimiser = BFGS(CellFilter(atoms), logfile=str(folder / "relax.log"), maxstep=0.1)
         optimiser.H0 = _first_hessian(atoms, folder, optimiser.H0) if hessian is None else hessian
         optimiser.attach(keep, 1)
-        converged = optimiser.run(fmax=stage["fmax"], steps=min(ROUND, stage["max_steps"] - state["steps"]))
-        state["steps"] += optimiser.nsteps
+        converged = optimiser.run(fmax=stage["fmax"], steps=min(ROUND, stage["max_steps"] - steps))
+        steps += optimiser.nsteps
         hessian = optimiser.H
     _finish(atoms)
     if world.rank == 0:
         (folder / HESSIAN).unlink(missing_ok=True)
-    return bool(converged), state["steps"]
+    return bool(converged), steps
 
 
 def _first_hessian(atoms, folder, plain):

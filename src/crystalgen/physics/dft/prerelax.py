@@ -12,7 +12,7 @@ from ase.optimize import BFGS
 
 from crystalgen.files import write_json
 from crystalgen.physics.calculators import calculator, energy_source
-from crystalgen.physics.dft.ase_run import GEOMETRY, HESSIAN
+from crystalgen.physics.dft.ase_run import GEOMETRY, HESSIAN, input_files
 
 FMAX = 0.01  # eV/Å
 MAX_STEPS = 300
@@ -39,7 +39,7 @@ def prerelax(roots: list[Path], potential: str) -> Iterator[tuple[Path, int]]:
         ModuleNotFoundError: it is not installed.
     """
     forces = calculator(potential)
-    for file in (file for root in roots for file in sorted(Path(root).rglob("input.json"))):
+    for file in input_files(roots):
         given, start = json.loads(file.read_text()), file.with_name(GEOMETRY)
         if given["settings"]["relax"] is None or start.exists() or file.with_name("record.json").exists():
             continue
