@@ -61,11 +61,25 @@ def relax(structure: Structure, fmax: float, max_steps: int, guard: Callable[[At
     """
     atoms = AseAtomsAdaptor.get_atoms(structure)
     atoms.calc = calculator or chgnet_calculator()
-    optimiser = LBFGS(FrechetCellFilter(atoms), logfile=None)
+    optimiser = LBFGS(_CellFilter(atoms), logfile=None)
     if guard is not None:
         optimiser.attach(guard, 1, atoms)
     converged = optimiser.run(fmax=fmax, steps=max_steps)
     return AseAtomsAdaptor.get_structure(atoms), bool(converged), int(optimiser.nsteps)
+
+
+class _CellFilter(FrechetCellFilter):
+    """ASE's filter, which an optimiser asks for the same forces three times a step, each of nine matrix exponentials: asked once here."""
+
+    def __init__(self, atoms: Atoms):
+        super().__init__(atoms)
+        self._of, self._forces = None, None
+
+    def get_forces(self) -> np.ndarray:
+        state = self.atoms.positions.tobytes() + self.atoms.cell.array.tobytes()
+        if state != self._of:
+            self._of, self._forces = state, super().get_forces()
+        return self._forces.copy()
 
 
 def _birch_murnaghan_minimum(scales: np.ndarray, energies: np.ndarray) -> float:

@@ -1,0 +1,70 @@
+"""The library's potentials: known crystals, volumes of a scan, relaxations."""
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.filters import FrechetCellFilter
+from ase.optimize import LBFGS
+from conftest import caesium_chloride
+from pymatgen.core import Lattice, Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from crystalgen.data.library import potentials
+from crystalgen.data.library.recipe import Volumes
+
+
+@pytest.mark.slow
+def test_the_potentials_find_tungsten(recipe):
+    """bcc W has 15.9 Å^3 per atom; the energy without the force head is the full calculator's."""
+    pytest.importorskip("chgnet")
+    calculator_module = pytest.importorskip("sevenn.calculator")
+    tungsten = Structure(Lattice.cubic(3.0), ["W", "W"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    (volume,) = potentials.best_volumes([tungsten], Volumes(scales=recipe.volumes.scales, batch_size=4))
+    assert volume / 2 == pytest.approx(15.9, rel=0.03)
+    structures = [tungsten, caesium_chloride(3.0, "Ti", "Ni")]
+    calculator = calculator_module.SevenNetCalculator("7net-l3i5", device="cpu")
+    expected = []
+    for structure in structures:
+        atoms = structure.to_ase_atoms()
+        atoms.calc = calculator
+        expected.append(atoms.get_potential_energy() / len(atoms))
+    np.testing.assert_allclose(potentials.energies_per_atom(structures), expected, rtol=1e-6)
+
+
+def test_a_volume_without_a_minimum_inside_the_scan_is_nan():
+    scales = np.array([0.62, 0.74, 0.87, 1.0, 1.14, 1.32, 1.55])
+    fit = potentials._birch_murnaghan_minimum
+    assert np.isnan(fit(scales, scales))
+    assert np.isnan(fit(scales, -scales))
+    assert np.isnan(fit(scales, np.where(scales == 1.0, np.nan, (scales - 1) ** 2)))
+
+
+@pytest.mark.parametrize("minimum", [0.8, 0.9, 1.05, 1.2])
+def test_a_birch_murnaghan_curve_gives_its_minimum_back(minimum):
+    """Birch 1947: a cubic in (V0/V)^(2/3); here with a pressure derivative of 4.3."""
+    scales = np.array([0.62, 0.74, 0.87, 1.0, 1.14, 1.32, 1.55])
+    eta = (minimum / scales) ** (2 / 3)
+    energies = (eta - 1) ** 3 * 4.3 + (eta - 1) ** 2 * (6 - 4 * eta)
+    assert potentials._birch_murnaghan_minimum(scales, energies) == pytest.approx(minimum, rel=1e-6)
+
+
+def test_a_relaxation_is_ases_own_with_the_cells_forces_worked_out_once_a_step(monkeypatch):
+    """Copper with a vacancy and a shear, by the effective medium theory: bit for bit the geometry of ASE's filter."""
+    atoms = bulk("Cu", cubic=True)[:3]
+    atoms.set_cell(atoms.cell.array @ np.array([[1.05, 0.04, 0], [0, 0.97, 0], [0, 0, 1.0]]), scale_atoms=True)
+    structure = AseAtomsAdaptor.get_structure(atoms)
+    atoms = AseAtomsAdaptor.get_atoms(structure)
+    atoms.calc = EMT()
+    asked = []
+    whole = FrechetCellFilter.get_forces
+    monkeypatch.setattr(FrechetCellFilter, "get_forces", lambda self: asked.append(1) or whole(self))
+    expected = LBFGS(FrechetCellFilter(atoms), logfile=None)
+    converged = expected.run(fmax=0.02, steps=30)
+    assert len(asked) > 2 * expected.nsteps > 10
+    asked.clear()
+    relaxed, *outcome = potentials.relax(structure, 0.02, 30, calculator=EMT())
+    assert outcome == [converged, expected.nsteps]
+    assert len(asked) == expected.nsteps + 1
+    np.testing.assert_array_equal(relaxed.lattice.matrix, atoms.cell.array)
+    np.testing.assert_array_equal(relaxed.frac_coords, AseAtomsAdaptor.get_structure(atoms).frac_coords)
