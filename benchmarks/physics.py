@@ -43,7 +43,7 @@ def forces(library, count: int) -> None:
     """Time of a step, and how far the two calculators are apart."""
     atoms = [AseAtomsAdaptor.get_atoms(structure) for structure in to_structures(_some(library, count))]
     ours = potentials.chgnet_calculator()
-    theirs = CHGNetCalculator(ours.model, use_device="cpu", verbose=False)
+    theirs = CHGNetCalculator(potentials._chgnet(), use_device="cpu", verbose=False)
     seconds, found = {}, {}
     for name, calculator in 2 * [("ours", ours), ("theirs", theirs)]:  # the second round is warm
         start, found[name] = time.perf_counter(), []

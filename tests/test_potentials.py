@@ -6,7 +6,8 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.filters import FrechetCellFilter
 from ase.optimize import LBFGS
-from conftest import caesium_chloride
+from chgnet.model import CHGNetCalculator
+from conftest import caesium_chloride, generic
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
@@ -68,3 +69,19 @@ def test_a_relaxation_is_ases_own_with_the_cells_forces_worked_out_once_a_step(m
     assert len(asked) == expected.nsteps + 1
     np.testing.assert_array_equal(relaxed.lattice.matrix, atoms.cell.array)
     np.testing.assert_array_equal(relaxed.frac_coords, AseAtomsAdaptor.get_structure(atoms).frac_coords)
+
+
+SQUEEZED = generic(3, ["Ta", "W", "B", "B", "B"])
+ONE_ATOM = Structure(Lattice.cubic(3.2), ["W"], [[0, 0, 0]])  # no two bonds below 3 Å meet, hence no angles
+
+
+@pytest.mark.parametrize("structure", [SQUEEZED, ONE_ATOM], ids=["angles", "no angles"])
+def test_chgnets_forces_in_one_pass_are_the_packages(structure):
+    """Which has neither our single backward pass nor our order of multiplications."""
+    found = []
+    for calculator in (potentials.chgnet_calculator(), CHGNetCalculator(use_device="cpu", verbose=False)):
+        atoms = structure.to_ase_atoms(calculator=calculator)
+        found.append((atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()))
+    for ours, theirs, tolerance in zip(*found, (1e-5, 1e-4, 1e-5), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=tolerance)
+    assert structure is ONE_ATOM or np.abs(found[0][2]).max() > 1e-2, "a squeezed crystal, whose stress is not nothing"
