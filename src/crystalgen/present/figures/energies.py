@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from crystalgen.physics.random_search import RANDOM
-from crystalgen.present.style import GREY, LINES, MARKERS, model_colors, model_label, model_order, new_figure, say_empty, wrapped_label
+from crystalgen.present.style import GREY, LINES, MARKERS, model_colors, model_order, new_figure, say_empty, wrapped_label
 
 _REACH = (-0.2, 2.0)  # eV/atom of the histogram; what lies beyond is counted at its ends
 _BINS = 44
@@ -22,7 +22,7 @@ def decomposition_histograms(sets: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         the figure, and points with columns model, from, to (eV/atom), share.
     """
     rated = sets[sets["e_above_hull"].notna()]
-    figure, axes = new_figure(size=(7.4, 4.2))
+    figure, axes = new_figure(size=(8.4, 4.2))
     ax = axes[0, 0]
     edges, rows = np.linspace(*_REACH, _BINS + 1), []
     if rated.empty:
@@ -31,15 +31,14 @@ def decomposition_histograms(sets: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     for place, (row, color) in enumerate(colors.items()):
         values = rated.loc[rated["row"] == row, "e_above_hull"].to_numpy()
         share = np.histogram(np.clip(values, *_REACH), edges)[0] / len(values)
-        ax.stairs(
-            share, edges, color=color, linestyle=LINES[place % len(LINES)], linewidth=1.6, label=f"{model_label(row)} (n = {len(values)})"
-        )
+        label = f"{wrapped_label(row)}\n(n = {len(values)})"
+        ax.stairs(share, edges, color=color, linestyle=LINES[place % len(LINES)], linewidth=1.6, label=label)
         rows.append(pd.DataFrame({"model": row, "from": edges[:-1], "to": edges[1:], "share": share}))
     if rows:
         ax.axvspan(_REACH[0], _METASTABLE, color=GREY, alpha=0.15, linewidth=0)
         ax.set_xlabel("energy above the library's hull, eV/atom (shaded: below 25 meV/atom)")
         ax.set_ylabel("share of the rated crystals")
-        ax.legend(loc="upper right")
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure, pd.concat(rows) if rows else pd.DataFrame(columns=["model", "from", "to", "share"])
 
 
