@@ -67,9 +67,12 @@ def composition_differences(lowest: pd.DataFrame) -> tuple[Figure, pd.DataFrame]
         ax.scatter(
             at, own["difference"], s=26, marker=marker, facecolors="none", edgecolors=color, linewidths=1.2, label=wrapped_label(model)
         )
+    low, high = points["difference"].min(), points["difference"].max()
+    margin = 0.08 * max(high - low, 0.02)
     known = points.drop_duplicates("composition")
     gap = known["library_e_above_hull"] - (known["e_above_hull"] - known["difference"])
     ax.scatter(known["composition"].map(places), gap, s=90, marker="_", color="#000000", linewidths=1.6, label="the library's lowest")
+    ax.set_ylim(min(low, 0) - margin, max(high, 0) + margin)  # a library that holds only high crystals of a formula would flatten the rest
     ax.axhline(0, color=GREY, linewidth=0.9, linestyle="--")
     ax.set_xticks(range(len(compositions)), compositions, rotation=90 if len(compositions) > 6 else 0)
     ax.set_ylabel("least energy minus random search's, eV/atom")
