@@ -8,8 +8,9 @@ from search_case import LIMITS, boride_library, counted_potentials
 
 from crystalgen.config import Energies
 from crystalgen.crystals import from_structures
-from crystalgen.physics.composition_sets import composition_conditions, relax_sets
+from crystalgen.physics.composition_sets import composition_conditions
 from crystalgen.physics.hull import Hull
+from crystalgen.physics.relaxed_sets import relax_sets
 from crystalgen.present import energy_tables
 from crystalgen.present.figures.energies import composition_differences, decomposition_histograms
 

@@ -1,14 +1,10 @@
-"""Sets of crystals of the same held-out compositions: of models, of template substitution, of a random search; relaxed alike (A §2.3)."""
-
-from pathlib import Path
+"""Sets of crystals of the same held-out compositions: of models, of template substitution, of a random search (A §2.3)."""
 
 import numpy as np
 import pandas as pd
 
 from crystalgen import paths
 from crystalgen.config import Energies, Study
-from crystalgen.data.library.recipe import Physical
-from crystalgen.evaluate.validity import structure_validity
 from crystalgen.generate import generate_for_conditions
 from crystalgen.jobs import load_data, load_nets
 from crystalgen.objectives import build_objective
@@ -16,11 +12,7 @@ from crystalgen.physics.conditions import composition_numbers, training_space_gr
 from crystalgen.physics.hull import Hull
 from crystalgen.physics.prototypes import TEMPLATE, decorate_prototypes
 from crystalgen.physics.random_search import random_crystals
-from crystalgen.physics.rating import ENERGY_SOURCE
-from crystalgen.physics.relaxation import Relaxation, relax_table
 from crystalgen.unimat_data import UniMatData
-
-INVALID = "invalid: atoms within 0.5 Å or an empty cell"
 
 
 def held_out_compositions(study: str, config: Study, crystals: pd.DataFrame) -> list[str]:
@@ -90,26 +82,6 @@ def composition_conditions(compositions: list[str], settings: Energies, crystals
     return pd.DataFrame(rows, columns=["composition", "atomic_numbers", "space_group", "formation_energy_per_atom"])
 
 
-def relax_sets(
-    sets: pd.DataFrame, hull: Hull, settings: Energies, limits: Physical, folder: Path, shipped: Path | None = None
-) -> pd.DataFrame:
-    """Relax every valid crystal of the sets and place it above the hull; finished relaxations are in `folder` and `shipped`.
-
-    Returns:
-        the crystals with valid, the columns of `relaxation.COLUMNS`, formation_energy_per_atom, energy_source and e_above_hull; no
-        energy where a crystal is invalid, its relaxation failed, or its energy is beyond the limits.
-    """
-    sets = sets.reset_index(drop=True).assign(valid=structure_validity(sets))
-    how = Relaxation(limits.min_distance, settings.fmax, settings.relax_steps, settings.limit)
-    relaxed = relax_table(sets[sets["valid"]], how, folder, settings.workers, shipped)
-    table = hull.place(pd.concat([relaxed, sets[~sets["valid"]].assign(relaxation=INVALID)]).sort_index(), ENERGY_SOURCE)
-    absurd = table["formation_energy_per_atom"].abs() > limits.max_formation_energy
-    table.loc[absurd, ["energy_per_atom", "formation_energy_per_atom", "e_above_hull"]] = np.nan
-    table.loc[absurd, "relaxation"] = f"failed: a formation energy beyond {limits.max_formation_energy:g} eV/atom"
-    table.loc[absurd, "energy_source"] = None
-    return table
-
-
 def _data(study: str, config: Study, row: str):
     model = config.models[config.model_of(row)]
     return load_data(model, paths.tensors(study, model.representation))
@@ -129,4 +101,4 @@ def _is_element(formula: str) -> bool:
     return len(set(composition_numbers(formula))) == 1
 
 
-__all__ = ["INVALID", "TEMPLATE", "composition_conditions", "generate_sets", "held_out_compositions", "relax_sets"]
+__all__ = ["TEMPLATE", "composition_conditions", "generate_sets", "held_out_compositions"]

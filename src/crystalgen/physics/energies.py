@@ -10,24 +10,6 @@ from crystalgen.evaluate.assess import METASTABLE
 from crystalgen.evaluate.statistics import clustered_bootstrap
 from crystalgen.physics.hull import EnergySourceError
 
-# eV/atom. No crystal lies so far below a hull that holds the elements, but a potential asked beyond what it learnt invents some.
-FAR_BELOW = 0.5
-INVENTED = f"failed: an energy more than {FAR_BELOW:g} eV/atom below the hull"
-
-
-def without_inventions(sets: pd.DataFrame) -> pd.DataFrame:
-    """Crystals that a potential puts impossibly far below the hull lose their energies; their relaxation is then `INVENTED`.
-
-    One of them would decide a comparison of least energies, and random search, which tries the strangest cells, finds most.
-
-    Args:
-        sets: of `composition_sets.relax_sets`.
-    """
-    far = sets["e_above_hull"] < -FAR_BELOW
-    gone = sets.assign(relaxation=sets["relaxation"].mask(far, INVENTED), energy_source=sets["energy_source"].mask(far, None))
-    gone.loc[far, ["energy_per_atom", "formation_energy_per_atom", "e_above_hull"]] = np.nan
-    return gone
-
 
 def composition_pairs(one: pd.DataFrame, other: pd.DataFrame, lowest: bool = False) -> pd.DataFrame:
     """Every crystal of one set with every crystal of the other of the same composition: A's set C.

@@ -7,6 +7,7 @@ from crystalgen.physics.energies import composition_pairs, energy_comparison, st
 from crystalgen.physics.hull import Hull
 from crystalgen.physics.random_search import RANDOM
 from crystalgen.physics.rating import CONVERGED
+from crystalgen.physics.relaxed_sets import FAR_BELOW
 from crystalgen.present.style import model_label, model_order
 from crystalgen.present.tables import format_interval
 
@@ -14,8 +15,8 @@ NOTE = (
     "Every set is asked for the same compositions, which no model saw, relaxed by CHGNet with the same budget, and rated by SevenNet "
     "7net-l3i5 against the library's hull, whose phases of these very compositions are among the known. ΔE_f is the mean difference over "
     "all pairs of one composition to random search, negative where the set is the more stable one; the rate is the share of pairs in "
-    "which it is (A eq. 3 and 4). An energy more than 0.5 eV/atom below the hull is an invention of the potential and not counted. Lowest: "
-    "the least energy of each composition alone. Intervals: 95 %, whole compositions redrawn."
+    f"which it is (A eq. 3 and 4). An energy more than {FAR_BELOW:g} eV/atom below the hull is an invention of the potential and not "
+    "counted. Lowest: the least energy of each composition alone. Intervals: 95 %, whole compositions redrawn."
 )
 PAPER = {"delta_e": -0.68, "reduction_rate": 0.8}  # of conditional UniMat against AIRSS, by DFT on other compositions (A §2.3)
 
@@ -24,7 +25,7 @@ def energy_table(sets: pd.DataFrame, draws: int) -> pd.DataFrame:
     """Per set: counts on the way to an energy, stability, ΔE_f and reduction rate against random search.
 
     Args:
-        sets: of `composition_sets.relax_sets`.
+        sets: of `relaxed_sets.relax_sets`.
         draws: of the bootstrap.
     """
     searched = sets[sets["row"] == RANDOM]
