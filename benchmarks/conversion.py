@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from crystalgen import paths
 from crystalgen.crystals import from_structures, read_crystals, structure_from_text, to_structures, write_crystals
+from crystalgen.utils import paths
 
 COUNT, PARSED = 50_000, 500
 

@@ -19,9 +19,9 @@ import pandas as pd
 from pymatgen.core import Composition, Structure
 
 from crystalgen.crystals import to_structures, write_crystals
-from crystalgen.data.sources import read_benchmark
-from crystalgen.evaluate.controls import moved
-from crystalgen.evaluate.fingerprints import _composition_featurizer, _site_featurizer, fingerprints
+from crystalgen.datasets.sources import read_benchmark
+from crystalgen.metrics.controls import moved
+from crystalgen.metrics.fingerprints import _composition_featurizer, _site_featurizer, fingerprints
 
 _ALIKE = 0.02  # of a cut-off of 0.2; where matminer gives sites that symmetry makes one different values, ours is one of them
 
@@ -79,7 +79,7 @@ def whole(table: pd.DataFrame, count: int, reference: int, folder: Path) -> None
     write_crystals(generated.reset_index(drop=True), folder / "generated.parquet")
     write_crystals(table[table["split"] == "val"].sample(reference, random_state=1).reset_index(drop=True), folder / "reference.parquet")
     write_crystals(table[table["split"] == "train"].reset_index(drop=True), folder / "training.parquet")
-    command = [sys.executable, "-m", "crystalgen.pipeline", "evaluate", str(folder / "generated.parquet")]
+    command = [sys.executable, "-m", "crystalgen", "evaluate", str(folder / "generated.parquet")]
     command += [
         "--reference",
         str(folder / "reference.parquet"),

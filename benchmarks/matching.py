@@ -19,9 +19,9 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from crystalgen.crystals import to_structures
-from crystalgen.data.sources import read_benchmark
-from crystalgen.evaluate.controls import mixed_pairs, redescribed
-from crystalgen.evaluate.matching import CSP, Tolerances, match_pairs
+from crystalgen.datasets.sources import read_benchmark
+from crystalgen.matching.match import CSP, Tolerances, match_pairs
+from crystalgen.metrics.controls import mixed_pairs, redescribed
 
 SETS = ("perov_5", "carbon_24", "mp_20")
 SAME = 1e-4  # of displacements

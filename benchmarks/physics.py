@@ -16,14 +16,14 @@ import numpy as np
 from chgnet.model import CHGNetCalculator
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from crystalgen import paths
 from crystalgen.crystals import formulas, read_crystals, to_structures
-from crystalgen.data.library import potentials
-from crystalgen.data.library.recipe import load_recipe
-from crystalgen.evaluate.controls import moved
-from crystalgen.physics.hull import Hull
-from crystalgen.physics.rating import ENERGY_SOURCE
-from crystalgen.physics.relaxation import Relaxation, relax_table
+from crystalgen.library.recipe import load_recipe
+from crystalgen.metrics.controls import moved
+from crystalgen.potentials import potentials
+from crystalgen.potentials.relaxation import Relaxation, relax_table
+from crystalgen.potentials.single_point import ENERGY_SOURCE
+from crystalgen.stability.hull import Hull
+from crystalgen.utils import paths
 
 
 def main() -> None:

@@ -24,8 +24,8 @@ from pymatgen.core import Element
 
 from crystalgen.config import Filter
 from crystalgen.crystals import read_crystals, write_crystals
-from crystalgen.data.aflux import SCHEMA, join_pages
-from crystalgen.data.polymorphs import filter_parquet, filter_polymorphs
+from crystalgen.datasets.aflux import SCHEMA, join_pages
+from crystalgen.datasets.polymorphs import filter_parquet, filter_polymorphs
 
 PAGE = 10_000
 SETTINGS = Filter()

@@ -15,13 +15,13 @@ import time
 
 import torch
 
-from crystalgen import paths
-from crystalgen.config import PRESETS, Flow
-from crystalgen.nets.cost import TRAINING_FACTOR, cost
-from crystalgen.nets.unet1d import UNet1d
-from crystalgen.objectives import build_objective
+from crystalgen.generative.cost import TRAINING_FACTOR, cost
+from crystalgen.generative.data.matrix import TRAIN, MatrixData
+from crystalgen.generative.nets.unet1d import UNet1d
+from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.settings import PRESETS, Flow
 from crystalgen.represent.matrix import PAPER_ROWS
-from crystalgen.tensors import TRAIN, MatrixData
+from crystalgen.utils import paths
 
 BATCH = 64
 

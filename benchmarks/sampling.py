@@ -1,6 +1,6 @@
 """Sampling speed: 10,000 conditions, 50 Euler steps, lean network, beside small batches, in one run.
 
-    python benchmarks/sampling.py [--count 10000]
+    python benchmarks/sample.py [--count 10000]
 
 The weights are untrained: speed does not depend on them. Needs the `library` study's tensors.
 """
@@ -10,12 +10,13 @@ import time
 
 import torch
 
-from crystalgen import paths, sampling
-from crystalgen.config import PRESETS, Flow, Sampling
-from crystalgen.nets.unet1d import UNet1d
-from crystalgen.objectives import build_objective
-from crystalgen.sampling import draw_samples
-from crystalgen.tensors import MatrixData
+from crystalgen.generative import sample
+from crystalgen.generative.data.matrix import MatrixData
+from crystalgen.generative.nets.unet1d import UNet1d
+from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.sample import draw_samples
+from crystalgen.generative.settings import PRESETS, Flow, Sampling
+from crystalgen.utils import paths
 
 
 def main() -> None:
@@ -39,7 +40,7 @@ def main() -> None:
     large = rate(options.count)
     what = f"{options.count} conditions, {settings.steps} steps, {options.threads} threads"
     print(f"{what}: {options.count / large:.0f} s, {large:.0f} samples/s")
-    sampling.MAX_BATCH = {"cpu": 8, "cuda": 8}
+    sample.MAX_BATCH = {"cpu": 8, "cuda": 8}
     small = rate(max(options.count // 20, 8))
     print(f"batches of 8: {small:.0f} samples/s; full batches are {large / small:.1f} times as fast")
 

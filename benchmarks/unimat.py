@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crystalgen.config import Sampling, UniMatModel
 from crystalgen.crystals import from_columns
-from crystalgen.jobs import load_data
-from crystalgen.nets.build import build_net
-from crystalgen.objectives import build_objective
+from crystalgen.generative.jobs import load_data
+from crystalgen.generative.nets.build import build_net
+from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.sample import draw_samples
+from crystalgen.generative.settings import Sampling, UniMatModel
 from crystalgen.represent.tensors import save_tensors, unimat_tensors
-from crystalgen.sampling import draw_samples
 
 CRYSTALS = 64
 

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 
-from crystalgen.data.aflux import Query, fetch_aflow, join_pages
-from crystalgen.data.download import Client
+from crystalgen.datasets.aflux import Query, fetch_aflow, join_pages
+from crystalgen.datasets.download import Client
 
 SIZE = 5
 

@@ -10,7 +10,7 @@ from pymatgen.core import Lattice, Structure
 
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import from_structures, read_crystals
-from crystalgen.data.library.recipe import load_recipe
+from crystalgen.library.recipe import load_recipe
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"

@@ -7,8 +7,8 @@ from pymatgen.core import Lattice, Structure
 
 from crystalgen.config import Ladder, Search
 from crystalgen.crystals import from_structures
-from crystalgen.data.library import potentials
-from crystalgen.data.library.recipe import load_recipe
+from crystalgen.library.recipe import load_recipe
+from crystalgen.potentials import potentials
 
 SOURCE = potentials.ENERGY_SOURCE
 LIMITS = load_recipe(RECIPE).physical

@@ -6,8 +6,8 @@ from aflux_service import SIZE, Service, entry, run
 from pymatgen.core import Lattice
 
 from crystalgen.crystals import read_crystals
-from crystalgen.data.aflux import AfluxError, Query
-from crystalgen.pipeline.cli import main
+from crystalgen.datasets.aflux import AfluxError, Query
+from crystalgen.workflow.cli import main
 
 
 @pytest.mark.parametrize("typed", [True, False], ids=["typed", "texts"])

@@ -9,8 +9,8 @@ import requests
 from aflux_service import Service, Time, entry, run
 
 from crystalgen.crystals import read_crystals
-from crystalgen.data.aflux import Query, fetch_aflow
-from crystalgen.data.download import DownloadError
+from crystalgen.datasets.aflux import Query, fetch_aflow
+from crystalgen.datasets.download import DownloadError
 
 FAULTS = {
     "429": lambda body: (429, b"", {"Retry-After": "7"}),

@@ -7,8 +7,8 @@ import threading
 import pytest
 from aflux_service import Service, entry, run
 
-from crystalgen.data import aflux
-from crystalgen.data.aflux import AfluxError, Query, join_pages
+from crystalgen.datasets import aflux
+from crystalgen.datasets.aflux import AfluxError, Query, join_pages
 
 
 def test_a_fetch_goes_on_after_max_pages(tmp_path):
@@ -24,8 +24,8 @@ def test_a_fetch_goes_on_after_max_pages(tmp_path):
 SCRIPT = """
 import sys
 from pathlib import Path
-from crystalgen.data.aflux import Query, fetch_aflow
-from crystalgen.data.download import Client
+from crystalgen.datasets.aflux import Query, fetch_aflow
+from crystalgen.datasets.download import Client
 fetch_aflow(Path(sys.argv[1]), Query(page_size=5), sys.argv[2], client=Client(rate=1000))
 """
 

@@ -8,9 +8,9 @@ import pytest
 from aflux_service import SIZE, Service, entry, run
 
 from crystalgen.crystals import read_crystals, validate
-from crystalgen.data import aflux
-from crystalgen.data.aflux_rows import crystals_of, read_page
-from crystalgen.data.download import BadAnswer
+from crystalgen.datasets import aflux
+from crystalgen.datasets.aflux_rows import crystals_of, read_page
+from crystalgen.datasets.download import BadAnswer
 
 
 def test_an_auid_is_kept_once_within_and_across_pages(tmp_path, monkeypatch):

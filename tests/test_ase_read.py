@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystalgen.physics.dft.ingest import find_calculations, ingest, read_calculation
+from crystalgen.dft.ingest import find_calculations, ingest, read_calculation
 
 DFT = Path(__file__).parents[1] / "data" / "dft" / "known"
 TAB2 = DFT / "03-TaB2-191"

@@ -13,8 +13,8 @@ from ase.calculators.emt import EMT
 from pymatgen.core import Lattice, Structure
 
 from crystalgen.crystals import from_structures
-from crystalgen.physics.dft import ase_run
-from crystalgen.physics.dft.ase_inputs import SETTINGS, settings_id, write_ase_inputs
+from crystalgen.dft import ase_run
+from crystalgen.dft.ase_inputs import SETTINGS, settings_id, write_ase_inputs
 
 
 @pytest.fixture

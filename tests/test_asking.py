@@ -4,17 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import generic
+from crystalgen.workflow.asking import Request
 from pymatgen.core import Structure
 from search_case import boride_library, counted_potentials
 
-from crystalgen import paths
 from crystalgen.crystals import from_structures, read_crystals, write_crystals
 from crystalgen.crystals.schema import COLUMNS
-from crystalgen.physics.hull import Hull
-from crystalgen.pipeline import asking
-from crystalgen.pipeline.asking import Request
-from crystalgen.pipeline.cli import main
-from crystalgen.present.answer import answer_folder, summary, write_answer
+from crystalgen.experiments import generate_crystals
+from crystalgen.report.answer import answer_folder, summary, write_answer
+from crystalgen.stability.hull import Hull
+from crystalgen.utils import paths
+from crystalgen.workflow.cli import main
 
 counted = pytest.fixture(counted_potentials)
 
@@ -32,7 +32,7 @@ def answer(counted, tmp_path, monkeypatch):
 
     def ask(relax: bool):
         request = Request("Ta1W1B2", 5, relax=relax, workers=1)
-        return asking._ranked(asking._rated(made, request, Hull(library)), library.assign(split="train"))
+        return generate_crystals._ranked(generate_crystals._rated(made, request, Hull(library)), library.assign(split="train"))
 
     return ask
 
@@ -78,9 +78,9 @@ def test_a_crystal_that_was_held_out_or_is_in_the_library_alone_is_not_new(answe
     write_crystals(boride_library(), tmp_path / "crystals.parquet")
     (tmp_path / "recipe.yaml").write_bytes(recipe)
     for name in ("load_data", "load_nets", "build_objective"):
-        monkeypatch.setattr(asking, name, lambda *given, **options: None)
-    monkeypatch.setattr(asking, "generate_for_conditions", lambda *given: (made[[*COLUMNS, "asked_space_group"]], None))
-    table, row = asking.generate_crystals("demo", Request("Ta1W1B2", 5, space_group=1, energy=-0.6, workers=1))
+        monkeypatch.setattr(generate_crystals, name, lambda *given, **options: None)
+    monkeypatch.setattr(generate_crystals, "generate_for_conditions", lambda *given: (made[[*COLUMNS, "asked_space_group"]], None))
+    table, row = generate_crystals.generate_crystals("demo", Request("Ta1W1B2", 5, space_group=1, energy=-0.6, workers=1))
     table = table.set_index("id")
     assert row == "matrix_generation_flow_uniform" and (table["asked_formation_energy_per_atom"] == -0.6).all()
     assert table["known_id"].dropna().to_dict() == {"m-3": "lib-3", "m-4": "own-1"}
@@ -116,11 +116,11 @@ def test_an_answer_to_something_else_has_a_folder_of_its_own(answer, tmp_path):
 
 def test_what_cannot_be_asked_is_said():
     crystals = boride_library().assign(split="train", space_group=pd.array([5, 5, 5, 9], dtype="Int16"))
-    asking._check_request(Request("Ta1W1B2", 1, space_group=9), crystals, "s")
+    generate_crystals._check_request(Request("Ta1W1B2", 1, space_group=9), crystals, "s")
     with pytest.raises(ValueError, match=r"space group 300: none of the study s's training crystals has it; expected one of \[5, 9\]"):
-        asking._check_request(Request("Ta1W1B2", 1, space_group=300), crystals, "s")
+        generate_crystals._check_request(Request("Ta1W1B2", 1, space_group=300), crystals, "s")
     with pytest.raises(ValueError, match="0 crystals: expected one or more"):
-        asking._check_request(Request("Ta1W1B2", 0), crystals, "s")
+        generate_crystals._check_request(Request("Ta1W1B2", 0), crystals, "s")
 
 
 def test_errors_say_what_to_do(monkeypatch, tmp_path, capsys):
@@ -132,19 +132,19 @@ def test_errors_say_what_to_do(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(paths, "PROCESSED", tmp_path)
     assert main(["generate", "Ta1W1B4", "--study", "library"]) == 1
     assert "the study library was not run here; `make reproduce STUDIES=library` does" in capsys.readouterr().err
-    config = asking.load_study("demo")
+    config = generate_crystals.load_study("demo")
     with pytest.raises(ValueError, match=r"model 'unimat': expected one of \['matrix_generation_flow_uniform'"):
-        asking._row(config, "demo", "unimat")
-    assert asking._row(config, "demo", None) == "matrix_generation_flow_uniform"
+        generate_crystals._row(config, "demo", "unimat")
+    assert generate_crystals._row(config, "demo", None) == "matrix_generation_flow_uniform"
     hull = Hull(boride_library())
     with pytest.raises(ValueError, match="whole numbers of atoms"):
-        asking._conditions(Request("Ta0.5W"), boride_library().assign(split="train", space_group=1), hull)
+        generate_crystals._conditions(Request("Ta0.5W"), boride_library().assign(split="train", space_group=1), hull)
 
 
 def test_what_is_not_given_is_chosen_as_training_has_it():
     crystals = boride_library().assign(split="train", space_group=pd.array([5, 5, 5, 9], dtype="Int16"))
-    chosen = asking._conditions(Request("Ta1W1B2", 200), crystals, Hull(boride_library()))
+    chosen = generate_crystals._conditions(Request("Ta1W1B2", 200), crystals, Hull(boride_library()))
     assert chosen["formation_energy_per_atom"].iloc[0] == pytest.approx(-0.4), "on the hull"
     assert 0.6 < (chosen["space_group"] == 5).mean() < 0.9
-    given = asking._conditions(Request("Ta1W1B2", 3, space_group=187, energy=-0.6), crystals, Hull(boride_library()))
+    given = generate_crystals._conditions(Request("Ta1W1B2", 3, space_group=187, energy=-0.6), crystals, Hull(boride_library()))
     assert given[["space_group", "formation_energy_per_atom"]].to_numpy().tolist() == [[187, -0.6]] * 3

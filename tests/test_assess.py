@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 
 from crystalgen.crystals import write_crystals
-from crystalgen.data.sources import read_benchmark
-from crystalgen.evaluate.assess import Options, assess
-from crystalgen.evaluate.controls import doubled, moved, redescribed
-from crystalgen.evaluate.coverage import Cutoffs
-from crystalgen.evaluate.matching import CSP, Tolerances, match_cells, reduce_table
-from crystalgen.evaluate.novelty import corrected_rms, nearest_of, unique_classes
-from crystalgen.evaluate.symmetry import histogram, space_groups, without_symmetry
-from crystalgen.evaluate.validity import composition_validity
-from crystalgen.limits import TimeLimit, time_limit
-from crystalgen.pipeline.cli import main
+from crystalgen.datasets.sources import read_benchmark
+from crystalgen.matching.match import CSP, Tolerances, match_cells, reduce_table
+from crystalgen.matching.novelty import corrected_rms, nearest_of, unique_classes
+from crystalgen.metrics.assess import Options, assess
+from crystalgen.metrics.controls import doubled, moved, redescribed
+from crystalgen.metrics.coverage import Cutoffs
+from crystalgen.metrics.symmetry import histogram, space_groups, without_symmetry
+from crystalgen.metrics.validity import composition_validity
+from crystalgen.utils.timeout import TimeLimit, time_limit
+from crystalgen.workflow.cli import main
 
 NONE = pd.DataFrame({"id": [], "reason": []}, dtype=object)
 B, CSP_SETTING = "0.2/0.3/5", "0.3/0.5/10, by RMS"

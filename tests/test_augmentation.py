@@ -9,11 +9,11 @@ import torch
 from conftest import generic
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
-from crystalgen.augmentation import augment
-from crystalgen.cell import lattices_from_parameters
 from crystalgen.crystals import from_columns, from_structures, to_structures
-from crystalgen.data.sources import read_benchmark
+from crystalgen.datasets.sources import read_benchmark
+from crystalgen.generative.data.augment import augment
 from crystalgen.represent import unimat
+from crystalgen.utils.lattice import lattices_from_parameters
 
 KINDS = ("order", "axes", "translation")
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from conftest import caesium_chloride, rocksalt
 
-from crystalgen import paths
 from crystalgen.crystals import from_structures
-from crystalgen.present.browsing import DATA, browsable, chosen
-from crystalgen.present.structure_browser import StructureBrowser, closed_cell_pdb, shown_crystals, structure_view
+from crystalgen.report.browsing import DATA, browsable, chosen
+from crystalgen.report.structure_browser import StructureBrowser, closed_cell_pdb, shown_crystals, structure_view
+from crystalgen.utils import paths
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pymatgen.core import Structure
 from search_case import found_candidates
 
 from crystalgen.crystals import structure_from_file, to_structures
-from crystalgen.physics import summary
-from crystalgen.present.figures.search import candidate_strips
+from crystalgen.experiments import search_summary
+from crystalgen.report.figures.search import candidate_strips
 
 
 def _sites(structure: Structure) -> np.ndarray:
@@ -18,7 +18,7 @@ def _sites(structure: Structure) -> np.ndarray:
 def test_candidates_are_written_as_they_are(tmp_path):
     candidates = found_candidates()
     (tmp_path / "99-old-run.cif").write_text("stale")
-    table = summary.write_candidates(candidates, ["Ta1W1B6"], 3, tmp_path)
+    table = search_summary.write_candidates(candidates, ["Ta1W1B6"], 3, tmp_path)
     assert table["file"].tolist() == [f"{i:02d}-Ta1W1B6-flow.cif" for i in (1, 2, 3)]
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*table["file"], "candidates.csv"])
     for name, original in zip(table["file"], to_structures(candidates), strict=False):
@@ -26,14 +26,14 @@ def test_candidates_are_written_as_they_are(tmp_path):
         np.testing.assert_allclose(read.lattice.abc, original.lattice.abc, atol=1e-7)
         np.testing.assert_allclose(_sites(read), _sites(original), atol=1e-7)
     first = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    summary.write_candidates(candidates, ["Ta1W1B6"], 3, tmp_path)
+    search_summary.write_candidates(candidates, ["Ta1W1B6"], 3, tmp_path)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == first
     written = pd.read_csv(tmp_path / "candidates.csv")
     assert written["e_above_hull"].tolist() == [-0.0123, -0.002, 0.05]
 
 
 def test_nothing_found_is_no_error(tmp_path):
-    table = summary.write_candidates(found_candidates().head(0), ["Ta1W1B6"], 3, tmp_path)
+    table = search_summary.write_candidates(found_candidates().head(0), ["Ta1W1B6"], 3, tmp_path)
     assert table.empty
 
 

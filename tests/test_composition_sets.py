@@ -8,11 +8,11 @@ from search_case import LIMITS, boride_library, counted_potentials
 
 from crystalgen.config import Energies
 from crystalgen.crystals import from_structures
-from crystalgen.physics.composition_sets import composition_conditions
-from crystalgen.physics.hull import Hull
-from crystalgen.physics.relaxed_sets import relax_sets
-from crystalgen.present import energy_tables
-from crystalgen.present.figures.energies import composition_differences, decomposition_histograms
+from crystalgen.experiments.composition_sets import composition_conditions
+from crystalgen.experiments.relaxed_sets import relax_sets
+from crystalgen.report import energy_tables
+from crystalgen.report.figures.energies import composition_differences, decomposition_histograms
+from crystalgen.stability.hull import Hull
 
 counted = pytest.fixture(counted_potentials)
 SETTINGS = Energies(rows=("flow",), compositions=2, per_composition=5, relax_steps=20, workers=1)

@@ -5,9 +5,11 @@ import yaml
 from conftest import RECIPE, ROOT
 from pydantic import ValidationError
 
-from crystalgen import paths
-from crystalgen.config import PRESETS, Diffusion, Flow, StudyError, Training, load_study, read_study
-from crystalgen.data.library.recipe import load_recipe
+from crystalgen.config import load_study, read_study
+from crystalgen.generative.settings import PRESETS, Diffusion, Flow, Training
+from crystalgen.library.recipe import load_recipe
+from crystalgen.utils import paths
+from crystalgen.utils.strict import StudyError
 
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
 

@@ -10,13 +10,13 @@ from pymatgen.core import Lattice, Structure
 
 from crystalgen.config import load_study
 from crystalgen.crystals import from_structures, to_structures
-from crystalgen.data.sources import read_benchmark
-from crystalgen.evaluate import fingerprints as module
-from crystalgen.evaluate.benchmarks import coverage_cutoffs
-from crystalgen.evaluate.coverage import Cutoffs, coverage
-from crystalgen.evaluate.fingerprints import _site_featurizer, fingerprints, order_parameters
-from crystalgen.evaluate.proxy import Coverage, coverage_rates
-from crystalgen.limits import TimeLimit, time_limit
+from crystalgen.datasets.sources import read_benchmark
+from crystalgen.metrics import fingerprints as module
+from crystalgen.metrics.benchmarks import coverage_cutoffs
+from crystalgen.metrics.coverage import Cutoffs, coverage
+from crystalgen.metrics.fingerprints import _site_featurizer, fingerprints, order_parameters
+from crystalgen.metrics.proxy import Coverage, coverage_rates
+from crystalgen.utils.timeout import TimeLimit, time_limit
 
 PEROVSKITE = Cutoffs(0.2, 4.0)
 PLACE = {"source": "here"}

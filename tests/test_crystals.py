@@ -15,7 +15,7 @@ from crystalgen.crystals import (
     write_crystals,
 )
 from crystalgen.crystals.schema import COLUMNS
-from crystalgen.files import atomic
+from crystalgen.utils.files import atomic
 
 NESTED = ("lattice", "atomic_numbers", "frac_coords")
 

@@ -11,8 +11,8 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.vasp import Incar, Kpoints, Poscar
 
 from crystalgen.crystals import from_structures, to_structures
-from crystalgen.physics.dft.inputs import write_inputs
-from crystalgen.pipeline.cli import main
+from crystalgen.dft.inputs import write_inputs
+from crystalgen.workflow.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_bad_calls_say_what_was_expected(candidates, tmp_path, capsys):
 
 def test_a_flow_has_the_papers_steps_one_from_the_other(candidates):
     pytest.importorskip("atomate2", reason="an optional extra: pip install atomate2")
-    from crystalgen.physics.dft.flows import crystal_flow
+    from crystalgen.dft.flows import crystal_flow
 
     structure = to_structures(candidates)[0]
     flow = crystal_flow(structure, "A")
@@ -105,7 +105,7 @@ def test_a_flow_has_the_papers_steps_one_from_the_other(candidates):
 
 
 def test_without_atomate2_it_is_named(candidates, monkeypatch):
-    from crystalgen.physics.dft.flows import crystal_flow
+    from crystalgen.dft.flows import crystal_flow
 
     monkeypatch.setitem(sys.modules, "atomate2", None)
     monkeypatch.setitem(sys.modules, "atomate2.vasp.jobs.base", None)

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crystalgen import paths
 from crystalgen.crystals import to_structures
-from crystalgen.data.library import potentials
-from crystalgen.physics.dft import results as dft
-from crystalgen.physics.dft import targets
-from crystalgen.physics.dft.ase_inputs import SETTINGS, same_input, settings_id
-from crystalgen.physics.hull import EnergySourceError
-from crystalgen.present import dft_tables
-from crystalgen.present.figures.dft import convergence_curves, potential_parity
+from crystalgen.dft import results as dft
+from crystalgen.dft import targets
+from crystalgen.dft.ase_inputs import SETTINGS, same_input, settings_id
+from crystalgen.potentials import potentials
+from crystalgen.report import dft_tables
+from crystalgen.report.figures.dft import convergence_curves, potential_parity
+from crystalgen.stability.hull import EnergySourceError
+from crystalgen.utils import paths
 
 ROOT = Path(__file__).parents[1]
 DONE = ("00-B-166", "01-Ta-229", "02-W-229", "03-TaB2-191", "04-TaB-63", "06-Ta2B-140")

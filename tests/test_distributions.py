@@ -10,10 +10,10 @@ from pymatgen.core import Composition, Element, Lattice, Structure
 from smact.screening import smact_validity
 
 from crystalgen.crystals import from_columns, from_structures
-from crystalgen.data.sources import read_benchmark
-from crystalgen.evaluate import validity
-from crystalgen.evaluate.distributions import densities, numbers_of_elements, wasserstein
-from crystalgen.evaluate.validity import composition_validity
+from crystalgen.datasets.sources import read_benchmark
+from crystalgen.metrics import validity
+from crystalgen.metrics.distributions import densities, numbers_of_elements, wasserstein
+from crystalgen.metrics.validity import composition_validity
 
 
 def test_densities_are_those_of_pymatgen_and_of_diamond():

@@ -17,10 +17,10 @@ import pandas as pd
 import torch
 from crystalgen.config import load_study
 from crystalgen.crystals import read_crystals
-from crystalgen.jobs import run_job
-from crystalgen.objectives import build_objective
+from crystalgen.generative.jobs import run_job
+from crystalgen.generative.objectives import build_objective
 from crystalgen.represent.tensors import matrix_tensors, save_tensors
-from crystalgen.jobs import load_data
+from crystalgen.generative.jobs import load_data
 
 folder = Path(sys.argv[1])
 table = read_crystals("data/library/crystals.parquet")

@@ -6,7 +6,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from crystalgen.crystals import to_structures
-from crystalgen.physics.duplicates import group_duplicates
+from crystalgen.matching.duplicates import group_duplicates
 
 
 def _copies(structure: Structure, seed: int) -> list[Structure]:

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crystalgen.physics.energies import Stratum, composition_pairs, converged_share, energy_comparison, stable_counts
-from crystalgen.physics.hull import EnergySourceError
-from crystalgen.physics.relaxed_sets import INVENTED, without_inventions
+from crystalgen.experiments.relaxed_sets import INVENTED, without_inventions
+from crystalgen.stability.energies import Stratum, composition_pairs, converged_share, energy_comparison, stable_counts
+from crystalgen.stability.hull import EnergySourceError
 
 
 def rated(energies: dict[str, list[float]], source: str = "potential") -> pd.DataFrame:

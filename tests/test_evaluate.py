@@ -10,10 +10,10 @@ from crystalgen.baselines import run_baseline
 from crystalgen.config import Baseline
 from crystalgen.crystals import from_columns, from_structures, to_structures
 from crystalgen.crystals.geometry import nearest_distances
-from crystalgen.evaluate.statistics import clustered_bootstrap, rate
-from crystalgen.evaluate.summary import evaluate_samples, read_samples
-from crystalgen.evaluate.validity import structure_validity
-from crystalgen.generate import save_samples
+from crystalgen.metrics.summary import evaluate_samples, read_samples
+from crystalgen.metrics.validity import structure_validity
+from crystalgen.represent.generate import save_samples
+from crystalgen.utils.statistics import clustered_bootstrap, rate
 
 # Validity
 

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 from browser_case import colors_in, open_page
 from conftest import ROOT
+from crystalgen.workflow.asking import trained_study
 
-from crystalgen import paths
-from crystalgen.pipeline.asking import trained_study
+from crystalgen.utils import paths
 
 SCREENSHOTS = ROOT / "reports" / "screenshots"  # looked at by people, kept by nobody
 
@@ -63,7 +63,7 @@ def test_a_notebook_of_structures_keeps_its_pictures(judged, tmp_path):
 
 
 def test_crystals_asked_for_come_within_a_minute(study, tmp_path):
-    command = [sys.executable, "-m", "crystalgen.pipeline", "generate", "Ta1W1B3", "--study", study, "-n", "8", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "crystalgen", "generate", "Ta1W1B3", "--study", study, "-n", "8", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "table.csv")

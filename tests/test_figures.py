@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from present_case import three_crystals
 
-from crystalgen.present import figures, pictures
-from crystalgen.present.style import PALETTE, model_colors, model_label, save_figure
+from crystalgen.report import figures, pictures
+from crystalgen.report.style import PALETTE, model_colors, model_label, save_figure
 
 table = pytest.fixture(three_crystals)
 

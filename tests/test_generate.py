@@ -8,11 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from crystalgen import generate
-from crystalgen.config import Flow, MatrixModel, Sampling, UniMatModel
 from crystalgen.crystals import formulas, read_crystals
-from crystalgen.evaluate.summary import read_samples
-from crystalgen.generate import (
+from crystalgen.generative.data.matrix import TEST, VAL, MatrixData
+from crystalgen.generative.data.pairs import PairData
+from crystalgen.generative.data.unimat import UniMatData
+from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.settings import Flow, MatrixModel, Sampling, UniMatModel
+from crystalgen.metrics.summary import read_samples
+from crystalgen.represent import generate
+from crystalgen.represent.canonical import ordered_numbers
+from crystalgen.represent.generate import (
     evaluation_requests,
     generate_for_conditions,
     generate_for_requests,
@@ -20,12 +25,7 @@ from crystalgen.generate import (
     sample_row,
     save_samples,
 )
-from crystalgen.objectives import build_objective
-from crystalgen.pairs import PairData
-from crystalgen.represent.canonical import ordered_numbers
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
-from crystalgen.tensors import TEST, VAL, MatrixData
-from crystalgen.unimat_data import UniMatData
 
 EULER = Sampling(sampler="euler", steps=3)
 

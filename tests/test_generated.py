@@ -13,8 +13,8 @@ import torch
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalgen.crystals import CrystalTableError, to_structures, write_crystals, write_structure_files
-from crystalgen.data.generated import read_generated
-from crystalgen.evaluate.matching import match_pairs
+from crystalgen.datasets.generated import read_generated
+from crystalgen.matching.match import match_pairs
 
 
 @pytest.fixture

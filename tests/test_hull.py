@@ -6,8 +6,8 @@ import pytest
 from search_case import SOURCE
 
 from crystalgen.crystals import formulas, from_columns
-from crystalgen.data.sources import read_benchmark
-from crystalgen.physics.hull import EnergySourceError, Hull
+from crystalgen.datasets.sources import read_benchmark
+from crystalgen.stability.hull import EnergySourceError, Hull
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from pymatgen.io.vasp import Vasprun
 
-from crystalgen.physics.dft import vasp
-from crystalgen.physics.dft.ingest import COLUMNS, find_calculations, ingest, read_calculation
-from crystalgen.pipeline.cli import main
+from crystalgen.dft import vasp
+from crystalgen.dft.ingest import COLUMNS, find_calculations, ingest, read_calculation
+from crystalgen.workflow.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_a_new_folder_costs_only_itself(calculations, samples, tmp_path, monkeyp
     assert len(ingest(tmp_path / "runs", tmp_path / "cache", workers=1)) == 1
     shutil.move(tmp_path / "b", tmp_path / "runs" / "b")
     read = []
-    monkeypatch.setattr("crystalgen.physics.dft.ingest.read_vasp", lambda *a: read.append(a[0].parent.name) or vasp.read_vasp(*a))
+    monkeypatch.setattr("crystalgen.dft.ingest.read_vasp", lambda *a: read.append(a[0].parent.name) or vasp.read_vasp(*a))
     table = ingest(tmp_path / "runs", tmp_path / "cache", workers=1)
     assert table["id"].tolist() == ["a", "b"]
     assert read == ["b"]
@@ -143,7 +143,7 @@ def test_nothing_to_read_is_an_error_that_names_what_was_expected(tmp_path):
 
 
 def test_the_command_writes_the_table_and_counts_statuses(samples, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("crystalgen.paths.INTERIM", tmp_path)
+    monkeypatch.setattr("crystalgen.utils.paths.INTERIM", tmp_path)
     assert main(["ingest", str(samples), "--out", str(tmp_path / "table.parquet")]) == 0
     assert "25 converged" in capsys.readouterr().out
     assert len(pd.read_parquet(tmp_path / "table.parquet")) == 25

@@ -12,9 +12,10 @@ from conftest import ROOT
 from safetensors.torch import load_file
 from test_jobs import folder  # noqa: F401  (a fixture: tensors of a few crystals)
 
-from crystalgen import job_command
-from crystalgen.config import MatrixModel, read_study
-from crystalgen.jobs import load_data, load_nets
+from crystalgen.config import read_study
+from crystalgen.generative import __main__
+from crystalgen.generative.jobs import load_data, load_nets
+from crystalgen.generative.settings import MatrixModel
 
 TRAINING = {"steps": 6, "batch_size": 8, "threads": 1, "report_every": 3, "checkpoint_every": 3, "seeds": [7]}
 
@@ -32,7 +33,7 @@ def study(tmp_path):
 
 def test_a_job_leaves_weights_a_curve_and_a_card(study, folder, capsys):  # noqa: F811
     out = folder / "out"
-    assert job_command.main([str(study), "flow", str(folder / "matrix.safetensors"), "--out", str(out)]) == 0
+    assert __main__.main([str(study), "flow", str(folder / "matrix.safetensors"), "--out", str(out)]) == 0
     card = json.loads((out / "card.json").read_text())
     assert card["model"] == "flow" and card["study"] == "tiny" and card["seeds"] == [7] and card["gpus"] == 0
     assert (out / "curve.csv").read_text().splitlines()[0] == "step,loss,val_loss,learning_rate,seed"
@@ -45,20 +46,20 @@ def test_a_job_leaves_weights_a_curve_and_a_card(study, folder, capsys):  # noqa
 
 def test_an_unknown_model_is_named(study, folder, capsys):  # noqa: F811
     with pytest.raises(SystemExit):
-        job_command.main([str(study), "flwo", str(folder / "matrix.safetensors"), "--out", str(folder / "out")])
+        __main__.main([str(study), "flwo", str(folder / "matrix.safetensors"), "--out", str(folder / "out")])
     assert "no model 'flwo'; expected one of ['flow']" in capsys.readouterr().err
 
 
 def launched(count: int, study, tensors, out) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={count}", "--master-port=0", "--standalone"]
-    command += ["-m", "crystalgen.job_command", str(study), "flow", str(tensors), "--out", str(out)]
+    command += ["-m", "crystalgen.generative", str(study), "flow", str(tensors), "--out", str(out)]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
 
 
 def test_two_processes_share_batches_and_end_where_one_does(study, folder):  # noqa: F811
     tensors = folder / "matrix.safetensors"
-    job_command.main([str(study), "flow", str(tensors), "--out", str(folder / "one")])
+    __main__.main([str(study), "flow", str(tensors), "--out", str(folder / "one")])
     done = launched(2, study, tensors, folder / "two")
     assert done.returncode == 0, done.stderr[-2000:]
     one, two = (load_file(folder / name / "weights/7.safetensors") for name in ("one", "two"))

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from crystalgen import jobs
-from crystalgen.config import MatrixModel, UniMatModel
-from crystalgen.jobs import load_data, load_nets, load_task, run_job, save_job, training_fingerprint
-from crystalgen.objectives import build_objective
-from crystalgen.pairs import PairData
+from crystalgen.generative import jobs
+from crystalgen.generative.data.matrix import MatrixData
+from crystalgen.generative.data.pairs import PairData
+from crystalgen.generative.data.unimat import UniMatData
+from crystalgen.generative.jobs import load_data, load_nets, load_task, run_job, save_job, training_fingerprint
+from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.settings import MatrixModel, UniMatModel
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
-from crystalgen.tensors import MatrixData
-from crystalgen.unimat_data import UniMatData
 
 STEPS = 6
 SETTINGS = {
@@ -29,10 +29,10 @@ SETTINGS = {
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from crystalgen import jobs
-from crystalgen.config import MatrixModel
-from crystalgen.objectives import build_objective
-from crystalgen.unimat_data import UniMatData
+from crystalgen.generative import jobs
+from crystalgen.generative.settings import MatrixModel
+from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.data.unimat import UniMatData
 
 class Deadly:
     calls = 0

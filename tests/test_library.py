@@ -10,7 +10,7 @@ from conftest import LIBRARY
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalgen.crystals import to_structures
-from crystalgen.data.library import build
+from crystalgen.library import build
 
 
 def test_the_library_is_large_and_of_one_potential(library):

@@ -7,7 +7,7 @@ from conftest import caesium_chloride, rocksalt, wurtzite
 from pymatgen.core import Lattice, Structure
 
 from crystalgen.crystals import from_columns, from_structures
-from crystalgen.data.library import build
+from crystalgen.library import build
 
 # Duplicates
 

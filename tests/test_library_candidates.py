@@ -10,7 +10,7 @@ from crystalgen.crystals import to_structures
 
 @pytest.fixture(scope="module")
 def candidates():
-    return pytest.importorskip("crystalgen.data.library.candidates", reason="icet is not installed (`pip install .[library]`)")
+    return pytest.importorskip("crystalgen.library.candidates", reason="icet is not installed (`pip install .[library]`)")
 
 
 @pytest.mark.parametrize(

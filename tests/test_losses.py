@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from crystalgen.losses import weighted_mse
+from crystalgen.generative.losses import weighted_mse
 
 
 @pytest.fixture(autouse=True)

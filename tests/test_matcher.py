@@ -9,11 +9,11 @@ from pymatgen.core import Lattice
 from scipy.optimize import linear_sum_assignment
 
 from crystalgen.crystals import to_structures
-from crystalgen.data.sources import read_benchmark
-from crystalgen.evaluate.assignment import assign
-from crystalgen.evaluate.controls import mixed_pairs
-from crystalgen.evaluate.matching import CSP, Tolerances, match_cells, match_pairs, reduce_table
-from crystalgen.evaluate.reduction import niggli_cell, reduce_cell
+from crystalgen.datasets.sources import read_benchmark
+from crystalgen.matching.assignment import assign
+from crystalgen.matching.match import CSP, Tolerances, match_cells, match_pairs, reduce_table
+from crystalgen.matching.reduction import niggli_cell, reduce_cell
+from crystalgen.metrics.controls import mixed_pairs
 
 PAIRS = 240  # of each set; benchmarks/matching.py tries 21,000
 

@@ -6,8 +6,8 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalgen.crystals import from_structures, to_structures
-from crystalgen.evaluate import matching
-from crystalgen.evaluate.matching import Tolerances, match_targets
+from crystalgen.matching import match
+from crystalgen.matching.match import Tolerances, match_targets
 
 COLUMNS = ["target_id", "formula", "nsites", "sampled", "matched", "rms", "reason"]
 
@@ -136,7 +136,7 @@ def test_every_sample_of_a_target_has_a_row(crystals):
 def test_workers_and_chunks_do_not_change_verdicts(crystals, monkeypatch):
     samples = samples_of(crystals, frac_coords=_moved(crystals, 0.9))
     one = match_targets(crystals, samples, workers=1)
-    monkeypatch.setattr(matching, "_CHUNK", 7)
+    monkeypatch.setattr(match, "_CHUNK", 7)
     pd.testing.assert_frame_equal(one, match_targets(crystals, samples, workers=2), check_exact=True)
 
 

@@ -5,11 +5,11 @@ import torch
 
 from crystalgen.chemistry.elements import standardised_properties
 from crystalgen.chemistry.spacegroups import symmetry_operations
-from crystalgen.config import UNet1dConfig, UNet3dConfig
-from crystalgen.nets.conditioning import ElementEmbedding, EnergyEmbedding, SpaceGroupEmbedding, TimeEmbedding
-from crystalgen.nets.unet1d import Attention, UNet1d
-from crystalgen.nets.unet3d import UNet3d
-from crystalgen.unimat_data import Layout
+from crystalgen.generative.data.unimat import Layout
+from crystalgen.generative.nets.conditioning import ElementEmbedding, EnergyEmbedding, SpaceGroupEmbedding, TimeEmbedding
+from crystalgen.generative.nets.unet1d import Attention, UNet1d
+from crystalgen.generative.nets.unet3d import UNet3d
+from crystalgen.generative.settings import UNet1dConfig, UNet3dConfig
 
 GROUPS = (1, 2, 62, 194, 225)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from crystalgen import samplers
-from crystalgen.config import Diffusion, Flow, Regression, Sampling
-from crystalgen.objectives import build_objective
+from crystalgen.generative import samplers
+from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.settings import Diffusion, Flow, Regression, Sampling
 
 EULER = Sampling(sampler="euler", steps=5)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from crystalgen import paths
 from crystalgen.config import load_study
 from crystalgen.crystals import CrystalTableError, read_crystals, write_structure_files
-from crystalgen.pipeline.cli import main
-from crystalgen.pipeline.own_data import write_study
+from crystalgen.utils import paths
+from crystalgen.workflow.cli import main
+from crystalgen.workflow.own_data import write_study
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_stages_find_the_python_that_train_was_called_with(cifs, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     called = []
     monkeypatch.setattr(subprocess, "run", lambda command, **given: called.append(given) or subprocess.CompletedProcess(command, 1))
-    monkeypatch.setattr("crystalgen.pipeline.selection.select_studies", lambda names, file: None)
+    monkeypatch.setattr("crystalgen.workflow.selection.select_studies", lambda names, file: None)
     assert main(["train", "--data", str(cifs)]) == 1
     assert Path(shutil.which("python", path=called[0]["env"]["PATH"])).parent == Path(sys.executable).parent
 

@@ -11,11 +11,11 @@ from conftest import ROOT, rocksalt
 from present_case import metric
 
 from crystalgen.crystals import from_structures
-from crystalgen.present.pictures import crystal_strip, gallery, gallery_points, site_points
-from crystalgen.present.report import build_report
-from crystalgen.present.style import save_figure
-from crystalgen.present.tables import write_table
-from crystalgen.present.views import cell_edges, closed_cell, crystals_of_points, element_styles
+from crystalgen.report.pictures import crystal_strip, gallery, gallery_points, site_points
+from crystalgen.report.report import build_report
+from crystalgen.report.style import save_figure
+from crystalgen.report.tables import write_table
+from crystalgen.report.views import cell_edges, closed_cell, crystals_of_points, element_styles
 
 REPORTS = sorted(ROOT.glob("reports/*/index.html"))
 

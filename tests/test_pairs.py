@@ -8,11 +8,11 @@ import torch
 from safetensors.numpy import save_file
 
 from crystalgen.config import Filter
-from crystalgen.data.polymorphs import filter_polymorphs
-from crystalgen.data.splits import split_by_formula
-from crystalgen.pairs import PairData, _triangular
+from crystalgen.datasets.polymorphs import filter_polymorphs
+from crystalgen.datasets.splits import split_by_formula
+from crystalgen.generative.data.matrix import HELD_OUT, TEST, TRAIN, VAL
+from crystalgen.generative.data.pairs import PairData, _triangular
 from crystalgen.represent.tensors import matrix_tensors, save_tensors
-from crystalgen.tensors import HELD_OUT, TEST, TRAIN, VAL
 
 SIZES = [9, 7, 40, 12, 7, 30, 8, 2, 1, 11, 25]
 SIDES = [TRAIN, VAL, TRAIN, TEST, HELD_OUT, TRAIN, VAL, TRAIN, TRAIN, TRAIN, TEST]

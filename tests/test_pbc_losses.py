@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from crystalgen.losses import LOSSES, pbc_cases, pbc_images, weighted_l1
-from crystalgen.present import figures
-from crystalgen.present.style import save_figure
+from crystalgen.generative.losses import LOSSES, pbc_cases, pbc_images, weighted_l1
+from crystalgen.report import figures
+from crystalgen.report.style import save_figure
 
 ALL = pytest.mark.parametrize("name", list(LOSSES))
 POSITIONS = {name: loss for name, loss in LOSSES.items() if name != "mse"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from present_case import three_crystals
 
-from crystalgen.present import pictures
+from crystalgen.report import pictures
 
 table = pytest.fixture(three_crystals)
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from crystalgen.config import read_study
-from crystalgen.pipeline.notebooks import normalise
-from crystalgen.pipeline.selection import select_studies, stages_of
+from crystalgen.workflow.notebooks import normalise
+from crystalgen.workflow.selection import select_studies, stages_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 STUB = """
 import hashlib, json, os, pathlib, subprocess, sys, yaml
 stages = json.loads(pathlib.Path("stages.json").read_text())
-command = "python -m crystalgen.pipeline " + " ".join(sys.argv[1:])
+command = "python -m crystalgen " + " ".join(sys.argv[1:])
 stage = stages[command]
 def digest(path):
     path = pathlib.Path(path)
@@ -39,7 +39,7 @@ if sys.argv[1] == "clean-notebooks":
         pathlib.Path(out).parent.mkdir(parents=True, exist_ok=True)
         pathlib.Path(out).write_text(json.dumps([c["source"] for c in cells]))
 elif sys.argv[1] == "asked-models":  # in earnest: whatever it writes decides what runs
-    code = "import sys; from crystalgen.pipeline.asked_models import write_digests; write_digests(sys.argv[1])"
+    code = "import sys; from crystalgen.workflow.asked_models import write_digests; write_digests(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, sys.argv[2]], check=True, env={**os.environ, "PYTHONPATH": "src", "CRYSTALGEN_ROOT": "."})
 else:
     seen = [digest(d) for d in stage["deps"]] + [look_up(f, k) for f, k in stage["params"]]
@@ -149,7 +149,7 @@ def test_a_way_to_sample_that_the_search_uses_reruns_the_search(dry_pipeline):
 
 
 def test_another_network_leaves_the_first_alone(dry_pipeline):
-    module = dry_pipeline / "src/crystalgen/nets/unet3d.py"
+    module = dry_pipeline / "src/crystalgen/generative/nets/unet3d.py"
     module.write_text(module.read_text() + "\n")
     unimat = of_model("unimat", "train-unimat", "sample", "evaluate") | of_model("unimat_composition", "train-unimat", "sample", "evaluate")
     assert stages_run(dry_pipeline) == unimat | AFTER | ASKING
@@ -198,7 +198,7 @@ def workshop(tmp_path, monkeypatch):
         notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
         notebook.cells[0].metadata = {"tags": ["parameters"]}
         nbformat.write(normalise(notebook), tmp_path / "data/interim/notebooks/small.ipynb")
-        command = [sys.executable, "-m", "crystalgen.pipeline", "run", "small", *arguments]
+        command = [sys.executable, "-m", "crystalgen", "run", "small", *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
 
     run.executed = tmp_path / "reports/x/notebooks/small.ipynb"
@@ -253,7 +253,7 @@ def test_a_misspelt_study_key_is_named(tmp_path):
     (tmp_path / "dvc.yaml").touch()
     edit_study(tmp_path, lambda s: s["models"]["unimat"]["training"].update(lerning_rate=1))
     shutil.copy(ROOT / "params.yaml", tmp_path)
-    command = [sys.executable, "-m", "crystalgen.pipeline", "select", "smoke"]
+    command = [sys.executable, "-m", "crystalgen", "select", "smoke"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "CRYSTALGEN_ROOT": str(tmp_path)})
     assert done.returncode == 1
     assert "smoke.yaml" in done.stderr and "lerning_rate" in done.stderr

@@ -11,8 +11,8 @@ from pymatgen.core import Element
 
 from crystalgen.config import Filter
 from crystalgen.crystals import CrystalTableError, from_columns, read_crystals, write_crystals
-from crystalgen.data import polymorphs
-from crystalgen.data.polymorphs import describe, filter_parquet, filter_polymorphs, made_of
+from crystalgen.datasets import polymorphs
+from crystalgen.datasets.polymorphs import describe, filter_parquet, filter_polymorphs, made_of
 
 
 def _table(crystals: list[tuple[list[int], int | None]]) -> pd.DataFrame:

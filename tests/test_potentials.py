@@ -11,8 +11,8 @@ from conftest import caesium_chloride, generic
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from crystalgen.data.library import potentials
-from crystalgen.data.library.recipe import Volumes
+from crystalgen.potentials import potentials
+from crystalgen.potentials.potentials import Volumes
 
 
 @pytest.mark.slow

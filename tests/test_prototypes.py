@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from conftest import caesium_chloride, generic, perovskite
 
+from crystalgen.baselines.prototypes import decorate_prototypes
 from crystalgen.crystals import from_structures
-from crystalgen.physics.prototypes import decorate_prototypes
 
 
 @pytest.fixture

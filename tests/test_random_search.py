@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from crystalgen.data.library.physical import shortest_bond
-from crystalgen.physics import random_search
-from crystalgen.physics.conditions import composition_numbers
+from crystalgen.baselines import random_search
+from crystalgen.crystals.contacts import shortest_bond
+from crystalgen.represent.canonical import composition_numbers
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from pymatgen.core import Structure
 from search_case import LADDERS, LIMITS, SOURCE, boride_library, counted_potentials, generated_crystals, search_settings
 
 from crystalgen.crystals import from_structures, read_crystals, to_structures, write_crystals
-from crystalgen.data.library import potentials
-from crystalgen.physics import search, summary
-from crystalgen.physics.hull import Hull
-from crystalgen.present.figures.search import candidate_strips
+from crystalgen.experiments import search, search_summary
+from crystalgen.potentials import potentials
+from crystalgen.report.figures.search import candidate_strips
+from crystalgen.stability.hull import Hull
 
 borides = pytest.fixture(boride_library)
 counted = pytest.fixture(counted_potentials)
@@ -86,7 +86,7 @@ def test_one_crystal_of_two_experiments_is_computed_once_and_counted_in_both(cou
     candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(), LIMITS, tmp_path)
     assert counted == ["energy", "relaxation", "energy"]
     assert set(candidates["ladder"]) == {"fine", "coarse"}
-    counts = summary.experiment_counts(rated, candidates, generated[search.EXPERIMENT])
+    counts = search_summary.experiment_counts(rated, candidates, generated[search.EXPERIMENT])
     assert counts[["generated", "valid", "distinct", "relaxed", "phases"]].eq(1).all(axis=None)
 
 

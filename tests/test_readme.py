@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from crystalgen.pipeline.cli import build_parser
-from crystalgen.pipeline.manual import EXAMPLES
-from crystalgen.pipeline.readme import results_table, single_table, stage_edges, stage_graph
+from crystalgen.workflow.cli import build_parser
+from crystalgen.workflow.manual import EXAMPLES
+from crystalgen.workflow.readme import results_table, single_table, stage_edges, stage_graph
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,7 +77,7 @@ def test_the_manual_explains_every_option_and_says_its_default():
 
 
 def help_text() -> str:
-    return subprocess.run([sys.executable, "-m", "crystalgen.pipeline", "--help"], capture_output=True, text=True).stdout
+    return subprocess.run([sys.executable, "-m", "crystalgen", "--help"], capture_output=True, text=True).stdout
 
 
 def test_the_readme_draws_the_stages_that_dvc_runs():

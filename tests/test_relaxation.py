@@ -10,10 +10,9 @@ from pymatgen.core import Lattice, Structure
 from search_case import boride_library, counted_potentials
 
 from crystalgen.crystals import from_structures, read_crystals, write_crystals
-from crystalgen.data.library import potentials
-from crystalgen.physics import calculators, rating
-from crystalgen.physics.relaxation import COLUMNS, Relaxation, relax_table
-from crystalgen.pipeline.cli import main
+from crystalgen.potentials import calculators, potentials, single_point
+from crystalgen.potentials.relaxation import COLUMNS, Relaxation, relax_table
+from crystalgen.workflow.cli import main
 
 counted = pytest.fixture(counted_potentials)
 SETTINGS = Relaxation(min_distance=0.5, max_steps=50)
@@ -52,20 +51,20 @@ def test_potentials_are_known_by_name(tmp_path):
     with pytest.raises(ModuleNotFoundError, match="MatterSim v1 needs mattersim: pip install mattersim"):
         calculators.calculator("mattersim")
     with pytest.raises(ModuleNotFoundError, match="mace-torch is not installed"):
-        rating.basis("mace-mp-0")
+        single_point.basis("mace-mp-0")
 
 
 def test_another_potential_for_forces_and_energy():
     """7net-0 by both: a squeezed crystal of tungsten comes back to its volume."""
     tungsten = Structure(Lattice.cubic(3.0), ["W", "W"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    found = rating.relax(tungsten, 0.5, 0.02, 60, geometry="7net-0", energy="7net-0")
+    found = single_point.relax(tungsten, 0.5, 0.02, 60, geometry="7net-0", energy="7net-0")
     assert found["status"] == "converged" and found["max_force"] < 0.02
     assert (found["volume_change"] + 1) * 27 == pytest.approx(2 * 16.1, rel=0.03)  # Å^3, PBE
     assert found["energy_per_atom"] == pytest.approx(-12.95, abs=0.3)  # eV, PBE by VASP
 
 
 def test_the_command_relaxes_and_places_above_a_hull(counted, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("crystalgen.paths.INTERIM", tmp_path / "interim")
+    monkeypatch.setattr("crystalgen.utils.paths.INTERIM", tmp_path / "interim")
     write_crystals(from_structures([generic(seed, ["Ta", "W", "B", "B"]) for seed in range(2)], "s"), tmp_path / "mine.parquet")
     write_crystals(boride_library(), tmp_path / "hull.parquet")
     command = ["relax", str(tmp_path / "mine.parquet"), "--workers", "1", "--out", str(tmp_path / "out")]

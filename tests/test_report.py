@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from present_case import metric, three_crystals
 
-from crystalgen.present import figures
-from crystalgen.present.report import build_report
-from crystalgen.present.style import save_figure
-from crystalgen.present.tables import HEADLINE_NAME, write_table
+from crystalgen.report import figures
+from crystalgen.report.report import build_report
+from crystalgen.report.style import save_figure
+from crystalgen.report.tables import HEADLINE_NAME, write_table
 
 table = pytest.fixture(three_crystals)
 

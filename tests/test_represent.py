@@ -7,12 +7,12 @@ from conftest import generic
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element, Lattice
 
-from crystalgen.cell import lattices_from_parameters
 from crystalgen.crystals import from_columns, from_structures, to_structures
-from crystalgen.data.sources import read_benchmark
+from crystalgen.datasets.sources import read_benchmark
 from crystalgen.represent import matrix, unimat
 from crystalgen.represent.canonical import canonicalise, wrap
 from crystalgen.represent.check import largest_round_trip_error
+from crystalgen.utils.lattice import lattices_from_parameters
 
 EXACT = 1e-5
 TIGHT = {"ltol": 1e-4, "stol": 1e-4, "angle_tol": 0.01, "primitive_cell": False, "scale": False}

@@ -6,13 +6,13 @@ import pytest
 import torch
 from present_case import REFERENCE, made_up_metrics
 
-from crystalgen.config import UNet1dConfig
-from crystalgen.evaluate import summary
-from crystalgen.nets.unet1d import UNet1d
-from crystalgen.present import figures
-from crystalgen.present.figures.model import trunk_plan
-from crystalgen.present.style import model_label
-from crystalgen.present.tables import steps_table
+from crystalgen.generative.nets.unet1d import UNet1d
+from crystalgen.generative.settings import UNet1dConfig
+from crystalgen.metrics import summary
+from crystalgen.report import figures
+from crystalgen.report.figures.model import trunk_plan
+from crystalgen.report.style import model_label
+from crystalgen.report.tables import steps_table
 
 metrics = pytest.fixture(made_up_metrics)
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from crystalgen import sampling as sampling_module
-from crystalgen.config import Diffusion, Flow, Regression, Sampling
-from crystalgen.objectives import build_objective
-from crystalgen.sampling import batch_size, draw_samples
+from crystalgen.generative import sample as sampling_module
+from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.sample import batch_size, draw_samples
+from crystalgen.generative.settings import Diffusion, Flow, Regression, Sampling
 
 SHAPE, COUNT = (6, 3), 11
 WAYS = {

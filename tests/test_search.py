@@ -6,10 +6,10 @@ import pytest
 from conftest import generic
 from search_case import LIMITS, boride_library, counted_potentials, generated_crystals, search_settings
 
-from crystalgen.data.library import potentials
-from crystalgen.physics import rating, search
-from crystalgen.physics.hull import Hull
-from crystalgen.store import compute
+from crystalgen.experiments import search
+from crystalgen.potentials import potentials, single_point
+from crystalgen.stability.hull import Hull
+from crystalgen.utils.cache import compute
 
 borides = pytest.fixture(boride_library)
 counted = pytest.fixture(counted_potentials)
@@ -47,10 +47,10 @@ def test_a_killed_search_goes_on_where_it_stopped(counted, borides, tmp_path, mo
 
 def test_other_settings_are_other_results(counted, tmp_path):
     structures = [generic(0, ["Ta", "W"])]
-    compute(rating.rate, structures, {"min_distance": 0.5}, [], tmp_path)
-    compute(rating.rate, structures, {"min_distance": 0.4}, [], tmp_path)
-    compute(rating.rate, [generic(1, ["Ta", "W"])], {"min_distance": 0.5}, [], tmp_path)
-    compute(rating.rate, structures, {"min_distance": 0.5}, ["another version"], tmp_path)
+    compute(single_point.rate, structures, {"min_distance": 0.5}, [], tmp_path)
+    compute(single_point.rate, structures, {"min_distance": 0.4}, [], tmp_path)
+    compute(single_point.rate, [generic(1, ["Ta", "W"])], {"min_distance": 0.5}, [], tmp_path)
+    compute(single_point.rate, structures, {"min_distance": 0.5}, ["another version"], tmp_path)
     assert len(counted) == 4
 
 

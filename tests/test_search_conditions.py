@@ -7,8 +7,8 @@ from conftest import caesium_chloride
 from search_case import LADDERS, boride_library, search_settings
 
 from crystalgen.crystals import from_structures
-from crystalgen.physics import conditions
-from crystalgen.physics.hull import Hull
+from crystalgen.experiments import conditions
+from crystalgen.stability.hull import Hull
 
 borides = pytest.fixture(boride_library)
 

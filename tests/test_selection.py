@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crystalgen import paths
-from crystalgen.config import StudyError, load_study
-from crystalgen.pipeline.selection import select_studies, stages_of
+from crystalgen.config import load_study
+from crystalgen.utils import paths
+from crystalgen.utils.strict import StudyError
+from crystalgen.workflow.selection import select_studies, stages_of
 
 ROOT = Path(__file__).parents[1]
 

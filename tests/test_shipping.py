@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 from conftest import generic
 
-from crystalgen import paths
 from crystalgen.config import load_study
 from crystalgen.crystals import from_structures, write_crystals
-from crystalgen.files import file_hash
-from crystalgen.physics.kept_sets import kept_sets
-from crystalgen.pipeline import shipping
-from crystalgen.pipeline.cli import main
-from crystalgen.store import compute, pack
+from crystalgen.experiments.kept_sets import kept_sets
+from crystalgen.utils import paths
+from crystalgen.utils.cache import compute, pack
+from crystalgen.utils.files import file_hash
+from crystalgen.workflow import shipping
+from crystalgen.workflow.cli import main
 
 MODELS = ("matrix_generation_flow_uniform", "matrix_generation_diffusion", "unimat_composition")  # that `demo` asks
 
@@ -120,7 +120,7 @@ def test_sets_serve_on_a_machine_that_rounds_differently(machine, monkeypatch):
     paths.weights("demo", MODELS[0], 42).unlink()
     with pytest.raises(FileNotFoundError, match="use-shipped"):
         kept_sets("demo", more, ["Ta1B2"], make)
-    monkeypatch.setattr("crystalgen.physics.kept_sets._code", lambda: "other samplers")
+    monkeypatch.setattr("crystalgen.experiments.kept_sets._code", lambda: "other samplers")
     paths.weights("demo", MODELS[0], 42).write_bytes(b"trained anew")
     kept_sets("demo", more, ["Ta1B2"], lambda: make(0.5))
     assert made == [0.0, 0.1, 0.2, 0.4, 0.5]

@@ -9,7 +9,7 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import CrystalTableError, formulas, to_structures, write_crystals, write_structure_files
-from crystalgen.data.sources import load_source, read_benchmark, read_csv, read_folder
+from crystalgen.datasets.sources import load_source, read_benchmark, read_csv, read_folder
 
 # Benchmark parquet
 

@@ -5,8 +5,8 @@ import shutil
 import pytest
 from conftest import ROOT
 
-from crystalgen import paths
-from crystalgen.present.study_pages import write_index, write_run, write_study_page
+from crystalgen.report.study_pages import write_index, write_run, write_study_page
+from crystalgen.utils import paths
 
 STUDY = "carbon_24_demo"
 

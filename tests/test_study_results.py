@@ -9,11 +9,12 @@ import torch
 from present_case import made_up_study
 
 from crystalgen import crystals as crystals_module
-from crystalgen import paths
-from crystalgen.evaluate import sampler_steps, summary
-from crystalgen.present import choose
+from crystalgen.experiments import sampler_steps
+from crystalgen.generative.data.matrix import VAL
+from crystalgen.metrics import summary
+from crystalgen.report import choose
 from crystalgen.represent.tensors import matrix_tensors, save_tensors
-from crystalgen.tensors import VAL
+from crystalgen.utils import paths
 
 study = pytest.fixture(made_up_study)
 
@@ -135,10 +136,10 @@ def test_steps_are_counted_on_validation_crystals(evaluated, study, monkeypatch)
     table = evaluated.assign(split=split, formation_energy_per_atom=0.1, energy_source="made up")
     save_tensors(matrix_tensors(table), paths.tensors("s", "matrix"))
     loaded = []
-    monkeypatch.setattr("crystalgen.jobs.load_net", lambda model, data, path: loaded.append(path) or torch.nn.Linear(1, 1))
+    monkeypatch.setattr("crystalgen.generative.jobs.load_net", lambda model, data, path: loaded.append(path) or torch.nn.Linear(1, 1))
     data = sampler_steps.load_task("generation", paths.tensors("s", "matrix"))
     monkeypatch.setattr(sampler_steps, "build_objective", lambda settings: _PerfectFromFiveSteps(data))
-    monkeypatch.setattr("crystalgen.sampling.batch_size", lambda *_: 99)
+    monkeypatch.setattr("crystalgen.generative.sample.batch_size", lambda *_: 99)
     rates = sampler_steps.rates_by_steps("s", study, table)
     assert rates["row"].unique().tolist() == ["matrix_generation_ddim", "guided", "matrix_generation_flow_normal"]
     assert rates["steps"].tolist() == [1, 5] * 3

@@ -7,12 +7,12 @@ from conftest import ROOT
 from search_case import found_candidates, search_settings
 
 from crystalgen.config import load_study
-from crystalgen.physics import search, summary
+from crystalgen.experiments import search, search_summary
 
 
 @pytest.fixture
 def reference() -> dict:
-    return summary.read_reference(ROOT / "data" / "reference" / "table3.yaml")
+    return search_summary.read_reference(ROOT / "data" / "reference" / "table3.yaml")
 
 
 def _paper(reference, objective, start, step, composition):
@@ -44,13 +44,13 @@ def test_table_3_lists_what_is_below_the_hull_beside_the_papers(study, reference
     candidates = found_candidates()
     rated = candidates.assign(valid=True, energy_per_atom=-9.0, group=candidates["id"])
     requested = pd.concat([rated[search.EXPERIMENT]] * 2)
-    counts = summary.experiment_counts(rated, candidates, requested)
-    table = summary.table3(candidates, counts, study, reference).set_index(["Model", "Ladder"])
+    counts = search_summary.experiment_counts(rated, candidates, requested)
+    table = search_summary.table3(candidates, counts, study, reference).set_index(["Model", "Ladder"])
     fine = table.loc[("flow", "fine")]
     assert fine["Ta1W1B6, meV/atom"] == pytest.approx(-12.3)
     assert fine["Ta1W1B6 below the hull"] == "-12.3, -2"
     assert fine["Ta1W1B6 in the paper"] == "11.981"
-    assert fine[list(summary.TOTALS)].tolist() == [6, 3, 3, 3, 2]
+    assert fine[list(search_summary.TOTALS)].tolist() == [6, 3, 3, 3, 2]
     empty = table.loc[("flow", "coarse")]
     assert np.isnan(empty["Ta1W1B6, meV/atom"])
     assert empty["generated"] == 0
@@ -60,10 +60,10 @@ def test_table_3_lists_what_is_below_the_hull_beside_the_papers(study, reference
 
 
 def test_the_best_phases_are_each_named_once():
-    best = summary.best_phases(found_candidates(), 3)
+    best = search_summary.best_phases(found_candidates(), 3)
     assert best["phase"].tolist() == [1, 2, 3]
     assert best["rank"].tolist() == [1, 2, 3]
     assert best.loc[1, "e_above_hull"] == -0.002
-    shown = summary.show_phases(best)
+    shown = search_summary.show_phases(best)
     assert shown["In the library"].tolist() == ["no", "lib-3", "no"]
     assert shown.columns.is_unique

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from present_case import REFERENCE, made_up_metrics, made_up_study, metric
 
-from crystalgen.present.paper_tables import NOT_RUN, paper_note, paper_table
-from crystalgen.present.style import model_label
-from crystalgen.present.tables import MEASURES, format_interval, format_seeds, headline_table, measures_table, write_table
+from crystalgen.report.paper_tables import NOT_RUN, paper_note, paper_table
+from crystalgen.report.style import model_label
+from crystalgen.report.tables import MEASURES, format_interval, format_seeds, headline_table, measures_table, write_table
 
 metrics = pytest.fixture(made_up_metrics)
 study = pytest.fixture(made_up_study)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from crystalgen.cell import lattices_from_parameters
+from crystalgen.generative.data.matrix import HELD_OUT, TEST, TRAIN, VAL, MatrixData
+from crystalgen.generative.data.unimat import UniMatData
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
-from crystalgen.tensors import HELD_OUT, TEST, TRAIN, VAL, MatrixData
-from crystalgen.unimat_data import UniMatData
+from crystalgen.utils.lattice import lattices_from_parameters
 
 MAKERS = {"matrix": matrix_tensors, "unimat": unimat_tensors}
 READERS = {"matrix": MatrixData, "unimat": UniMatData}

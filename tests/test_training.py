@@ -13,23 +13,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from crystalgen.config import Flow, MatrixModel, Sampling, Training, UNet1dConfig, UniMatModel
-from crystalgen.nets.build import build_net, load_net, save_net
-from crystalgen.objectives import build_objective
-from crystalgen.pairs import PairData
+from crystalgen.generative.data.matrix import TRAIN, VAL, Batch, MatrixData
+from crystalgen.generative.data.pairs import PairData
+from crystalgen.generative.data.unimat import UniMatData
+from crystalgen.generative.nets.build import build_net, load_net, save_net
+from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.settings import Flow, MatrixModel, Sampling, Training, UNet1dConfig, UniMatModel
+from crystalgen.generative.train import _ema, _item_batches, _withhold, train
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
-from crystalgen.tensors import TRAIN, VAL, Batch, MatrixData
-from crystalgen.training import _ema, _item_batches, _withhold, train
-from crystalgen.unimat_data import UniMatData
 
 JOB = """
 import sys
 from pathlib import Path
-from crystalgen.config import MatrixModel
-from crystalgen.nets.build import build_net, save_net
-from crystalgen.objectives import build_objective
-from crystalgen.tensors import MatrixData
-from crystalgen.training import train
+from crystalgen.generative.settings import MatrixModel
+from crystalgen.generative.nets.build import build_net, save_net
+from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.data.matrix import MatrixData
+from crystalgen.generative.train import train
 folder, config = Path(sys.argv[1]), MatrixModel.model_validate_json(sys.argv[2])
 data, checkpoint = MatrixData(folder / "data.safetensors"), folder / sys.argv[4]
 done = train(lambda: build_net(config, data), build_objective(config.objective), data, config.training, 42, checkpoint, "same")

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from crystalgen.config import UniMatInput
 from crystalgen.crystals import from_columns
-from crystalgen.null import NULL
+from crystalgen.generative.data.format import NULL
+from crystalgen.generative.data.matrix import TRAIN
+from crystalgen.generative.data.unimat import Layout, UniMatData
+from crystalgen.generative.settings import UniMatInput
 from crystalgen.represent import unimat
 from crystalgen.represent.tensors import save_tensors, unimat_tensors
-from crystalgen.tensors import TRAIN
-from crystalgen.unimat_data import Layout, UniMatData
 
 EVERY = torch.arange(59)
 

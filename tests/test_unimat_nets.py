@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from crystalgen.config import Diffusion, UniMatModel
-from crystalgen.generate import sample_row
-from crystalgen.jobs import load_data
-from crystalgen.nets.build import build_net
-from crystalgen.nets.scores import null_scores
-from crystalgen.null import NULL
-from crystalgen.objectives import build_objective
+from crystalgen.generative.data.format import NULL
+from crystalgen.generative.jobs import load_data
+from crystalgen.generative.nets.build import build_net
+from crystalgen.generative.nets.scores import null_scores
+from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.settings import Diffusion, UniMatModel
+from crystalgen.represent.generate import sample_row
 from crystalgen.represent.tensors import save_tensors, unimat_tensors
 
 NETS = {

@@ -10,16 +10,18 @@ import pytest
 import torch
 from torch import nn
 
-from crystalgen.config import Diffusion, Guidance, Sampling, UniMatModel
-from crystalgen.evaluate.summary import Row
-from crystalgen.jobs import load_data
-from crystalgen.objectives import build_objective
-from crystalgen.physics import guidance, rating
-from crystalgen.physics.hull import Hull
-from crystalgen.present import choose, figures
-from crystalgen.present.unimat_tables import sizes, structure_prediction_table, unconditional_table
+from crystalgen.config import Guidance
+from crystalgen.experiments import guidance
+from crystalgen.generative.jobs import load_data
+from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.sample import draw_samples, draw_trajectory
+from crystalgen.generative.settings import Diffusion, Sampling, UniMatModel
+from crystalgen.metrics.summary import Row
+from crystalgen.potentials import single_point
+from crystalgen.report import choose, figures
+from crystalgen.report.unimat_tables import sizes, structure_prediction_table, unconditional_table
 from crystalgen.represent.tensors import save_tensors, unimat_tensors
-from crystalgen.sampling import draw_samples, draw_trajectory
+from crystalgen.stability.hull import Hull
 
 
 class Halves(nn.Module):
@@ -128,10 +130,10 @@ def test_every_energy_is_asked_for_at_every_weight_and_rated_on_the_hulls_scale(
         def forward(self, x, t, condition):
             return crystal.expand_as(x) + 0 * self.gain
 
-    monkeypatch.setattr(rating, "rate", lambda structure, distance: {"status": rating.RATED, "energy_per_atom": -9.0})
+    monkeypatch.setattr(single_point, "rate", lambda structure, distance: {"status": single_point.RATED, "energy_per_atom": -9.0})
     settings = Guidance(row="row", energies=(-0.5, 0.25), weights=(0.0, 3.0), count=2)
     found = guidance.energies_by_weight(settings, model, {1: Always()}, data, Hull(library))
     assert found.groupby(["weight", "asked"]).size().to_dict() == {(w, e): 2 for w in (0.0, 3.0) for e in (-0.5, 0.25)}
     assert set(found["formula"]) == {table["formula"].iloc[0]}
-    references = Hull(library).formation_energies([-9.0], [table["atomic_numbers"].iloc[0]], rating.ENERGY_SOURCE)
+    references = Hull(library).formation_energies([-9.0], [table["atomic_numbers"].iloc[0]], single_point.ENERGY_SOURCE)
     np.testing.assert_allclose(found["energy"], references[0])

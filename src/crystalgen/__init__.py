@@ -1,8 +1,8 @@
 """crystalgen: a reproducible compendium of crystal generation.
 
-Floors, each importing only those below it:
-crystals, chemistry, config, paths < data < represent < nets, objectives, losses, samplers,
-training < evaluate, baselines < present, pipeline.
+Rooms, each of which imports only from those before it (tests/test_floors.py):
+utils < generative < config < crystals < chemistry < datasets < represent < matching < potentials < stability < library
+< metrics < baselines < dft < experiments < report < workflow.
 """
 
 __version__ = "0.1.0"

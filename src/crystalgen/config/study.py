@@ -5,13 +5,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from crystalgen import paths
-from crystalgen.config.models import MatrixModel, Model
-from crystalgen.config.strict import Strict, StudyError, read_strict
+from crystalgen.generative.settings import MatrixModel, Model
+from crystalgen.utils import paths
+from crystalgen.utils.strict import Strict, StudyError, read_strict
 
 
 class Filter(Strict):
-    """B's polymorph filter (see `data.polymorphs`); without `polymorphs`, size and elements alone."""
+    """B's polymorph filter (see `datasets.polymorphs`); without `polymorphs`, size and elements alone."""
 
     polymorphs: bool = True
     min_sites: int = 4
@@ -23,7 +23,7 @@ class Filter(Strict):
 
 
 class Split(Strict):
-    """Fractions of structures by formula; the rest is for training. Or the split that the source has (see `data.splits`).
+    """Fractions of structures by formula; the rest is for training. Or the split that the source has (see `datasets.splits`).
 
     Crystals of exactly the elements of a system in `hold_out` (e.g. Ta-W-B) stay out of all three: a search is for them.
     """

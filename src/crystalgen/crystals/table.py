@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pymatgen.core import Composition, Element
 
 from crystalgen.crystals.schema import COLUMNS, MAX_ATOMIC_NUMBER, CrystalTableError, validate
-from crystalgen.files import atomic
+from crystalgen.utils.files import atomic
 
 _ARROW_TYPES = {
     "lattice": pa.list_(pa.float64(), 9),

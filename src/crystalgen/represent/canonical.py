@@ -6,6 +6,7 @@ taken as the source reduced them (the library and the CDVAE sets are Niggli-redu
 
 import numpy as np
 import pandas as pd
+from pymatgen.core import Composition, Element
 
 from crystalgen.crystals.geometry import right_handed
 
@@ -26,6 +27,22 @@ def canonicalise(table: pd.DataFrame) -> pd.DataFrame:
 def ordered_numbers(atomic_numbers: np.ndarray) -> np.ndarray:
     """Atomic numbers in the order of canonical sites: rarer species first, then the lighter."""
     return atomic_numbers[np.argsort(_species_keys(atomic_numbers), kind="stable")]
+
+
+def composition_numbers(composition: str) -> np.ndarray:
+    """Atomic numbers of one cell, e.g. of `Ta1W1B6`, in canonical order.
+
+    Raises:
+        ValueError: not a formula with whole numbers of atoms.
+    """
+    try:
+        amounts = Composition(composition).as_dict()
+        if not amounts or any(amount != int(amount) for amount in amounts.values()):
+            raise ValueError
+        numbers = [Element(symbol).Z for symbol, amount in amounts.items() for _ in range(int(amount))]
+    except ValueError:
+        raise ValueError(f"composition {composition!r}: expected a formula with whole numbers of atoms, e.g. Ta1W1B6") from None
+    return ordered_numbers(np.array(numbers))
 
 
 def wrap(frac_coords: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A study's crystals as files of tensors: all that a training job needs, on any machine.
 
-`crystalgen.tensors` reads these files and knows torch only; the chemistry stays on this side.
+`crystalgen.generative.data.matrix` reads these files and knows torch only; the chemistry stays on this side.
 """
 
 from pathlib import Path
@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from crystalgen.cell import lattices_from_parameters
 from crystalgen.chemistry.elements import standardised_properties
 from crystalgen.chemistry.spacegroups import MAX_OPERATIONS, symmetry_operations
-from crystalgen.data.polymorphs import made_of
-from crystalgen.files import atomic
+from crystalgen.datasets.polymorphs import made_of
 from crystalgen.represent import matrix, unimat
+from crystalgen.utils.files import atomic
+from crystalgen.utils.lattice import lattices_from_parameters
 
 SPLIT_CODES = {"train": 0, "val": 1, "test": 2, "held_out": 3}
 

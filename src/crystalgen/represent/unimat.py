@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Lattice
 
-from crystalgen.cell import lattices_from_parameters
 from crystalgen.chemistry import periodic_table
 from crystalgen.crystals.geometry import right_handed
-from crystalgen.null import NULL, NULL_THRESHOLD
+from crystalgen.generative.data.format import NULL, NULL_THRESHOLD
 from crystalgen.represent.canonical import wrap
+from crystalgen.utils.lattice import lattices_from_parameters
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,3 @@
+from crystalgen.workflow.cli import main
+
+raise SystemExit(main())

@@ -1,1 +1,0 @@
-"""Building the embedded library: recipe -> candidates -> volumes -> energies -> relaxation -> table."""

@@ -1,0 +1,1 @@
+"""Where crystals come from, which of them are used, and how they are split."""

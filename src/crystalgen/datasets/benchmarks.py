@@ -1,0 +1,140 @@
+"""The benchmark sets of data/manifest.yaml: fetched or taken from a mirror, checked, and read into one crystals table."""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from crystalgen.crystals import CrystalTableError, validate
+from crystalgen.crystals.schema import COLUMNS
+from crystalgen.datasets.download import BadAnswer, Client, DownloadError
+from crystalgen.datasets.sources import load_source
+from crystalgen.utils import paths
+from crystalgen.utils.files import atomic, write_json
+from crystalgen.utils.strict import Strict, read_strict
+
+MANIFEST = paths.DATA / "manifest.yaml"
+_SPLITS = ("train", "val", "test")
+_UNUSED = ("Unnamed: 0", "material_id", "spacegroup.number")  # the CSVs' row numbers, names and groups, which are found anew
+
+
+class BenchmarkSet(Strict):
+    """Files below `url`, each with its checksum, a git blob id."""
+
+    title: str
+    source: str
+    licence: str
+    url: str
+    files: dict[str, str]
+
+
+class Manifest(Strict):
+    """What can be fetched, by name."""
+
+    sets: dict[str, BenchmarkSet]
+
+
+def load_manifest(path: Path = MANIFEST) -> Manifest:
+    """Read the manifest.
+
+    Raises:
+        StudyError: the file is no YAML, or keys are unknown, missing or of the wrong kind.
+    """
+    return read_strict(Manifest, path)
+
+
+def fetch_benchmark(
+    name: str, folder: Path, mirror: Path | None = None, manifest: Manifest | None = None, client: Client | None = None
+) -> dict:
+    """Put the set's files into `folder`; what is there and whole stays. Returns and writes `record.json`.
+
+    Args:
+        name: a set of the manifest.
+        folder: where the files go.
+        mirror: a folder to copy from instead of the network: `NAME/train.csv` and so on, these files themselves, or a
+            benchmark table `NAME.parquet`, for which no checksum is known.
+        manifest: the sets; those of data/manifest.yaml by default.
+        client: asks the network.
+
+    Raises:
+        DownloadError: there is no such set or file, or a file is not the one of the manifest.
+    """
+    sets = (manifest or load_manifest()).sets
+    if name not in sets:
+        raise DownloadError(f"'{name}': no such benchmark set; expected one of {sorted(sets)}")
+    known, client = sets[name], client or Client(tries=3)
+    if mirror is not None and _mirrored(mirror, name, f"{name}.parquet") and not any(_mirrored(mirror, name, f) for f in known.files):
+        files = [f"{name}.parquet"]
+        _write(_mirrored(mirror, name, files[0]).read_bytes(), folder / files[0])
+    else:
+        files = list(known.files)
+        for file, expected in known.files.items():
+            if (folder / file).is_file() and git_blob_id((folder / file).read_bytes()) == expected:
+                continue
+            read = partial(_checked, expected=expected)
+            _write(_copied(mirror, name, file, expected) if mirror else client.get(known.url + file, read), folder / file)
+    blobs = {file: {"git_blob": git_blob_id((folder / file).read_bytes()), "checked": file in known.files} for file in files}
+    record = {"name": name, **known.model_dump(include={"title", "source", "licence", "url"}), "files": blobs}
+    write_json(record, folder / "record.json")
+    return record
+
+
+def load_benchmark(folder: str | Path) -> pd.DataFrame:
+    """The crystals of a set's folder, space groups found, `split` filled in from the names of the CSVs.
+
+    Numeric columns of the CSVs are taken along; `source` is the folder's name.
+
+    Raises:
+        CrystalTableError: neither train.csv, val.csv and test.csv nor NAME.parquet are there, or one of them is broken.
+    """
+    folder = Path(folder)
+    parquet = folder / f"{folder.name}.parquet"
+    missing = [f"{split}.csv" for split in _SPLITS if not (folder / f"{split}.csv").is_file()]
+    if missing and parquet.is_file():
+        return load_source(parquet)
+    if missing:
+        raise CrystalTableError(f"{folder}: lacks {missing}; expected train.csv, val.csv and test.csv, or {parquet.name}")
+    table = pd.concat([_read_split(folder / f"{split}.csv") for split in tqdm(_SPLITS, desc=f"reading {folder.name}")], ignore_index=True)
+    repeated = table["id"].duplicated(keep=False)
+    table["id"] = table["id"].where(~repeated, table["id"] + "-" + table["split"])
+    sources = np.where(table["formation_energy_per_atom"].notna(), folder.name, None)
+    return validate(table.assign(source=folder.name, energy_source=sources), str(folder))
+
+
+def git_blob_id(content: bytes) -> str:
+    """What `git hash-object` prints of a file with this content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _read_split(path: Path) -> pd.DataFrame:
+    table, frame = load_source(path), pd.read_csv(path)
+    numeric = frame.select_dtypes("number").drop(columns=[*COLUMNS, *_UNUSED], errors="ignore")
+    return table.assign(split=path.stem, **{name: numeric[name].to_numpy() for name in numeric})
+
+
+def _mirrored(mirror: Path, name: str, file: str) -> Path | None:
+    return next((p for p in (mirror / name / file, mirror / file) if p.is_file()), None)
+
+
+def _copied(mirror: Path, name: str, file: str, expected: str) -> bytes:
+    path = _mirrored(mirror, name, file)
+    if path is None:
+        raise DownloadError(f"{mirror}: lacks {name}/{file}; expected the set's CSVs or {name}.parquet")
+    try:
+        return _checked(path.read_bytes(), expected)
+    except BadAnswer as error:
+        raise DownloadError(f"{path}: {error}") from None
+
+
+def _checked(content: bytes, expected: str) -> bytes:
+    if (got := git_blob_id(content)) != expected:
+        raise BadAnswer(f"checksum (git blob) {got}, expected {expected}")
+    return content
+
+
+def _write(content: bytes, path: Path) -> None:
+    with atomic(path) as partial_file:
+        partial_file.write_bytes(content)

@@ -1,0 +1,1 @@
+"""Inputs for density-functional codes, and reading what they left."""

@@ -1,1 +1,0 @@
-"""Measures of generated crystals, each with its count and its interval."""

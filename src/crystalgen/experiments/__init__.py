@@ -1,0 +1,1 @@
+"""Studies that need trained models: search, energies, guidance, ablations, crystals on request."""

@@ -1,0 +1,167 @@
+"""From generated crystals to candidates: rate, remove duplicates, relax the lowest, place them above the hull (B §7)."""
+
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from crystalgen.baselines.prototypes import NO_LADDER
+from crystalgen.chemistry.spacegroups import find_space_groups
+from crystalgen.config import Search
+from crystalgen.crystals import to_structures
+from crystalgen.library.recipe import Physical
+from crystalgen.matching.duplicates import Reduced, group_duplicates
+from crystalgen.metrics.validity import structure_validity
+from crystalgen.potentials.single_point import ENERGY_SOURCE, RATED, basis, rate, relax
+from crystalgen.represent.canonical import wrap
+from crystalgen.stability.hull import Hull
+from crystalgen.utils.cache import compute
+
+EXPERIMENT = ["composition", "row", "ladder"]  # what shares a budget of relaxations: one entry of Table 3
+INVALID = "invalid: atoms within 0.5 Å or an empty cell"
+_RATE_BATCH = 8
+
+
+def rate_generated(generated: pd.DataFrame, hull: Hull, limits: Physical, folder: Path, workers: int = 1) -> pd.DataFrame:
+    """Validity, energy as generated, space group and duplicates of each crystal.
+
+    Every valid crystal gets its energy, rather than one per group of duplicates: the matcher's tolerances are wide, and a
+    group's energy and volume would be those of whichever model gave its best copy. An energy costs less than the
+    comparisons that it saves.
+
+    Args:
+        generated: crystals with composition, row (the way to sample, or a baseline) and ladder.
+        hull: of the same potential.
+        limits: beyond which an energy is not believed.
+        folder: of finished results (see `store.compute`).
+        workers: processes.
+
+    Returns:
+        the crystals with valid, status (`rated` or why not), energy_per_atom, formation_energy_per_atom, energy_source,
+        e_above_hull, space_group and group (the id of the lowest crystal of its composition that it is a copy of).
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    if missing := sorted({*EXPERIMENT, "id"} - set(generated)):
+        raise ValueError(f"generated crystals lack the columns {missing}")
+    table = generated.reset_index(drop=True).assign(valid=structure_validity(generated), status=INVALID, energy_per_atom=np.nan)
+    valid = table.index[table["valid"]]
+    outcomes = compute(rate, to_structures(table.loc[valid]), {"min_distance": limits.min_distance}, basis(), folder, workers, _RATE_BATCH)
+    table.loc[valid, "status"] = [o["status"] for o in outcomes]
+    table.loc[valid, "energy_per_atom"] = _energies(outcomes)
+    table = hull.place(table, ENERGY_SOURCE)
+    absurd = table["formation_energy_per_atom"].abs() > limits.max_formation_energy
+    table.loc[absurd, ["energy_per_atom", "formation_energy_per_atom", "e_above_hull"]] = np.nan
+    table.loc[absurd, "status"], table.loc[absurd, "energy_source"] = _absurd(limits), None
+    return find_space_groups(table).pipe(lambda t: t.assign(group=_groups(t, workers)))
+
+
+def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, settings: Search, limits: Physical, folder: Path) -> pd.DataFrame:
+    """Relax the lowest crystals of each experiment and place the results above the hull.
+
+    As in the library, a relaxation whose energy did not fall is not kept: CHGNet relaxes and SevenNet rates.
+
+    Args:
+        rated: of `rate_generated`.
+        hull: of the same potential.
+        library: whose crystals are known.
+        settings: how many are relaxed, and how far.
+        limits: beyond which an energy is not believed.
+        folder: of finished results (see `store.compute`).
+
+    Returns:
+        the candidates by composition and energy: the crystals with their last geometry and energies, and with
+        relaxation (`converged`, `unconverged` or `failed: why`), relaxation_steps, geometry (`relaxed` or `as generated`),
+        generated_space_group, generated_e_above_hull, phase (candidates of one phase are alike; 1 is the lowest of its
+        composition), known_id (the library's lowest crystal that it is, or None) and new.
+    """
+    chosen = choose_for_relaxation(rated, settings)
+    how = {"min_distance": limits.min_distance, "fmax": settings.fmax, "max_steps": settings.relax_steps}
+    outcomes = compute(relax, to_structures(chosen), how, basis(), folder, settings.workers)
+    table = chosen.assign(
+        relaxation=[o["status"] for o in outcomes],
+        relaxation_steps=[o["steps"] for o in outcomes],
+        generated_space_group=chosen["space_group"],
+        generated_e_above_hull=chosen["e_above_hull"],
+    )
+    table = hull.place(_keep_lower(table, outcomes, hull, limits), ENERGY_SOURCE)
+    table = table.sort_values(["composition", "e_above_hull", "id"], ignore_index=True)
+    table = find_space_groups(table.assign(phase=_phases(table), known_id=known_crystals(table, library)))
+    table["known_id"] = table.groupby(["composition", "phase"])["known_id"].transform("first")  # one answer for a phase
+    return table.assign(new=table["known_id"].isna()).drop(columns=["valid", "status", "group"])
+
+
+def choose_for_relaxation(rated: pd.DataFrame, settings: Search) -> pd.DataFrame:
+    """The `relaxed` lowest crystals of each experiment that are not alike, whatever their energies: a budget is for different ones.
+
+    The baseline has one experiment where a model has one a ladder; it gets what all of the ladders get.
+    """
+    chosen = []
+    own = rated[rated["status"] == RATED].sort_values(["energy_per_atom", "id"])
+    for (*_, ladder), members in own.drop_duplicates([*EXPERIMENT, "group"]).groupby(EXPERIMENT, sort=True):
+        count = settings.relaxed * (len(settings.ladders) if ladder == NO_LADDER else 1)
+        taken: list[Reduced] = []
+        for row in members.index:
+            if len(taken) == count:
+                break
+            candidate = Reduced(to_structures(rated.loc[[row]])[0])
+            if not any(candidate.matches(other) for other in taken):
+                taken.append(candidate)
+                chosen.append(row)
+    return rated.loc[chosen].reset_index(drop=True)
+
+
+def known_crystals(candidates: pd.DataFrame, library: pd.DataFrame) -> list[str | None]:
+    """For each candidate the id of the library's lowest crystal that the matcher (default tolerances) finds it to be, or None."""
+    known = {}
+    for formula, rows in candidates.groupby("reduced_formula"):
+        members = library[library["reduced_formula"] == formula].sort_values("formation_energy_per_atom")
+        prepared = list(zip(members["id"], map(Reduced, to_structures(members)), strict=True))
+        for row, candidate in zip(rows.index, map(Reduced, to_structures(rows)), strict=True):
+            known[row] = next((name for name, other in prepared if candidate.matches(other)), None)
+    return [known[row] for row in candidates.index]
+
+
+def _energies(outcomes: list[dict]) -> np.ndarray:
+    return np.array([o["energy_per_atom"] for o in outcomes], dtype=float)  # None becomes NaN
+
+
+def _keep_lower(table: pd.DataFrame, outcomes: list[dict], hull: Hull, limits: Physical) -> pd.DataFrame:
+    """The relaxed geometry and energy where there is one, believable and lower."""
+    energies = _energies(outcomes)
+    formation = hull.formation_energies(energies, table["atomic_numbers"], ENERGY_SOURCE)
+    absurd = np.abs(formation) > limits.max_formation_energy
+    lower = ~absurd & (energies < table["energy_per_atom"].to_numpy())
+    cells = list(zip(table["lattice"], table["frac_coords"], outcomes, lower, strict=True))
+    return table.assign(
+        lattice=[np.array(o["lattice"]) if kept else m for m, _, o, kept in cells],
+        frac_coords=[wrap(np.array(o["frac_coords"])) if kept else x for _, x, o, kept in cells],
+        energy_per_atom=np.where(lower, energies, table["energy_per_atom"]),
+        geometry=np.where(lower, "relaxed", "as generated"),
+        relaxation=table["relaxation"].mask(absurd, f"failed: {_absurd(limits)}"),
+    )
+
+
+def _absurd(limits: Physical) -> str:
+    return f"a formation energy beyond {limits.max_formation_energy:g} eV/atom"
+
+
+def _groups(table: pd.DataFrame, workers: int) -> list[str]:
+    """See `duplicates.group_duplicates`; by composition, whatever the experiment."""
+    parts = [part for _, part in table.groupby("composition")]
+    jobs = (joblib.delayed(group_duplicates)(to_structures(p), p["energy_per_atom"].to_numpy()) for p in parts)
+    groups = table["id"].copy()
+    for part, numbers in zip(parts, joblib.Parallel(n_jobs=min(workers, max(len(parts), 1)))(jobs), strict=True):
+        groups[part.index] = part["id"].to_numpy()[numbers]
+    return list(groups)
+
+
+def _phases(table: pd.DataFrame) -> np.ndarray:
+    """Numbers of the phases of each composition, from the lowest on; the table is sorted by energy."""
+    phases = pd.Series(0, index=table.index)
+    for _, part in table.groupby("composition"):
+        groups = group_duplicates(to_structures(part), part["energy_per_atom"].to_numpy(), np.inf)
+        phases[part.index] = pd.factorize(groups)[0] + 1
+    return phases.to_numpy()

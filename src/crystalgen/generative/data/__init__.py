@@ -1,0 +1,1 @@
+"""What a training job reads: a file of tensors, made into scaled batches."""

@@ -1,0 +1,76 @@
+"""B's pairs of polymorphs, a less stable crystal and what it should become (B §2.2). Torch only."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from crystalgen.generative.data.matrix import TRAIN, MatrixData
+
+
+class PairData(MatrixData):
+    """Matrix crystals in pairs; an item is (row of the initial crystal, row of the target), of one formula.
+
+    The polymorphs S_0, S_1, ... of a formula stand in order of energy. Lowest-energy pairs (S_i, S_0) are what is
+    validated and tested; an epoch of training has as many of them as of other pairs (S_i, S_j), i > j > 0.
+    """
+
+    def __init__(self, path: Path, per_group: int):
+        super().__init__(path)
+        self.per_group = per_group
+        t = self.tensors
+        order = torch.argsort(t["energy"], stable=True)
+        self.order = order[torch.argsort(t["group"][order], stable=True)]  # rows by group, then by energy
+        _, sizes = torch.unique_consecutive(t["group"][self.order], return_counts=True)
+        self.first = sizes.cumsum(0) - sizes  # where each group begins in `order`
+        self.sizes = sizes
+        self.split_of_group = t["split"][self.order[self.first]]
+
+    def items(self, split: int) -> Tensor:
+        """All lowest-energy pairs of a split, (n, 2)."""
+        groups = torch.nonzero(self.split_of_group == split).flatten()
+        counts = self.sizes[groups] - 1
+        begin = torch.repeat_interleave(self.first[groups], counts)
+        rank = torch.arange(len(begin)) - torch.repeat_interleave(counts.cumsum(0) - counts, counts) + 1
+        return torch.stack([self.order[begin + rank], self.order[begin]], dim=1)
+
+    def epoch(self, generator: torch.Generator) -> Tensor:
+        """Pairs drawn anew, equal numbers of both kinds, at most `per_group` of each from a formula; (n, 2), shuffled."""
+        groups = torch.nonzero(self.split_of_group == TRAIN).flatten()
+        others = (self.sizes[groups] - 1) * (self.sizes[groups] - 2) // 2  # pairs i > j > 0
+        drawn = torch.minimum(self.sizes[groups] - 1, others).clamp(max=self.per_group)
+        group = torch.repeat_interleave(groups, drawn)
+        begin = self.first[group]
+        number = torch.arange(len(group)) - torch.repeat_interleave(drawn.cumsum(0) - drawn, drawn)
+        share = torch.repeat_interleave(drawn, drawn)
+
+        def draw(choices: Tensor) -> Tensor:
+            """One choice from each of `share` parts of them, turned by a draw per formula: distinct, each equally likely."""
+            begin, end = number * choices // share, (number + 1) * choices // share
+            u = torch.rand(len(choices), generator=generator, dtype=torch.float64)
+            turn = torch.rand(len(self.sizes), generator=generator, dtype=torch.float64)[group]
+            return (begin + (u * (end - begin)).long() + (turn * choices).long()) % choices
+
+        lowest = torch.stack([begin + 1 + draw(self.sizes[group] - 1), begin], dim=1)
+        i, j = _triangular(draw(torch.repeat_interleave(others, drawn)))
+        pairs = torch.cat([lowest, torch.stack([begin + i, begin + j], dim=1)])
+        return self.order[pairs[torch.randperm(len(pairs), generator=generator)]]
+
+    def targets(self, items: Tensor) -> Tensor:
+        """See `MatrixData`."""
+        return items[:, 1]
+
+    def condition(self, items: Tensor) -> dict[str, Tensor]:
+        """As `MatrixData.conditions`, with energy the scaled E_target - E_init, and start (n, rows, 3), the scaled initial crystal."""
+        t = self.tensors
+        initial, target = items.unbind(dim=1)
+        asked = self.conditions(t["atomic_numbers"][target], t["space_group"][target], t["energy"][target])
+        asked["energy"] = (t["energy"][target] - t["energy"][initial]) / t["energy_std"]
+        return asked | {"start": self.x[initial]}
+
+
+def _triangular(number: Tensor) -> tuple[Tensor, Tensor]:
+    """The pair i > j > 0 of each number: (2, 1), (3, 1), (3, 2), (4, 1) ..."""
+    row = ((1 + torch.sqrt(1 + 8 * number.double())) / 2).floor().long()  # numbers before row r: r (r - 1) / 2
+    row -= (row * (row - 1) // 2 > number).long()  # where the root was rounded up
+    return row + 1, number - row * (row - 1) // 2 + 1

@@ -1,0 +1,94 @@
+"""A training job: a file of tensors and a model's settings in, one trained network per seed out. Torch only."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from joblib import Parallel, delayed
+from torch import nn
+
+from crystalgen.generative.data.matrix import MatrixData
+from crystalgen.generative.data.pairs import PairData
+from crystalgen.generative.data.unimat import UniMatData
+from crystalgen.generative.nets.build import build_net, load_net, save_net
+from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.settings import MatrixModel, UniMatModel
+from crystalgen.generative.train import Trained, train
+from crystalgen.utils.files import file_hash
+
+
+def load_data(model: MatrixModel | UniMatModel, path: Path) -> MatrixData | UniMatData:
+    """The data set that a model trains on, from its representation's file of tensors."""
+    if isinstance(model, UniMatModel):
+        return UniMatData(path, model.input)
+    return PairData(path, model.training.pairs_per_group) if model.task == "modification" else MatrixData(path)
+
+
+def load_task(task: str, path: Path) -> MatrixData | UniMatData:
+    """The data of a task, to read what is validated or tested; they are not for training.
+
+    path: the matrix file for `generation` and `modification`, UniMat's for `composition`.
+    """
+    if task == "composition":
+        return UniMatData(path)
+    return PairData(path, per_group=1) if task == "modification" else MatrixData(path)
+
+
+def run_job(model: MatrixModel | UniMatModel, file: Path, checkpoints: Path) -> list[Trained]:
+    """Train every seed of `model.training.seeds`, `model.training.processes` at a time.
+
+    Each seed keeps its state in `checkpoints`/<seed>.pt, the finished ones too, so that a killed job loses no
+    seed; remove the folder once the result is saved. Errors are those of `training.train`.
+    """
+    settings, fingerprint = model.training, training_fingerprint(model, file)
+    jobs = (delayed(_train_seed)(model, file, seed, checkpoints / f"{seed}.pt", fingerprint) for seed in settings.seeds)
+    shared = int(os.environ.get("WORLD_SIZE", 1)) > 1  # by `accelerate launch`, whose processes train one seed after the other together
+    return Parallel(n_jobs=1 if shared else min(settings.processes, len(settings.seeds)))(jobs)
+
+
+def training_fingerprint(model: MatrixModel | UniMatModel, file: Path) -> str:
+    """Of the data and all settings that decide a run's weights: a checkpoint of another run is not taken up."""
+    decisive = model.model_dump(mode="json", exclude={"sampling": True, "training": {"seeds", "processes"}})
+    return hashlib.sha256((json.dumps(decisive, sort_keys=True) + file_hash(file)).encode()).hexdigest()
+
+
+def save_job(trained: list[Trained], folder: Path, checkpoints: Path) -> None:
+    """Write each seed's weights, `folder`/<seed>.safetensors, and remove the checkpoints."""
+    for run in trained:
+        save_net(run.net, folder / f"{run.seed}.safetensors")
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def training_facts(model: MatrixModel | UniMatModel, trained: list[Trained]) -> dict:
+    """What a result card says of a training job, all its seeds."""
+    settings = model.training
+    return {
+        "parameters": sum(p.numel() for p in trained[0].net.parameters()),
+        "steps": settings.steps,
+        "batch_size": settings.batch_size,
+        "seeds": [run.seed for run in trained],
+        "seconds": [round(run.seconds, 1) for run in trained],
+        "threads": settings.threads,
+        "processes": settings.processes,
+        "resumed": any(run.resumed for run in trained),
+        "val_loss": [round(run.curve[-1]["val_loss"], 6) for run in trained],
+    }
+
+
+def load_nets(
+    model: MatrixModel | UniMatModel, data: MatrixData | UniMatData, folder: Path, count: int | None = None
+) -> dict[int, nn.Module]:
+    """The trained networks by seed, the first `count` or all, on a GPU where there is one.
+
+    A missing one is a FileNotFoundError that says what leaves it.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return {seed: load_net(model, data, folder / f"{seed}.safetensors").to(device) for seed in model.training.seeds[:count]}
+
+
+def _train_seed(model: MatrixModel | UniMatModel, file: Path, seed: int, checkpoint: Path, fingerprint: str) -> Trained:
+    data = load_data(model, file)
+    return train(lambda: build_net(model, data), build_objective(model.objective), data, model.training, seed, checkpoint, fingerprint)

@@ -1,0 +1,1 @@
+"""Networks, each with one signature: (x, t, condition) -> a tensor like x."""

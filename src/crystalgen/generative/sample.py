@@ -1,0 +1,69 @@
+"""The one sampling loop: batches that fit into memory, one random stream per sample, so that a seed gives the same crystals. Torch only."""
+
+import os
+
+import torch
+from torch import Tensor, nn
+
+from crystalgen.generative.objectives import Objective
+from crystalgen.generative.samplers import guided
+from crystalgen.generative.settings import Sampling
+
+MAX_BATCH = {"cpu": 256, "cuda": 4096}  # beyond these a larger batch is no faster
+MEMORY_SHARE = 0.25  # of what is free
+
+
+@torch.no_grad()
+def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], condition: dict[str, Tensor], count: int,
+                 sampling: Sampling) -> Tensor:  # fmt: skip
+    """`count` samples of `shape`, (count, *shape), scaled as the training data; sample i follows from (seed, i) and its condition.
+
+    condition: tensors (count, ...), or empty for an unconditional model.
+    """
+    if count == 0:
+        return torch.zeros(0, *shape)
+    net.eval()
+    device = next(net.parameters()).device
+    model = guided(net, sampling.guidance)
+    size = batch_size(net, shape, {name: value[:1] for name, value in condition.items()}, device)
+    drawn = []
+    for start in range(0, count, size):
+        numbers = range(start, min(start + size, count))
+        part = {name: value[start : start + size].to(device) for name, value in condition.items()}
+        generators = [torch.Generator().manual_seed(sampling.seed * 1_000_003 + number) for number in numbers]
+        drawn.append(objective.sample(model, (len(numbers), *shape), part, sampling, generators, device).cpu())
+    return torch.cat(drawn)
+
+
+def draw_trajectory(net: nn.Module, objective: Objective, shape: tuple[int, ...], condition: dict[str, Tensor], count: int,
+                    sampling: Sampling, frames: int) -> Tensor:  # fmt: skip
+    """`draw_samples` watched, without guidance: (frames, count, *shape), evenly spaced from pure noise to the samples (A Fig. 2)."""
+    seen = []
+    hook = net.register_forward_pre_hook(lambda module, given: seen.append(given[0].detach().cpu()))
+    sampling = sampling.model_copy(update={"guidance": 0.0})  # guided, each step would be seen twice
+    try:
+        last = draw_samples(net, objective, shape, condition, count, sampling)
+    finally:
+        hook.remove()
+    states = [state for state in seen if len(state) == count][-sampling.steps :] + [last]  # the first call only measures memory
+    return torch.stack([states[round(i * (len(states) - 1) / (frames - 1))] for i in range(frames)])
+
+
+@torch.no_grad()
+def batch_size(net: nn.Module, shape: tuple[int, ...], condition: dict[str, Tensor], device: torch.device) -> int:
+    """Samples at a time: as many as fit into a share of the free memory if no layer's output were ever given back."""
+    outputs = []
+    hooks = [m.register_forward_hook(lambda _m, _i, out: outputs.append(out)) for m in net.modules() if not list(m.children())]
+    one = {name: value.to(device) for name, value in condition.items()}
+    net(torch.zeros(1, *shape, device=device), torch.zeros(1, device=device), one)
+    for hook in hooks:
+        hook.remove()
+    needed = sum(out.numel() * out.element_size() for out in outputs if isinstance(out, Tensor))
+    return max(1, min(MAX_BATCH.get(device.type, MAX_BATCH["cpu"]), int(MEMORY_SHARE * _free_memory(device) / needed)))
+
+
+def _free_memory(device: torch.device) -> int:
+    """Bytes."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

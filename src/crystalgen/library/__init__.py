@@ -1,0 +1,1 @@
+"""The embedded library: its recipe, its builder and its card."""

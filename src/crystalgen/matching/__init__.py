@@ -1,0 +1,1 @@
+"""Whether two crystals are one: StructureMatcher's verdicts, compiled."""

@@ -1,1 +1,0 @@
-"""Results of density-functional codes as one table."""

@@ -1,1 +1,0 @@
-"""The `crystalgen` command: notebooks run by papermill, result cards, and the library's builder."""

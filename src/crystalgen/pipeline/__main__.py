@@ -1,3 +1,0 @@
-from crystalgen.pipeline.cli import main
-
-raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Formation energies and convex hulls."""

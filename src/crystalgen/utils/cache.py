@@ -1,0 +1,109 @@
+"""Results per crystal, kept by content, so that a killed run loses nothing and an unchanged one is instant."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import joblib
+import numpy as np
+from pymatgen.core import Structure
+from tqdm import tqdm
+
+from crystalgen.utils.files import atomic, write_json
+
+_DIGITS = 8  # of Å and of fractional coordinates; what differs less is one crystal
+
+
+def compute(function: Callable[..., dict], structures: Sequence[Structure], settings: dict, basis: list, folder: Path,
+            workers: int = 1, batch: int = 1, shipped: Path | None = None) -> list[dict]:  # fmt: skip
+    """`function(structure, **settings)` of each structure, in order; what is in `folder` or `shipped` already is only read.
+
+    Args:
+        function: its name, its settings and `basis` are part of what a result is kept under.
+        structures: equal ones are computed once.
+        settings: the function's further arguments, JSON values.
+        basis: what else a result depends on, such as `versions` of packages; JSON values.
+        folder: where finished batches are kept, one file each.
+        workers: processes; in this one if 1.
+        batch: structures per file; a killed run loses the batches at work.
+        shipped: a folder of packed results (see `pack`), never written to.
+    """
+    base = json.dumps([settings, *basis], sort_keys=True)
+    items = [(_key(base, structure), structure) for structure in structures]
+    return compute_keyed(function, items, settings, folder, workers, batch, shipped=shipped)
+
+
+def compute_keyed(function: Callable[..., dict], items: Sequence[tuple[str, object]], settings: dict, folder: Path, workers: int = 1,
+                  batch: int = 1, unit: str = "crystal", shipped: Path | None = None) -> list[dict]:  # fmt: skip
+    """`compute` of anything: `items` are pairs of what a result is kept under and the function's first argument."""
+    folder = Path(folder) / function.__name__
+    known = (_read(Path(shipped) / function.__name__) if shipped else {}) | _read(folder)
+    missing = {key: argument for key, argument in items if key not in known}
+    for results in _run(function, list(missing.items()), settings, workers, batch, unit):
+        write_json(results, folder / f"{digest(''.join(results))}.json")
+        known |= results
+    return [known[key] for key, _ in items]
+
+
+def pack(function: Callable[..., dict], folder: Path, target: Path) -> int:
+    """Add one file to `target`, for `compute` to read as `shipped`: the results in `folder` that `target` lacks; returns how many."""
+    folder, target = Path(folder) / function.__name__, Path(target) / function.__name__
+    packed = _read(target)
+    new = {key: result for key, result in sorted(_read(folder).items()) if key not in packed}
+    if new:
+        with atomic(target / f"{digest(''.join(new))}.json.gz") as partial:
+            text = json.dumps(new, separators=(",", ":")).encode()
+            partial.write_bytes(gzip.compress(text, mtime=0))  # equal results, equal bytes
+    return len(new)
+
+
+def versions(*packages: str) -> list[str]:
+    """Of installed packages.
+
+    Raises:
+        ModuleNotFoundError: one is not installed.
+    """
+    try:
+        return [version(package) for package in packages]
+    except PackageNotFoundError as error:
+        raise ModuleNotFoundError(f"{error.name} is not installed; pip install it, as requirements.lock pins it if it does") from None
+
+
+def _run(function: Callable[..., dict], items: list, settings: dict, workers: int, batch: int, unit: str) -> Iterator[dict]:
+    batches = [items[i : i + batch] for i in range(0, len(items), batch)]
+    runner = joblib.Parallel(n_jobs=min(workers, max(len(batches), 1)), return_as="generator_unordered")
+    jobs = (joblib.delayed(_run_batch)(function, part, settings) for part in batches)
+    with tqdm(total=len(items), desc=function.__name__, unit=unit, mininterval=5, disable=not items) as bar:
+        for results in runner(jobs):
+            bar.update(len(results))
+            yield results
+
+
+def _run_batch(function: Callable[..., dict], items: list, settings: dict) -> dict:
+    return {key: function(argument, **settings) for key, argument in items}
+
+
+def _read(folder: Path) -> dict:
+    known = {}
+    for path in sorted(folder.glob("*.json.gz")):
+        known |= json.loads(gzip.decompress(path.read_bytes()))
+    for path in sorted(folder.glob("*.json")):
+        known |= json.loads(path.read_text())
+    return known
+
+
+def _key(base: str, structure: Structure) -> str:
+    numbers = np.asarray(structure.atomic_numbers, dtype="<i8")
+    geometry = [np.round(a, _DIGITS).astype("<f8") + 0.0 for a in (structure.lattice.matrix, structure.frac_coords)]  # no -0.0
+    return digest(base, numbers.tobytes(), *(a.tobytes() for a in geometry))
+
+
+def digest(*parts: str | bytes) -> str:
+    """24 hexadecimal digits that stand for the parts, one after the other."""
+    hasher = hashlib.sha256()
+    for part in parts:
+        hasher.update(part.encode() if isinstance(part, str) else part)
+    return hasher.hexdigest()[:24]

@@ -1,0 +1,1 @@
+"""From studies to runs: notebooks, stages, cards, shipped results."""

@@ -1,0 +1,117 @@
+"""`crystalgen train`: a study of one's own crystals, written as a file that can be read and changed, and run by the pipeline."""
+
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from crystalgen.chemistry.spacegroups import find_space_groups
+from crystalgen.config import load_study
+from crystalgen.crystals import CrystalTableError, write_crystals
+from crystalgen.datasets.generated import read_generated
+from crystalgen.datasets.sources import load_source
+from crystalgen.utils import paths
+
+_FEWEST = 20  # crystals, of which a validation and a test side can be split
+_STUDY = """\
+title: {name}
+description: >-
+  UniMat on {count} crystals of {elements}, given the composition and without any; written by `crystalgen train`.
+
+data:
+  path: {path}
+  filter: {{polymorphs: false, min_sites: 1, max_sites: {max_sites}}}
+  split: {{val: 0.1, test: 0.1, seed: 42}} # by formula
+
+benchmark: null
+guidance: null
+representations: {{}}
+
+models:
+  unimat_composition:
+    representation: unimat
+    input: {{cell: token, composition: exact, augment: [order, axes]}}
+    net: occupied
+    objective: &diffusion {{name: diffusion, train_steps: 1024, schedule: cosine_log_snr, prediction: sample, times: min_snr, clip: 1.0}}
+    training: {{steps: {steps}, batch_size: {batch}, learning_rate: 1.0e-3, warmup: {warmup}, ema: 0.999,
+               seeds: [42], threads: 2, report_every: {report}, checkpoint_every: {report}}}
+    sampling:
+      unimat_composition: {{sampler: ddim, steps: 64, max_targets: 100, per_target: 5}}
+  unimat:
+    representation: unimat
+    input: {{cell: token, augment: [order, axes]}}
+    net: {{name: places, token: element, scores: true, channels: 64, blocks: 4, heads: 4}}
+    objective: *diffusion
+    training: {{steps: {steps}, batch_size: {half}, learning_rate: 2.0e-3, warmup: {warmup}, ema: 0.999,
+               seeds: [42], threads: 2, report_every: {report}, checkpoint_every: {report}}}
+    sampling:
+      unimat: {{sampler: ddpm, steps: 128, count: 200}}
+
+baselines:
+  template_composition: {{task: composition, choice: nearest_composition, max_targets: 100, per_target: 5}}
+  training_copies: {{kind: copies, task: null, count: 200}}
+
+report: {{bootstrap: 1000, gallery: 6}}
+"""
+
+
+def write_study(data: Path, name: str | None = None, steps: int = 4000, max_sites: int = 20, skip_broken: bool = False) -> str:
+    """Write `studies/<name>.yaml` for a source of crystals and check that it can be read; returns the name.
+
+    Args:
+        data: whatever `datasets.sources.load_source` reads.
+        name: of the study; that of the data without one.
+        steps: of training, of each of two models.
+        max_sites: crystals of more atoms are left out.
+        skip_broken: leave out what cannot be read; crystals.parquet, which the study is then of, and broken.csv go to `data/raw/<name>`.
+
+    Raises:
+        CrystalTableError: the data cannot be read, or too few crystals are within `max_sites`.
+        ValueError: there is a study of this name already, about something else.
+    """
+    name = name or re.sub(r"\W+", "_", data.stem).strip("_").lower()
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ValueError(f"study name '{name}': expected letters, digits, '_' and '-' alone, since files are called so")
+    table = _readable(data, paths.RAW / name) if skip_broken else load_source(data)
+    kept = table[table["nsites"] <= max_sites]
+    if len(kept) < _FEWEST or kept["reduced_formula"].nunique() < 3:
+        raise CrystalTableError(
+            f"{data}: {len(kept)} crystals of {kept['reduced_formula'].nunique()} formulas with at most {max_sites} atoms; "
+            f"expected {_FEWEST} or more of 3 formulas, for training, validation and test"
+        )
+    symbols = sorted({part for formula in kept["formula"] for part in re.findall(r"[A-Z][a-z]?", formula)})
+    elements = ", ".join(symbols) if len(symbols) <= 12 else f"{len(symbols)} elements"
+    batch = min(128, max(8, len(kept) // 8))
+    text = _STUDY.format(
+        name=name,
+        count=len(kept),
+        elements=elements,
+        path=os.path.relpath(paths.RAW / name / "crystals.parquet", paths.ROOT) if skip_broken else data.resolve(),
+        max_sites=max_sites,
+        steps=steps,
+        batch=batch,
+        half=max(8, batch // 2),
+        warmup=min(200, steps // 5),
+        report=max(1, min(500, steps // 4)),
+    )
+    file = paths.STUDIES / f"{name}.yaml"
+    if file.exists() and file.read_text() != text:
+        raise ValueError(
+            f"{file}: there is such a study already, with other settings; `crystalgen select {name}` and `dvc repro` run it as it is, "
+            "or go on with it; else choose another --name, or remove that file"
+        )
+    file.write_text(text)
+    load_study(name)
+    return name
+
+
+def _readable(data: Path, folder: Path) -> pd.DataFrame:
+    table, broken = read_generated(data)
+    table = find_space_groups(table)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_crystals(table, folder / "crystals.parquet")
+    broken.to_csv(folder / "broken.csv", index=False, lineterminator="\n")
+    if len(broken):
+        print(f"left out: {len(broken)} of {len(table) + len(broken)}, see {folder / 'broken.csv'}")
+    return table
