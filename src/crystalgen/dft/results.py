@@ -11,8 +11,7 @@ from crystalgen.crystals import from_columns, to_structures
 from crystalgen.dft.ingest import ingest
 from crystalgen.dft.rows import CONVERGED
 from crystalgen.potentials import potentials
-from crystalgen.stability.hull import EnergySourceError, Hull
-from crystalgen.stability.library_hull import formation_energies
+from crystalgen.stability.hull import EnergySourceError, Hull, formation_energies
 
 KNOWN, CANDIDATES, CONVERGENCE, CODES = "known", "candidates", "convergence", "codes"  # folders below data/dft
 

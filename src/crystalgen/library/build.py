@@ -20,7 +20,7 @@ from crystalgen.crystals.contacts import shortest_bond
 from crystalgen.library.candidates import enumerate_candidates
 from crystalgen.library.recipe import Recipe
 from crystalgen.potentials import potentials
-from crystalgen.stability.library_hull import energies_above_hull, formation_energies
+from crystalgen.stability.hull import energies_above_hull, formation_energies
 
 
 def build_library(recipe: Recipe, folder: Path, workers: int = 2) -> tuple[pd.DataFrame, dict]:
