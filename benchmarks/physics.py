@@ -17,7 +17,6 @@ from chgnet.model import CHGNetCalculator
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalgen.crystals import formulas, read_crystals, to_structures
-from crystalgen.library.recipe import load_recipe
 from crystalgen.metrics.controls import moved
 from crystalgen.potentials import potentials
 from crystalgen.potentials.relaxation import Relaxation, relax_table
@@ -64,13 +63,12 @@ def _some(library, count: int):
 
 def relaxations(library, count: int) -> None:
     """Throughput and its ratio; a process's start, and loading the potentials, count."""
-    limits = load_recipe(paths.LIBRARY / "recipe.yaml").physical
     some = _some(library, count)
     seconds = {}
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            table = relax_table(some, Relaxation(limits.min_distance, max_steps=25), Path(folder), workers)
+            table = relax_table(some, Relaxation(max_steps=25), Path(folder), workers)
             seconds[workers] = time.perf_counter() - start
         failed = table["relaxation"].str.startswith("failed").sum()
         print(f"{workers} process{'es' if workers > 1 else ''}: {count} crystals of {some['nsites'].mean():.1f} atoms, "

@@ -2,16 +2,14 @@
 
 import numpy as np
 import pandas as pd
-from conftest import RECIPE, generic
+from conftest import generic
 from pymatgen.core import Lattice, Structure
 
 from crystalgen.config import Ladder, Search
 from crystalgen.crystals import from_structures
-from crystalgen.library.recipe import load_recipe
 from crystalgen.potentials import potentials
 
 SOURCE = potentials.ENERGY_SOURCE
-LIMITS = load_recipe(RECIPE).physical
 LADDERS = {"fine": Ladder(), "coarse": Ladder(step=0.1), "from below": Ladder(start=-1.0)}
 
 

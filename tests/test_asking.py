@@ -71,12 +71,10 @@ def test_a_crystal_that_was_held_out_or_is_in_the_library_alone_is_not_new(answe
     made = answer(False).sort_values("id", ignore_index=True)
     structures = [generic(seed, ["Ta", "W", "B", "B"]) for seed in (11, 12, 13)]  # 12 is m-4; m-3 is in the library
     own = from_structures(structures, "own", split=["train", "held_out", "val"], space_group=pd.array([1] * 3, dtype="Int16"))
-    recipe = (paths.LIBRARY / "recipe.yaml").read_bytes()
     monkeypatch.setattr(paths, "PROCESSED", tmp_path)
     monkeypatch.setattr(paths, "LIBRARY", tmp_path)
     write_crystals(own, tmp_path / "demo" / "crystals.parquet")
     write_crystals(boride_library(), tmp_path / "crystals.parquet")
-    (tmp_path / "recipe.yaml").write_bytes(recipe)
     for name in ("load_data", "load_nets", "build_objective"):
         monkeypatch.setattr(generate_crystals, name, lambda *given, **options: None)
     monkeypatch.setattr(generate_crystals, "generate_for_conditions", lambda *given: (made[[*COLUMNS, "asked_space_group"]], None))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import generic
-from search_case import LIMITS, boride_library, counted_potentials
+from search_case import boride_library, counted_potentials
 
 from crystalgen.config import Energies
 from crystalgen.crystals import from_structures
@@ -39,7 +39,7 @@ def test_a_matrix_model_is_asked_for_the_groups_of_training_on_a_hull_without_wh
 
 def test_sets_are_relaxed_alike_and_an_invalid_crystal_has_no_energy(counted, tmp_path):
     sets, hull = _sets(), Hull(boride_library())
-    relaxed = relax_sets(sets, hull, SETTINGS, LIMITS, tmp_path)
+    relaxed = relax_sets(sets, hull, SETTINGS, tmp_path)
     assert relaxed["id"].tolist() == sets["id"].tolist()
     assert relaxed["relaxation"].tolist() == ["converged"] * 2 + ["invalid: atoms within 0.5 Å or an empty cell"] + ["converged"] * 2
     assert relaxed["e_above_hull"].notna().tolist() == [True, True, False, True, True]
@@ -50,7 +50,7 @@ def test_sets_are_relaxed_alike_and_an_invalid_crystal_has_no_energy(counted, tm
 def test_what_is_compared_is_paper_as(counted, tmp_path):
     library = boride_library()
     hull = Hull(library)
-    relaxed = relax_sets(_sets(), hull, SETTINGS, LIMITS, tmp_path)
+    relaxed = relax_sets(_sets(), hull, SETTINGS, tmp_path)
     table = energy_tables.energy_table(relaxed, draws=50).set_index("Set")
     assert table[["Crystals", "Valid", "Rated"]].to_numpy().tolist() == [[3, 2, 2], [2, 2, 2]]
     energies = relaxed["e_above_hull"].to_numpy()

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from crystalgen.baselines import random_search
-from crystalgen.crystals.contacts import shortest_bond
+from crystalgen.crystals.plausibility import shortest_contact
 from crystalgen.represent.canonical import composition_numbers
 
 
@@ -40,9 +40,9 @@ def test_an_attempt_that_pyxtal_gives_up_is_followed_by_another():
 def test_soft_spheres_push_overlapping_atoms_apart(drawn):
     lattice, numbers = np.diag([4.0, 4.5, 5.0]), np.array([73, 74, 5, 5])
     crowded = np.array([[0.1, 0.1, 0.1], [0.15, 0.1, 0.1], [0.1, 0.2, 0.12], [0.9, 0.1, 0.1]])
-    before, after = (shortest_bond(lattice, x, numbers) for x in (crowded, random_search.push_apart(lattice, numbers, crowded)))
+    before, after = (shortest_contact(lattice, x, numbers) for x in (crowded, random_search.push_apart(lattice, numbers, crowded)))
     assert before < 0.2 and after > 0.85
-    bonds = [shortest_bond(m, x, z) for m, x, z in zip(drawn["lattice"], drawn["frac_coords"], drawn["atomic_numbers"], strict=True)]
+    bonds = [shortest_contact(m, x, z) for m, x, z in zip(drawn["lattice"], drawn["frac_coords"], drawn["atomic_numbers"], strict=True)]
     assert min(bonds) > 0.4
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pymatgen.core import Structure
-from search_case import LADDERS, LIMITS, SOURCE, boride_library, counted_potentials, generated_crystals, search_settings
+from search_case import LADDERS, SOURCE, boride_library, counted_potentials, generated_crystals, search_settings
 
 from crystalgen.crystals import from_structures, read_crystals, to_structures, write_crystals
 from crystalgen.experiments import search, search_summary
@@ -17,7 +17,7 @@ counted = pytest.fixture(counted_potentials)
 
 
 def test_a_broken_crystal_is_a_row_with_a_status(counted, borides, tmp_path):
-    rated = search.rate_generated(generated_crystals(), Hull(borides), LIMITS, tmp_path)
+    rated = search.rate_generated(generated_crystals(), Hull(borides), tmp_path)
     assert rated["status"].tolist() == ["rated"] * 6 + [search.INVALID, "atoms closer than 0.5 of the sum of their radii"]
     assert rated["valid"].tolist() == [True] * 6 + [False, True]
     assert rated["energy_per_atom"].notna().tolist() == [True] * 6 + [False, False]
@@ -40,10 +40,10 @@ def test_a_potential_that_fails_is_a_status(borides, tmp_path, monkeypatch, ener
         return np.array([energy])
 
     monkeypatch.setattr(potentials, "energies_per_atom", failing)
-    rated = search.rate_generated(generated_crystals().head(2), Hull(borides), LIMITS, tmp_path)
+    rated = search.rate_generated(generated_crystals().head(2), Hull(borides), tmp_path)
     assert rated["status"].tolist() == [status] * 2
     assert rated["e_above_hull"].isna().all()
-    candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(), LIMITS, tmp_path)
+    candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(), tmp_path)
     assert candidates.empty
     assert candidate_strips(candidates)[1].empty
 
@@ -55,15 +55,15 @@ def test_a_cell_that_is_lost_keeps_what_was_generated(counted, borides, tmp_path
         guard(structure.copy().scale_lattice(growth * structure.volume).to_ase_atoms())
 
     monkeypatch.setattr(potentials, "relax", explode)
-    rated = search.rate_generated(generated_crystals(), Hull(borides), LIMITS, tmp_path)
-    candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(), LIMITS, tmp_path)
+    rated = search.rate_generated(generated_crystals(), Hull(borides), tmp_path)
+    candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(), tmp_path)
     assert set(candidates["relaxation"]) == {status}
     assert set(candidates["relaxation_steps"]) == {1}
     np.testing.assert_array_equal(candidates["e_above_hull"], candidates["generated_e_above_hull"])
 
 
 def test_each_experiment_relaxes_its_lowest_different_crystals(counted, borides, tmp_path):
-    rated = search.rate_generated(generated_crystals(), Hull(borides), LIMITS, tmp_path)
+    rated = search.rate_generated(generated_crystals(), Hull(borides), tmp_path)
     assert rated.loc[3, "group"] == rated.loc[0, "group"], "one crystal of two experiments"
     chosen = search.choose_for_relaxation(rated, search_settings(relaxed=2))
     for ladder, part in rated[rated["status"] == "rated"].groupby("ladder"):
@@ -75,15 +75,15 @@ def test_each_experiment_relaxes_its_lowest_different_crystals(counted, borides,
 
 @pytest.mark.parametrize(("ladder", "budget"), [("none", len(LADDERS)), ("fine", 1)])
 def test_the_baseline_may_relax_as_much_as_a_models_ladders_together(counted, borides, tmp_path, ladder, budget):
-    rated = search.rate_generated(generated_crystals().head(4).assign(ladder=ladder), Hull(borides), LIMITS, tmp_path)
+    rated = search.rate_generated(generated_crystals().head(4).assign(ladder=ladder), Hull(borides), tmp_path)
     assert len(set(rated["group"])) == 3
     assert len(search.choose_for_relaxation(rated, search_settings(relaxed=1))) == budget
 
 
 def test_one_crystal_of_two_experiments_is_computed_once_and_counted_in_both(counted, borides, tmp_path):
     generated = generated_crystals().iloc[[0, 3]]
-    rated = search.rate_generated(generated, Hull(borides), LIMITS, tmp_path)
-    candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(), LIMITS, tmp_path)
+    rated = search.rate_generated(generated, Hull(borides), tmp_path)
+    candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(), tmp_path)
     assert counted == ["energy", "relaxation", "energy"]
     assert set(candidates["ladder"]) == {"fine", "coarse"}
     counts = search_summary.experiment_counts(rated, candidates, generated[search.EXPERIMENT])
@@ -92,15 +92,15 @@ def test_one_crystal_of_two_experiments_is_computed_once_and_counted_in_both(cou
 
 def test_relaxed_crystals_are_placed_above_the_hull(counted, borides, tmp_path):
     """The stand-in's energy of each relaxed cell, minus the elements' mean (-8.75), minus the hull (-0.4)."""
-    rated = search.rate_generated(generated_crystals(), Hull(borides), LIMITS, tmp_path)
-    candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(relax_steps=50), LIMITS, tmp_path)
+    rated = search.rate_generated(generated_crystals(), Hull(borides), tmp_path)
+    candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(relax_steps=50), tmp_path)
     volumes = np.array([s.volume / 4 for s in to_structures(candidates)])
     np.testing.assert_allclose(candidates["e_above_hull"], -9.0 + 1e-4 * (volumes - 10) ** 2 + 8.75 + 0.4, atol=1e-9)
     assert (candidates["geometry"] == "relaxed").all()
     assert set(candidates["relaxation"]) == {"converged"}
     assert candidates["e_above_hull"].is_monotonic_increasing
     assert set(candidates.loc[~candidates["new"], "known_id"]) <= {"lib-3"}
-    unfinished = search.relax_lowest(rated, Hull(borides), borides, search_settings(relax_steps=5), LIMITS, tmp_path)
+    unfinished = search.relax_lowest(rated, Hull(borides), borides, search_settings(relax_steps=5), tmp_path)
     assert set(unfinished["relaxation"]) == {"unconverged"}
     write_crystals(candidates, tmp_path / "candidates.parquet")
     assert read_crystals(tmp_path / "candidates.parquet")["id"].tolist() == candidates["id"].tolist()
@@ -108,8 +108,8 @@ def test_relaxed_crystals_are_placed_above_the_hull(counted, borides, tmp_path):
 
 def test_a_relaxation_that_raises_the_energy_is_not_kept(counted, borides, tmp_path, monkeypatch):
     monkeypatch.setattr(potentials, "relax", lambda s, fmax, max_steps, guard, calculator: (s.copy().scale_lattice(4 * s.volume), True, 3))
-    rated = search.rate_generated(generated_crystals(), Hull(borides), LIMITS, tmp_path)
-    candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(), LIMITS, tmp_path)
+    rated = search.rate_generated(generated_crystals(), Hull(borides), tmp_path)
+    candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(), tmp_path)
     assert set(candidates["geometry"]) == {"as generated"}
     np.testing.assert_array_equal(candidates["e_above_hull"], candidates["generated_e_above_hull"])
 
@@ -124,4 +124,4 @@ def test_what_the_library_holds_is_known(borides):
 
 def test_generated_crystals_need_to_say_what_they_belong_to(borides, tmp_path):
     with pytest.raises(ValueError, match=r"lack the columns \['ladder', 'row'\]"):
-        search.rate_generated(generated_crystals().drop(columns=["row", "ladder"]), Hull(borides), LIMITS, tmp_path)
+        search.rate_generated(generated_crystals().drop(columns=["row", "ladder"]), Hull(borides), tmp_path)

@@ -15,7 +15,7 @@ from crystalgen.potentials.relaxation import COLUMNS, Relaxation, relax_table
 from crystalgen.workflow.cli import main
 
 counted = pytest.fixture(counted_potentials)
-SETTINGS = Relaxation(min_distance=0.5, max_steps=50)
+SETTINGS = Relaxation(max_steps=50)
 
 
 def test_every_crystal_is_a_row(counted, tmp_path, monkeypatch):
@@ -41,7 +41,7 @@ def test_every_crystal_is_a_row(counted, tmp_path, monkeypatch):
 
 def test_a_relaxation_that_takes_too_long_is_a_status(counted, tmp_path, monkeypatch):
     monkeypatch.setattr(potentials, "relax", lambda *arguments: time.sleep(30))
-    table = relax_table(from_structures([generic(0, ["Ta", "W"])], "s"), Relaxation(0.5, limit=0.2), tmp_path)
+    table = relax_table(from_structures([generic(0, ["Ta", "W"])], "s"), Relaxation(limit=0.2), tmp_path)
     assert table["relaxation"].tolist() == ["failed: took longer than 0.2 s"]
 
 

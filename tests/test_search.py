@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import generic
-from search_case import LIMITS, boride_library, counted_potentials, generated_crystals, search_settings
+from search_case import boride_library, counted_potentials, generated_crystals, search_settings
 
 from crystalgen.experiments import search
 from crystalgen.potentials import potentials, single_point
@@ -19,8 +19,8 @@ def test_a_killed_search_goes_on_where_it_stopped(counted, borides, tmp_path, mo
     settings, hull = search_settings(relaxed=3), Hull(borides)
 
     def run(folder):
-        rated = search.rate_generated(generated_crystals(), hull, LIMITS, folder)
-        return search.relax_lowest(rated, hull, borides, settings, LIMITS, folder)
+        rated = search.rate_generated(generated_crystals(), hull, folder)
+        return search.relax_lowest(rated, hull, borides, settings, folder)
 
     expected = run(tmp_path / "whole")
     assert counted.count("relaxation") == 5  # three of each experiment, one of them in both
@@ -70,9 +70,9 @@ def test_a_crystal_on_the_librarys_hull_is_found_there(library, on_hull, tmp_pat
     pytest.importorskip("sevenn")
     pytest.importorskip("chgnet")
     hull = Hull(library)
-    rated = search.rate_generated(on_hull, hull, LIMITS, tmp_path)
+    rated = search.rate_generated(on_hull, hull, tmp_path)
     np.testing.assert_allclose(rated["e_above_hull"], 0.0, atol=1e-6)
-    candidates = search.relax_lowest(rated, hull, library, search_settings(relax_steps=2), LIMITS, tmp_path)
+    candidates = search.relax_lowest(rated, hull, library, search_settings(relax_steps=2), tmp_path)
     np.testing.assert_allclose(candidates["e_above_hull"], 0.0, atol=1e-3)
     assert (candidates["known_id"] == candidates["library_id"]).all()
     assert not candidates["new"].any()

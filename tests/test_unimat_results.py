@@ -17,7 +17,7 @@ from crystalgen.generative.objectives import build_objective
 from crystalgen.generative.sample import draw_samples, draw_trajectory
 from crystalgen.generative.settings import Diffusion, Sampling, UniMatModel
 from crystalgen.metrics.summary import Row
-from crystalgen.potentials import single_point
+from crystalgen.potentials import potentials
 from crystalgen.report import choose, figures
 from crystalgen.report.unimat_tables import sizes, structure_prediction_table, unconditional_table
 from crystalgen.represent.tensors import save_tensors, unimat_tensors
@@ -130,10 +130,10 @@ def test_every_energy_is_asked_for_at_every_weight_and_rated_on_the_hulls_scale(
         def forward(self, x, t, condition):
             return crystal.expand_as(x) + 0 * self.gain
 
-    monkeypatch.setattr(single_point, "rate", lambda structure, distance: {"status": single_point.RATED, "energy_per_atom": -9.0})
+    monkeypatch.setattr(potentials, "energies_per_atom", lambda structures: np.array([-9.0]))
     settings = Guidance(row="row", energies=(-0.5, 0.25), weights=(0.0, 3.0), count=2)
-    found = guidance.energies_by_weight(settings, model, {1: Always()}, data, Hull(library))
+    found = guidance.energies_by_weight(settings, model, {1: Always()}, data, Hull(library), tmp_path)
     assert found.groupby(["weight", "asked"]).size().to_dict() == {(w, e): 2 for w in (0.0, 3.0) for e in (-0.5, 0.25)}
     assert set(found["formula"]) == {table["formula"].iloc[0]}
-    references = Hull(library).formation_energies([-9.0], [table["atomic_numbers"].iloc[0]], single_point.ENERGY_SOURCE)
+    references = Hull(library).formation_energies([-9.0], [table["atomic_numbers"].iloc[0]], potentials.ENERGY_SOURCE)
     np.testing.assert_allclose(found["energy"], references[0])

@@ -1,7 +1,7 @@
 """crystalgen: a reproducible compendium of crystal generation.
 
 Rooms, each of which imports only from those before it (tests/test_floors.py):
-utils < generative < config < crystals < chemistry < datasets < represent < matching < potentials < stability < library
+utils < generative < config < crystals < chemistry < datasets < represent < matching < stability < potentials < library
 < metrics < baselines < dft < experiments < report < workflow.
 """
 

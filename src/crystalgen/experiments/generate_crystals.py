@@ -9,23 +9,19 @@ from ase.data import chemical_symbols
 
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.config import Study, load_study
-from crystalgen.crystals import read_crystals, to_structures
+from crystalgen.crystals import read_crystals
 from crystalgen.experiments.conditions import training_space_groups
 from crystalgen.generative.jobs import load_data, load_nets
 from crystalgen.generative.objectives import build_objective
-from crystalgen.library.recipe import load_recipe
 from crystalgen.matching.match import reduce_table
 from crystalgen.matching.novelty import nearest_of, unique_classes
-from crystalgen.metrics.validity import structure_validity
+from crystalgen.metrics.validity import INVALID, structure_validity
 from crystalgen.potentials.relaxation import Relaxation, relax_table
-from crystalgen.potentials.single_point import ENERGY_SOURCE, RATED, basis, rate
+from crystalgen.potentials.single_point import RATED, rate_table
 from crystalgen.represent.canonical import composition_numbers
 from crystalgen.represent.generate import generate_for_conditions
 from crystalgen.stability.hull import Hull
 from crystalgen.utils import paths
-from crystalgen.utils.cache import compute
-
-_ENERGIES = ["e_above_hull", "formation_energy_per_atom"]
 
 
 @dataclass(frozen=True)
@@ -155,22 +151,15 @@ def _conditions(request: Request, crystals: pd.DataFrame, hull: Hull) -> pd.Data
 
 def _rated(made: pd.DataFrame, request: Request, hull: Hull) -> pd.DataFrame:
     """With valid, status and, where a potential can say, energies."""
-    limits = load_recipe(paths.LIBRARY / "recipe.yaml").physical
-    table = find_space_groups(made).assign(valid=structure_validity(made), energy_per_atom=np.nan, status="invalid: atoms within 0.5 Å")
-    sound = table[table["valid"]]
+    table = find_space_groups(made).assign(valid=structure_validity(made))
+    sound, invalid = table[table["valid"]], table[~table["valid"]].assign(status=INVALID, energy_per_atom=np.nan)
     if request.relax:
-        sound = relax_table(sound, Relaxation(limits.min_distance), paths.INTERIM / "relaxations", request.workers)
+        sound = relax_table(sound, Relaxation(), paths.INTERIM / "relaxations", request.workers, hull=hull)
         sound = sound.assign(status=sound["relaxation"])
     else:
-        how, kept = {"min_distance": limits.min_distance}, paths.INTERIM / "ratings"
-        outcomes = compute(rate, to_structures(sound), how, basis(), kept, request.workers, batch=8)
-        energies = np.array([o["energy_per_atom"] for o in outcomes], dtype=float)
-        sound = sound.assign(energy_per_atom=energies, status=[o["status"].replace(RATED, "as generated") for o in outcomes])
-    table = hull.place(pd.concat([sound, table[~table["valid"]]]).sort_index(), ENERGY_SOURCE)
-    absurd = table["formation_energy_per_atom"].abs() > limits.max_formation_energy
-    table.loc[absurd, ["energy_per_atom", *_ENERGIES]] = np.nan
-    table.loc[absurd, "energy_source"] = None
-    return table.assign(status=table["status"].mask(absurd, f"a formation energy beyond {limits.max_formation_energy:g} eV/atom"))
+        sound = rate_table(sound, hull, paths.INTERIM / "ratings", request.workers)
+        sound = sound.assign(status=sound["status"].replace(RATED, "as generated"))
+    return pd.concat([sound, invalid]).sort_index()
 
 
 def _ranked(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:

@@ -10,20 +10,19 @@ from crystalgen.baselines.prototypes import NO_LADDER
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.config import Search
 from crystalgen.crystals import to_structures
-from crystalgen.library.recipe import Physical
+from crystalgen.crystals.plausibility import MIN_CONTACT, without_implausible
 from crystalgen.matching.duplicates import Reduced, group_duplicates
-from crystalgen.metrics.validity import structure_validity
-from crystalgen.potentials.single_point import ENERGY_SOURCE, RATED, basis, rate, relax
+from crystalgen.metrics.validity import INVALID, structure_validity
+from crystalgen.potentials.single_point import ENERGY_SOURCE, RATED, basis, rate_table, relax
 from crystalgen.represent.canonical import wrap
 from crystalgen.stability.hull import Hull
 from crystalgen.utils.cache import compute
 
 EXPERIMENT = ["composition", "row", "ladder"]  # what shares a budget of relaxations: one entry of Table 3
-INVALID = "invalid: atoms within 0.5 Å or an empty cell"
-_RATE_BATCH = 8
+_RELAXED = ("lattice", "frac_coords", "energy_per_atom", "formation_energy_per_atom", "e_above_hull")
 
 
-def rate_generated(generated: pd.DataFrame, hull: Hull, limits: Physical, folder: Path, workers: int = 1) -> pd.DataFrame:
+def rate_generated(generated: pd.DataFrame, hull: Hull, folder: Path, workers: int = 1) -> pd.DataFrame:
     """Validity, energy as generated, space group and duplicates of each crystal.
 
     Every valid crystal gets its energy, rather than one per group of duplicates: the matcher's tolerances are wide, and a
@@ -33,7 +32,6 @@ def rate_generated(generated: pd.DataFrame, hull: Hull, limits: Physical, folder
     Args:
         generated: crystals with composition, row (the way to sample, or a baseline) and ladder.
         hull: of the same potential.
-        limits: beyond which an energy is not believed.
         folder: of finished results (see `store.compute`).
         workers: processes.
 
@@ -46,19 +44,13 @@ def rate_generated(generated: pd.DataFrame, hull: Hull, limits: Physical, folder
     """
     if missing := sorted({*EXPERIMENT, "id"} - set(generated)):
         raise ValueError(f"generated crystals lack the columns {missing}")
-    table = generated.reset_index(drop=True).assign(valid=structure_validity(generated), status=INVALID, energy_per_atom=np.nan)
-    valid = table.index[table["valid"]]
-    outcomes = compute(rate, to_structures(table.loc[valid]), {"min_distance": limits.min_distance}, basis(), folder, workers, _RATE_BATCH)
-    table.loc[valid, "status"] = [o["status"] for o in outcomes]
-    table.loc[valid, "energy_per_atom"] = _energies(outcomes)
-    table = hull.place(table, ENERGY_SOURCE)
-    absurd = table["formation_energy_per_atom"].abs() > limits.max_formation_energy
-    table.loc[absurd, ["energy_per_atom", "formation_energy_per_atom", "e_above_hull"]] = np.nan
-    table.loc[absurd, "status"], table.loc[absurd, "energy_source"] = _absurd(limits), None
+    table = generated.reset_index(drop=True).assign(valid=structure_validity(generated))
+    rated = rate_table(table[table["valid"]], hull, folder, workers)
+    table = pd.concat([rated, table[~table["valid"]].assign(status=INVALID)]).sort_index()
     return find_space_groups(table).pipe(lambda t: t.assign(group=_groups(t, workers)))
 
 
-def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, settings: Search, limits: Physical, folder: Path) -> pd.DataFrame:
+def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, settings: Search, folder: Path) -> pd.DataFrame:
     """Relax the lowest crystals of each experiment and place the results above the hull.
 
     As in the library, a relaxation whose energy did not fall is not kept: CHGNet relaxes and SevenNet rates.
@@ -68,7 +60,6 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
         hull: of the same potential.
         library: whose crystals are known.
         settings: how many are relaxed, and how far.
-        limits: beyond which an energy is not believed.
         folder: of finished results (see `store.compute`).
 
     Returns:
@@ -78,7 +69,7 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
         composition), known_id (the library's lowest crystal that it is, or None) and new.
     """
     chosen = choose_for_relaxation(rated, settings)
-    how = {"min_distance": limits.min_distance, "fmax": settings.fmax, "max_steps": settings.relax_steps}
+    how = {"min_distance": MIN_CONTACT, "fmax": settings.fmax, "max_steps": settings.relax_steps}
     outcomes = compute(relax, to_structures(chosen), how, basis(), folder, settings.workers)
     table = chosen.assign(
         relaxation=[o["status"] for o in outcomes],
@@ -86,8 +77,7 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
         generated_space_group=chosen["space_group"],
         generated_e_above_hull=chosen["e_above_hull"],
     )
-    table = hull.place(_keep_lower(table, outcomes, hull, limits), ENERGY_SOURCE)
-    table = table.sort_values(["composition", "e_above_hull", "id"], ignore_index=True)
+    table = _keep_lower(table, outcomes, hull).sort_values(["composition", "e_above_hull", "id"], ignore_index=True)
     table = find_space_groups(table.assign(phase=_phases(table), known_id=known_crystals(table, library)))
     table["known_id"] = table.groupby(["composition", "phase"])["known_id"].transform("first")  # one answer for a phase
     return table.assign(new=table["known_id"].isna()).drop(columns=["valid", "status", "group"])
@@ -124,28 +114,18 @@ def known_crystals(candidates: pd.DataFrame, library: pd.DataFrame) -> list[str 
     return [known[row] for row in candidates.index]
 
 
-def _energies(outcomes: list[dict]) -> np.ndarray:
-    return np.array([o["energy_per_atom"] for o in outcomes], dtype=float)  # None becomes NaN
-
-
-def _keep_lower(table: pd.DataFrame, outcomes: list[dict], hull: Hull, limits: Physical) -> pd.DataFrame:
-    """The relaxed geometry and energy where there is one, believable and lower."""
-    energies = _energies(outcomes)
-    formation = hull.formation_energies(energies, table["atomic_numbers"], ENERGY_SOURCE)
-    absurd = np.abs(formation) > limits.max_formation_energy
-    lower = ~absurd & (energies < table["energy_per_atom"].to_numpy())
-    cells = list(zip(table["lattice"], table["frac_coords"], outcomes, lower, strict=True))
-    return table.assign(
-        lattice=[np.array(o["lattice"]) if kept else m for m, _, o, kept in cells],
-        frac_coords=[wrap(np.array(o["frac_coords"])) if kept else x for _, x, o, kept in cells],
-        energy_per_atom=np.where(lower, energies, table["energy_per_atom"]),
-        geometry=np.where(lower, "relaxed", "as generated"),
-        relaxation=table["relaxation"].mask(absurd, f"failed: {_absurd(limits)}"),
+def _keep_lower(table: pd.DataFrame, outcomes: list[dict], hull: Hull) -> pd.DataFrame:
+    """The relaxed geometry and energies where these are plausible and lower."""
+    cells = list(zip(table["lattice"], table["frac_coords"], outcomes, strict=True))
+    relaxed = table.assign(
+        lattice=[m if o["lattice"] is None else np.array(o["lattice"]) for m, _, o in cells],
+        frac_coords=[x if o["frac_coords"] is None else wrap(np.array(o["frac_coords"])) for _, x, o in cells],
+        energy_per_atom=np.array([o["energy_per_atom"] for o in outcomes], dtype=float),  # None becomes NaN
     )
-
-
-def _absurd(limits: Physical) -> str:
-    return f"a formation energy beyond {limits.max_formation_energy:g} eV/atom"
+    relaxed = without_implausible(hull.place(relaxed, ENERGY_SOURCE), "relaxation", "failed: ")
+    lower = relaxed["energy_per_atom"] < table["energy_per_atom"]
+    kept = {column: relaxed[column].where(lower, table[column]) for column in _RELAXED}
+    return table.assign(**kept, relaxation=relaxed["relaxation"], geometry=np.where(lower, "relaxed", "as generated"))
 
 
 def _groups(table: pd.DataFrame, workers: int) -> list[str]:

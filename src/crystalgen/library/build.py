@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import from_structures, read_crystals, to_structures, write_crystals
-from crystalgen.crystals.contacts import shortest_bond
+from crystalgen.crystals.plausibility import implausible
 from crystalgen.library.candidates import enumerate_candidates
 from crystalgen.library.recipe import Recipe
 from crystalgen.potentials import potentials
@@ -43,7 +43,7 @@ def build_library(recipe: Recipe, folder: Path, workers: int = 2) -> tuple[pd.Da
         distinct = _cached(folder / "distinct.parquet", lambda: drop_duplicates(scanned, "chgnet_order", workers, window))
     with clock("energies"):
         rated = _in_shards(distinct, folder / "energies", recipe.shard_size, workers, _energy_shard, recipe)
-        believed = drop_unphysical(rated, recipe)
+        believed = drop_implausible(rated)
     with clock("relaxation"):
         wanted = choose_for_relaxation(believed, recipe)
         chosen = wanted.head(recipe.relaxation.max_structures)
@@ -66,13 +66,14 @@ def build_library(recipe: Recipe, folder: Path, workers: int = 2) -> tuple[pd.Da
     return table, record
 
 
-def drop_unphysical(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
-    """Drop crystals with atoms inside each other or an absurd energy: potentials invent there, and one such hull point spoils all."""
-    limits = recipe.physical
-    columns = zip(table["lattice"], table["frac_coords"], table["atomic_numbers"], strict=True)
-    apart = [shortest_bond(m, x, z) >= limits.min_distance for m, x, z in columns]
-    table = table[apart].reset_index(drop=True)
-    sane = np.abs(formation_energies(table)) <= limits.max_formation_energy
+def drop_implausible(table: pd.DataFrame) -> pd.DataFrame:
+    """Drop implausible crystals and those without a formation energy, by contacts first: no element with overlapping atoms is a reference.
+
+    The library's own hull is drawn from what is left, so that nothing is far below it.
+    """
+    table = table[implausible(table) == ""].reset_index(drop=True)
+    formation = formation_energies(table)
+    sane = (implausible(table.assign(formation_energy_per_atom=formation)) == "") & ~np.isnan(formation)
     return table[sane].reset_index(drop=True)
 
 
@@ -148,7 +149,7 @@ def _relax_shard(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
 
 
 def _finish(table: pd.DataFrame, recipe: Recipe, workers: int) -> pd.DataFrame:
-    table = drop_duplicates(drop_unphysical(table, recipe), "energy_per_atom", workers)
+    table = drop_duplicates(drop_implausible(table), "energy_per_atom", workers)
     table = find_space_groups(table, recipe.symprec)
     table["formation_energy_per_atom"] = formation_energies(table)
     table["energy_source"] = potentials.ENERGY_SOURCE

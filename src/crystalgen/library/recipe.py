@@ -38,13 +38,6 @@ class Relaxation(Strict):
     max_structures: int
 
 
-class Physical(Strict):
-    """Bounds outside which a structure or its energy is not believed."""
-
-    min_distance: float
-    max_formation_energy: float
-
-
 class Recipe(Strict):
     """Everything that decides the library's content."""
 
@@ -55,7 +48,6 @@ class Recipe(Strict):
     ternary_systems: list[str]
     volumes: Volumes
     relaxation: Relaxation
-    physical: Physical
     symprec: float
     duplicate_energy: float
     shard_size: int

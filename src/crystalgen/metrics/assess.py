@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from crystalgen.crystals.plausibility import without_implausible
 from crystalgen.matching.match import CSP, FIVEFOLD, TIME_LIMIT, TWICE, Tolerances, reduce_table
 from crystalgen.matching.novelty import corrected_rms, nearest_of, unique_classes
 from crystalgen.metrics.coverage import Cutoffs, coverage
@@ -63,7 +64,8 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     """Every metric of generated crystals.
 
     Args:
-        generated: crystals; columns `e_above_hull` and, in the reference too, `energy_per_atom` (eV/atom) are used where they are.
+        generated: crystals; columns `e_above_hull` and, in the reference too, `energy_per_atom` (eV/atom) are used where they are
+            plausible, whoever wrote them; `status` says why there is none.
         broken: id and reason of what could not be read; it counts as invalid and as not matched.
         reference: crystals to be covered, matched and compared with.
         training: crystals that are not new.
@@ -75,7 +77,7 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     if reference.empty:
         raise ValueError("the reference has no crystals; expected some to compare with")
     all_known = training is reference  # then it is reduced once
-    generated, reference = generated.reset_index(drop=True), reference.reset_index(drop=True)
+    generated, reference = (without_implausible(table.reset_index(drop=True)) for table in (generated, reference))
     rows = _Rows(len(generated) + len(broken), generated["formula"], broken["id"])
     crystals = generated[["id", "formula", "reduced_formula", "nsites"]].assign(reason="")
     _LOG.info("reducing %d generated crystals and %d of the reference", len(generated), len(reference))
@@ -120,6 +122,7 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     new = crystals["unique"] & crystals["novel"] & crystals["valid"]
     rows.share("valid_unique_novel", new, "valid by both measures, unique and novel")
     if "e_above_hull" in generated:
+        crystals["energy_status"] = generated["status"]
         _stability(rows, crystals, generated["e_above_hull"], crystals["unique"] & crystals["novel"])
 
     _LOG.info("matching the reference")
@@ -172,7 +175,7 @@ def _stability(rows: "_Rows", crystals: pd.DataFrame, above: pd.Series, new: pd.
     unknown = int(above.isna().sum())
     for name, bound in (("stable", STABLE), ("metastable", METASTABLE)):
         under = (above < bound).to_numpy(bool)
-        note = f"less than {bound * 1000:g} meV/atom above the hull; {unknown} of unknown energy count as not"
+        note = f"less than {bound * 1000:g} meV/atom above the hull; {unknown} of unknown or implausible energy count as not"
         rows.share(name, under, note)
         rows.share(f"{name}_unique_novel", under & new.to_numpy(bool), f"{name}, unique and novel (S.U.N.)")
 

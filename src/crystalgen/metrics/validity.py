@@ -11,6 +11,7 @@ from crystalgen.crystals.geometry import nearest_distances
 from crystalgen.crystals.schema import MIN_VOLUME
 
 MIN_DISTANCE = 0.5  # Å
+INVALID = f"invalid: atoms within {MIN_DISTANCE} Å or an empty cell"  # of a crystal that is not asked for its energy
 _STATES = "smact14"
 _MANY = 1e4  # combinations of oxidation states, beyond which SMACT's trying takes too long
 

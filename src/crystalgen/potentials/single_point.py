@@ -1,23 +1,28 @@
-"""One crystal's energy and relaxation by machine-learned potentials: whatever happens, an outcome and never an exception."""
+"""Energies and relaxations by machine-learned potentials: whatever happens to a crystal, an outcome and never an exception."""
 
 import contextlib
 import io
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from ase import Atoms
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from crystalgen.crystals.contacts import shortest_bond
+from crystalgen.crystals import to_structures
+from crystalgen.crystals.plausibility import MIN_CONTACT, contact_problem, without_implausible
 from crystalgen.potentials import potentials
 from crystalgen.potentials.calculators import calculator, energy_source, package_of
-from crystalgen.utils.cache import versions
+from crystalgen.stability.hull import Hull
+from crystalgen.utils.cache import compute, versions
 from crystalgen.utils.timeout import TimeLimit, time_limit
 
 ENERGY_SOURCE = potentials.ENERGY_SOURCE
 GEOMETRY, ENERGY = LIBRARY_POTENTIALS = ("chgnet", "7net-l3i5")
+_RATE_BATCH = 8
 _OUTCOMES = 2  # counts what an outcome says; results kept with another number are computed anew
 _DIGITS = 8  # of Å and of fractional coordinates, as many as tell two crystals apart (see `store`)
 RATED, CONVERGED, UNCONVERGED = "rated", "converged", "unconverged"
@@ -42,12 +47,36 @@ def basis(*names: str) -> list:
     return [_OUTCOMES, [energy_source(name) for name in names], versions(*(package_of(name) for name in names))]
 
 
-def rate(structure: Structure, min_distance: float) -> dict:
+def rate_table(table: pd.DataFrame, hull: Hull, folder: Path, workers: int = 1) -> pd.DataFrame:
+    """Rate every crystal as it is by the library's potential, and place it above a hull.
+
+    Args:
+        table: crystals; energies that they bring from this potential stand, if they are plausible.
+        hull: of the same potential.
+        folder: of finished results (see `store.compute`).
+        workers: processes.
+
+    Returns:
+        the crystals with status (`rated`, or why there is no energy), energy_per_atom, formation_energy_per_atom, e_above_hull
+        (eV/atom, NaN where unknown or implausible) and energy_source.
+    """
+    energies, status = np.full(len(table), np.nan), np.full(len(table), RATED, dtype=object)
+    if "energy_per_atom" in table:
+        energies = table["energy_per_atom"].where(table["energy_source"] == ENERGY_SOURCE).to_numpy(float, copy=True)
+    unknown = np.isnan(energies)
+    how = {"min_distance": MIN_CONTACT}
+    outcomes = compute(rate, to_structures(table[unknown]), how, basis(), folder, workers, _RATE_BATCH)
+    energies[unknown] = np.array([outcome["energy_per_atom"] for outcome in outcomes], dtype=float)  # None becomes NaN
+    status[unknown] = [outcome["status"] for outcome in outcomes]
+    return without_implausible(hull.place(table.assign(energy_per_atom=energies, status=status), ENERGY_SOURCE))
+
+
+def rate(structure: Structure, min_distance: float = MIN_CONTACT) -> dict:
     """The energy of a crystal as it is.
 
     Args:
         structure: any crystal.
-        min_distance: share of the sum of two covalent radii below which a potential is not asked: it invents there.
+        min_distance: share of the sum of two covalent radii below which a potential is not asked (see `crystals.plausibility`).
 
     Returns:
         status (`rated`, or why there is no energy) and energy_per_atom (eV, None without).
@@ -110,9 +139,9 @@ class _Guard:
 
 
 def _energy(structure: Structure, min_distance: float, potential: str = ENERGY) -> float:
-    bond = shortest_bond(structure.lattice.matrix, structure.frac_coords, np.array(structure.atomic_numbers))
-    if not bond >= min_distance:
-        raise LostCell(f"atoms closer than {min_distance:g} of the sum of their radii")
+    cell = structure.lattice.matrix, structure.frac_coords, np.array(structure.atomic_numbers)
+    if problem := contact_problem(*cell, min_distance):
+        raise LostCell(problem)
     if potential == ENERGY:  # without forces, in a quarter of the time
         energy = float(potentials.energies_per_atom([structure])[0])
     else:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.baselines.random_search import RANDOM
-from crystalgen.experiments.relaxed_sets import FAR_BELOW
+from crystalgen.crystals.plausibility import MAX_BELOW_HULL
 from crystalgen.potentials.single_point import CONVERGED
 from crystalgen.report.style import model_label, model_order
 from crystalgen.report.tables import format_interval
@@ -15,7 +15,7 @@ NOTE = (
     "Every set is asked for the same compositions, which no model saw, relaxed by CHGNet with the same budget, and rated by SevenNet "
     "7net-l3i5 against the library's hull, whose phases of these very compositions are among the known. ΔE_f is the mean difference over "
     "all pairs of one composition to random search, negative where the set is the more stable one; the rate is the share of pairs in "
-    f"which it is (A eq. 3 and 4). An energy more than {FAR_BELOW:g} eV/atom below the hull is an invention of the potential and not "
+    f"which it is (A eq. 3 and 4). An energy more than {MAX_BELOW_HULL:g} eV/atom below the hull is an invention of the potential and not "
     "counted. Lowest: the least energy of each composition alone. Intervals: 95 %, whole compositions redrawn."
 )
 PAPER = {"delta_e": -0.68, "reduction_rate": 0.8}  # of conditional UniMat against AIRSS, by DFT on other compositions (A §2.3)

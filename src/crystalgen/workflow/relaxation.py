@@ -3,13 +3,11 @@
 import argparse
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from crystalgen.crystals import write_crystals
 from crystalgen.datasets.generated import read_generated
 from crystalgen.datasets.sources import load_source
-from crystalgen.library.recipe import load_recipe
 from crystalgen.potentials.calculators import energy_source
 from crystalgen.potentials.relaxation import COLUMNS, Relaxation, relax_table
 from crystalgen.stability.hull import Hull
@@ -24,10 +22,9 @@ def relax_path(options: argparse.Namespace) -> tuple[pd.DataFrame, Path]:
     """
     crystals, broken = read_generated(options.path, options.workers)
     chosen = crystals.head(options.most) if options.most else crystals
-    limits = load_recipe(paths.LIBRARY / "recipe.yaml").physical
-    settings = Relaxation(limits.min_distance, options.fmax, options.steps, options.limit, options.potential, options.energy)
-    table = relax_table(chosen, settings, paths.INTERIM / "relaxations", options.workers)
-    table = _placed(table, options.reference, energy_source(options.energy))
+    settings = Relaxation(options.fmax, options.steps, options.limit, options.potential, options.energy)
+    hull = _hull(options.reference, energy_source(options.energy))
+    table = relax_table(chosen, settings, paths.INTERIM / "relaxations", options.workers, hull=hull)
     folder = options.out or paths.REPORTS / "relax" / options.path.name
     write_crystals(table, folder / "crystals.parquet")
     columns = ["id", "formula", *COLUMNS, "formation_energy_per_atom", "e_above_hull", "energy_source"]
@@ -36,8 +33,6 @@ def relax_path(options: argparse.Namespace) -> tuple[pd.DataFrame, Path]:
     return shown, folder
 
 
-def _placed(table: pd.DataFrame, reference: Path | None, source: str) -> pd.DataFrame:
+def _hull(reference: Path | None, source: str) -> Hull | None:
     hull = Hull(load_source(reference or paths.LIBRARY / "crystals.parquet"))
-    if reference is None and hull.energy_source != source:
-        return table.assign(e_above_hull=np.nan)
-    return hull.place(table, source)
+    return None if reference is None and hull.energy_source != source else hull
