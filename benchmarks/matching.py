@@ -1,10 +1,10 @@
-"""Match pairs of real crystals by our matcher and by StructureMatcher. Run: python benchmarks/matching.py DATA [--pairs 20000]
+"""Match samples with real crystals by our matcher and by StructureMatcher. Run: python benchmarks/matching.py DATA [--pairs 20000]
 
 DATA is a folder with perov_5.parquet, carbon_24.parquet and mp_20.parquet (benchmark tables). The pairs are what
 evaluation meets and what can go wrong: polymorphs, whose formulas are alike; copies moved or strained by little, by about the
 tolerances, and beyond; rotated, permuted and translated copies; cells built twice as large; permuted elements. Every
 verdict and displacement is compared with `StructureMatcher.fit` and `get_rms_dist`, which get structures made beforehand,
-in as many processes as ours.
+in as many processes as ours. Both are asked with the sample first; what the other order would give stands beside.
 """
 
 import argparse
@@ -38,27 +38,30 @@ def main() -> None:
     totals = {name: np.zeros(2) for name in SETTINGS}
     wrong = 0
     for name in SETS:
-        first, second, kinds = mixed_pairs(read_benchmark(args.data / f"{name}.parquet"), args.pairs // len(SETS) + 1, args.seed)
+        samples, targets, kinds = mixed_pairs(read_benchmark(args.data / f"{name}.parquet"), args.pairs // len(SETS) + 1, args.seed)
         for setting, tolerances in SETTINGS.items():
             start = time.perf_counter()
-            ours = match_pairs(first, second, tolerances, workers=args.workers)
+            ours = match_pairs(samples, targets, tolerances, workers=args.workers)
             middle = time.perf_counter()
-            theirs = plain(first, second, tolerances, args.workers)
+            theirs = plain(samples, targets, tolerances, args.workers)
             end = time.perf_counter()
             totals[setting] += middle - start, end - middle
             unlike = ours["matched"].to_numpy() != theirs["matched"].to_numpy()
             both = ours["matched"].to_numpy() & theirs["matched"].to_numpy()
             gaps = np.where(both, np.abs(ours["rms"] - theirs["rms"]).to_numpy(), 0)
             differs = np.flatnonzero(unlike | (gaps > SAME))
-            ties = [i for i in differs if is_tie(first.iloc[[i]], second.iloc[[i]], tolerances)]
+            ties = [i for i in differs if is_tie(samples.iloc[[i]], targets.iloc[[i]], tolerances)]
             wrong += len(differs) - len(ties)
-            print(f"{name:10s} {setting:4s} {len(first)} pairs, {both.sum()} match; other verdicts: {unlike.sum()}, displacements over "
+            print(f"{name:10s} {setting:4s} {len(samples)} pairs, {both.sum()} match; other verdicts: {unlike.sum()}, displacements over "
                   f"{SAME:g} apart: {(gaps > SAME).sum()}, {len(ties)} of these StructureMatcher's own ties; ours {middle - start:.1f} s, "
                   f"StructureMatcher {end - middle:.1f} s, {(end - middle) / (middle - start):.1f} x", flush=True)  # fmt: skip
-            for kind, matched in pd.Series(theirs["matched"].to_numpy()).groupby(kinds):
-                print(f"    {kind:12s} {len(matched):6d} pairs, {matched.mean():6.1%} match")
+            other_order = match_pairs(targets, samples, tolerances, workers=args.workers)["matched"]
+            verdicts = pd.DataFrame({"sample_first": theirs["matched"], "target_first": other_order})
+            for kind, own in verdicts.groupby(kinds):
+                rates = ", ".join(f"{rate:.1%} {order.replace('_', ' ')}" for order, rate in own.mean().items())
+                print(f"    {kind:12s} {len(own):6d} pairs match: {rates}")
             for i in sorted(set(differs) - set(ties)):
-                print(f"    differs: {kinds[i]} {first['id'].iloc[i]}: {ours.loc[i].tolist()}, {theirs.loc[i].tolist()}")
+                print(f"    differs: {kinds[i]} {targets['id'].iloc[i]}: {ours.loc[i].tolist()}, {theirs.loc[i].tolist()}")
 
     for setting, (mine, plain_time) in totals.items():
         print(f"{setting}: ours {mine:.1f} s, a loop of StructureMatcher {plain_time:.1f} s: {plain_time / mine:.1f} x")
@@ -66,19 +69,19 @@ def main() -> None:
         raise SystemExit(f"{wrong} results differ from pymatgen's")
 
 
-def is_tie(one: pd.DataFrame, other: pd.DataFrame, tolerances: Tolerances) -> bool:
-    """Whether StructureMatcher's own result depends on rounding: on the origin and the order of the other crystal's atoms.
+def is_tie(sample: pd.DataFrame, target: pd.DataFrame, tolerances: Tolerances) -> bool:
+    """Whether StructureMatcher's own result depends on rounding: on the origin and the order of the target's atoms.
 
     So it is where two assignments of sites have equal sums of squares, but not without the mean displacement.
     """
-    copies = redescribed(pd.concat([other] * 40, ignore_index=True), np.random.default_rng(0))
-    found = plain(pd.concat([one] * 40, ignore_index=True), copies, tolerances, workers=1)
+    copies = redescribed(pd.concat([target] * 40, ignore_index=True), np.random.default_rng(0))
+    found = plain(pd.concat([sample] * 40, ignore_index=True), copies, tolerances, workers=1)
     return np.ptp(found["rms"].fillna(-1)) > SAME
 
 
-def plain(first: pd.DataFrame, second: pd.DataFrame, tolerances: Tolerances, workers: int) -> pd.DataFrame:
+def plain(samples: pd.DataFrame, targets: pd.DataFrame, tolerances: Tolerances, workers: int) -> pd.DataFrame:
     """A loop of StructureMatcher over the pairs."""
-    pairs = list(zip(to_structures(first), to_structures(second), strict=True))
+    pairs = list(zip(to_structures(samples), to_structures(targets), strict=True))
     parts = [pairs[i : i + 256] for i in range(0, len(pairs), 256)]
     found = joblib.Parallel(n_jobs=workers)(joblib.delayed(_plain)(part, tolerances) for part in parts)
     return pd.DataFrame([v for part in found for v in part], columns=["matched", "rms"])
@@ -88,13 +91,13 @@ def _plain(pairs: list[tuple[Structure, Structure]], tolerances: Tolerances) -> 
     matcher, verdicts = StructureMatcher(tolerances.ltol, tolerances.stol, tolerances.angle_tol), []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for one, other in pairs:
+        for sample, target in pairs:
             if tolerances.by_rms:
-                found = matcher.get_rms_dist(one, other)
+                found = matcher.get_rms_dist(sample, target)
                 verdicts.append((found is not None, np.nan if found is None else found[0]))
             else:
-                matched = bool(matcher.fit(one, other))
-                verdicts.append((matched, matcher.get_rms_dist(one, other)[0] if matched else np.nan))
+                matched = bool(matcher.fit(sample, target))
+                verdicts.append((matched, matcher.get_rms_dist(sample, target)[0] if matched else np.nan))
     return verdicts
 
 

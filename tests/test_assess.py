@@ -10,7 +10,7 @@ import pytest
 from crystalgen.crystals import write_crystals
 from crystalgen.datasets.sources import read_benchmark
 from crystalgen.matching.match import CSP, Tolerances, match_cells, reduce_table
-from crystalgen.matching.novelty import corrected_rms, nearest_of, unique_classes
+from crystalgen.matching.novelty import corrected_rms, nearest_sample, nearest_target, unique_classes
 from crystalgen.metrics.assess import Options, assess
 from crystalgen.metrics.controls import doubled, moved, redescribed
 from crystalgen.metrics.coverage import Cutoffs
@@ -61,14 +61,14 @@ def test_growing_noise_makes_every_measure_worse(perovskites, tmp_path):
 @pytest.mark.parametrize("change", [redescribed, doubled])
 def test_another_description_is_the_same_crystal(perovskites, change):
     copies = change(perovskites, np.random.default_rng(2))
-    found = nearest_of(reduce_table(perovskites, 1), reduce_table(copies, 1), Tolerances(), workers=1)
+    found = nearest_sample(reduce_table(copies, 1), reduce_table(perovskites, 1), Tolerances(), workers=1)
     assert found["matched"].mean() == 1
 
 
 def test_other_elements_in_the_same_places_are_another_crystal(perovskites):
     known = {z: i for i, z in enumerate(sorted({int(z) for numbers in perovskites["atomic_numbers"] for z in numbers}))}
     numbers = [np.array([list(known)[known[int(z)] - 1] for z in zs]) for zs in perovskites["atomic_numbers"]]
-    found = nearest_of(reduce_table(perovskites.assign(atomic_numbers=numbers), 1), reduce_table(perovskites, 1), CSP, workers=1)
+    found = nearest_target(reduce_table(perovskites.assign(atomic_numbers=numbers), 1), reduce_table(perovskites, 1), CSP, workers=1)
     assert found["matched"].mean() == 0
 
 
@@ -79,11 +79,11 @@ def test_polymorphs_are_matched_to_each_other_by_metre_and_not_by_order(crystals
     classes = unique_classes(cells, workers=1)
     one, other = (cells[i] for i in np.unique(classes)[:2])
     by_order = match_cells([one, other], [other, one], [[0, 0], [1, 1]], workers=1)
-    everyone = nearest_of([one, other], [other, one], workers=1)
+    everyone = nearest_sample([other, one], [one, other], workers=1)
     assert not by_order["matched"].any()
     assert everyone["matched"].all()
     assert everyone["place"].tolist() == [1, 0]
-    assert corrected_rms(nearest_of([one, other], [one], workers=1), Tolerances()).mean() == pytest.approx(0.15)
+    assert corrected_rms(nearest_sample([one], [one, other], workers=1), Tolerances()).mean() == pytest.approx(0.15)
 
 
 def test_repeats_belong_to_their_first(crystals):

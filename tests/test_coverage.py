@@ -16,10 +16,10 @@ from crystalgen.metrics.benchmarks import coverage_cutoffs
 from crystalgen.metrics.coverage import Cutoffs, coverage
 from crystalgen.metrics.fingerprints import _site_featurizer, fingerprints, order_parameters
 from crystalgen.metrics.proxy import Coverage, coverage_rates
+from crystalgen.utils.statistics import Scoring
 from crystalgen.utils.timeout import TimeLimit, time_limit
 
 PEROVSKITE = Cutoffs(0.2, 4.0)
-PLACE = {"source": "here"}
 
 
 def _table(structures, source="s"):
@@ -108,8 +108,7 @@ def test_a_crystal_that_fails_is_counted_with_its_reason(known, tmp_path):
     assert outcome["values"] is None and "took longer than 0.0001 s" in outcome["status"]
     late = fingerprints(table, tmp_path, workers=1, limit=1e-4)
     assert len(late.rows) == 0 and set(late.failed) == {0, 1, 2}
-    record = {"requested": 4, "seeds": [1]}
-    metrics, why = coverage_rates(samples, table, record, Coverage(PEROVSKITE, folder), 50, PLACE | {"seeds": [1]})
+    metrics, why = coverage_rates(samples, table, Scoring((1,), 4, 50, "here"), Coverage(PEROVSKITE, folder))
     assert metrics["coverage_precision"]["value"] == 0.75 and metrics["coverage_recall"]["value"] == 1
     assert metrics["coverage_precision"]["n"] == 4 and list(why) == ["", "", ""]
 
@@ -118,8 +117,7 @@ def test_seeds_cover_alone(known):
     """Two seeds that each cover a third of the reference do not cover two thirds."""
     table, folder, _ = known
     samples = table.iloc[[0, 1]].assign(seed=[1, 2]).reset_index(drop=True)
-    record = {"requested": 2, "seeds": [1, 2]}
-    metrics, _ = coverage_rates(samples, table, record, Coverage(PEROVSKITE, folder), 50, PLACE | {"seeds": [1, 2]})
+    metrics, _ = coverage_rates(samples, table, Scoring((1, 2), 2, 50, "here"), Coverage(PEROVSKITE, folder))
     assert metrics["coverage_recall"]["value"] == pytest.approx(1 / 3)
     assert metrics["coverage_recall"]["by_seed"] == pytest.approx([1 / 3, 1 / 3], abs=1e-6)
 

@@ -10,10 +10,12 @@ from crystalgen.baselines import run_baseline
 from crystalgen.config import Baseline
 from crystalgen.crystals import from_columns, from_structures, to_structures
 from crystalgen.crystals.geometry import nearest_distances
-from crystalgen.metrics.summary import evaluate_samples, read_samples
+from crystalgen.matching import match
+from crystalgen.metrics.score import score_conditional, score_unconditional
+from crystalgen.metrics.study_results import read_samples
 from crystalgen.metrics.validity import structure_validity
 from crystalgen.represent.generate import save_samples
-from crystalgen.utils.statistics import clustered_bootstrap, rate
+from crystalgen.utils.statistics import Scoring, clustered_bootstrap, mean_with_interval
 
 # Validity
 
@@ -99,10 +101,11 @@ def test_seeds_repeat_and_order_of_rows_does_not_count():
 
 
 def test_a_rate_tells_its_value_interval_and_origin():
-    row = rate([True, False, True, True], ["a", "b", "c", "d"], 500, [7], "file.json")
+    scoring = Scoring((7, 9), 4, 500, "file.json")
+    row = mean_with_interval([True, False, True, True], ["a", "b", "c", "d"], scoring, [0.5, 1])
     assert row["value"] == 0.75
     assert row["low"] <= 0.75 <= row["high"]
-    assert (row["n"], row["seeds"], row["source"]) == (4, [7], "file.json")
+    assert (row["n"], row["seeds"], row["by_seed"], row["source"]) == (2, [7, 9], [0.5, 1], "file.json")
 
 
 # From samples to rates
@@ -131,11 +134,18 @@ def _samples(tested, requests, *keep, seeds=(5,)):
     return samples, {"row": "m", "requested": requested, "decoded": len(samples), "seeds": list(seeds), "sampling_seed": 0, "rejected": {}}
 
 
+def _score(table, samples, record, requests=None, draws=200, csp=False) -> tuple[pd.DataFrame, dict]:
+    scoring = Scoring(tuple(record["seeds"]), record["requested"], draws, "here/metrics.json")
+    if requests is None:
+        return score_unconditional(table, samples, scoring)
+    return score_conditional(table, samples, requests, scoring, csp)
+
+
 def test_undecoded_samples_count_as_failures(tested):
     requests = _requests(tested)
     asked = len(requests)
     assert asked == 19
-    verdicts, metrics = evaluate_samples(tested, *_samples(tested, requests, slice(0, 13)), requests, 200, "here")
+    verdicts, metrics = _score(tested, *_samples(tested, requests, slice(0, 13)), requests)
     assert verdicts["request"].tolist() == requests["request"].tolist()
     assert verdicts["target_id"].tolist() == requests["target_id"].tolist()
     assert verdicts["matched"].tolist() == [True] * 13 + [False] * 6
@@ -148,7 +158,7 @@ def test_undecoded_samples_count_as_failures(tested):
 
 def test_only_what_was_asked_for_counts(tested):
     requests = _requests(tested).iloc[:8]
-    _, metrics = evaluate_samples(tested, *_samples(tested, requests, slice(0, 6)), requests, 200, "here")
+    _, metrics = _score(tested, *_samples(tested, requests, slice(0, 6)), requests)
     assert metrics["match_rate"]["n"] == 8
     assert metrics["match_rate"]["value"] == 6 / 8
 
@@ -159,7 +169,7 @@ def test_a_model_right_with_one_seed_only_is_half_right_and_says_which(tested, s
     samples, record = _samples(tested, requests, slice(None), slice(None), seeds=seeds)
     wrong = samples["seed"] == seeds[1]
     samples.loc[wrong, "lattice"] = pd.Series([m * [[1.0], [1.0], [2.5]] for m in samples.loc[wrong, "lattice"]], samples.index[wrong])
-    verdicts, metrics = evaluate_samples(tested, samples, record, requests, 200, "here")
+    verdicts, metrics = _score(tested, samples, record, requests)
     rate = metrics["match_rate"]
     assert rate["value"] == 0.5
     assert rate["seeds"] == list(seeds)
@@ -172,14 +182,14 @@ def test_a_model_right_with_one_seed_only_is_half_right_and_says_which(tested, s
 
 def test_a_perfect_model_is_perfect_with_every_seed(tested):
     requests = _requests(tested)
-    evaluated = evaluate_samples(tested, *_samples(tested, requests, slice(None), slice(None), seeds=(1, 2)), requests, 200, "here")
+    evaluated = _score(tested, *_samples(tested, requests, slice(None), slice(None), seeds=(1, 2)), requests)
     rate = evaluated[1]["match_rate"]
     assert (rate["value"], rate["low"], rate["high"], rate["by_seed"]) == (1, 1, 1, [1, 1])
 
 
 def test_a_seed_whose_samples_are_lost_counts_all_the_same(tested):
     requests = _requests(tested)
-    evaluated = evaluate_samples(tested, *_samples(tested, requests, slice(0, 0), slice(None), seeds=(1, 2)), requests, 200, "here")
+    evaluated = _score(tested, *_samples(tested, requests, slice(0, 0), slice(None), seeds=(1, 2)), requests)
     for name in ("match_rate", "structure_validity"):
         assert evaluated[1][name]["value"] == 0.5
         assert evaluated[1][name]["by_seed"] == [0, 1]
@@ -189,8 +199,7 @@ def test_redrawing_takes_all_seeds_of_a_formula_together(tested):
     """Otherwise the same formulas, sampled with more seeds, would narrow the interval."""
     requests = _requests(tested)
     one, three = (
-        evaluate_samples(tested, *_samples(tested, requests, *[slice(0, 12)] * n, seeds=tuple(range(n))), requests, 2000, "here")[1]
-        for n in (1, 3)
+        _score(tested, *_samples(tested, requests, *[slice(0, 12)] * n, seeds=tuple(range(n))), requests, draws=2000)[1] for n in (1, 3)
     )
     for end in ("low", "high"):
         assert three["match_rate"][end] == pytest.approx(one["match_rate"][end], abs=1e-9)
@@ -200,7 +209,7 @@ def test_one_target_may_be_asked_for_more_than_once(tested):
     """As in modification: three inputs should become the same crystal, and one does not."""
     target = tested["id"][tested["split"] == "test"].iloc[0]
     requests = pd.DataFrame({"request": ["0", "1", "2"], "target_id": target, "input_id": ["a", "b", "c"]})
-    verdicts, metrics = evaluate_samples(tested, *_samples(tested, requests, [0, 2]), requests, 200, "here")
+    verdicts, metrics = _score(tested, *_samples(tested, requests, [0, 2]), requests)
     assert metrics["match_rate"]["value"] == pytest.approx(2 / 3)
     assert verdicts["matched"].tolist() == [True, False, True]
     assert verdicts["input_id"].tolist() == ["a", "b", "c"]
@@ -209,7 +218,7 @@ def test_one_target_may_be_asked_for_more_than_once(tested):
 
 def test_samples_that_nothing_was_asked_of_are_checked_for_validity_and_compared_with_the_test_crystals(tested):
     samples, record = _samples(tested, _requests(tested), slice(0, 10))
-    verdicts, metrics = evaluate_samples(tested, samples.drop(columns=["request", "target_id"]), record, None, 200, "here")
+    verdicts, metrics = _score(tested, samples.drop(columns=["request", "target_id"]), record)
     symmetry = {"p1_0.01", "p1_0.1", "unique", "novel"}
     assert set(metrics) == {"structure_validity", "composition_validity", "wasserstein_density", "wasserstein_elements", *symmetry}
     assert verdicts["valid"].tolist() == [True] * 10
@@ -226,7 +235,7 @@ def test_a_model_whose_samples_are_all_lost_has_rates_of_zero(tested, tmp_path, 
     samples, record = _samples(tested, requests, slice(0, 0))
     asked = requests.assign(item=0) if targeted else None
     save_samples(samples if targeted else samples.drop(columns=["request", "target_id"]), record, tmp_path, asked)
-    _, metrics = evaluate_samples(tested, *read_samples(tmp_path), 200, "here")
+    _, metrics = _score(tested, *read_samples(tmp_path))
     crmse = metrics.pop("crmse", None)
     assert {row["value"] for row in metrics.values()} == {0.0}
     assert (crmse is not None) == targeted
@@ -240,7 +249,7 @@ def test_returning_the_input_is_right_where_the_polymorphs_are_one_structure():
     table = from_structures(structures, "s", formation_energy_per_atom=[-1.0, -0.8, -0.2], energy_source="made up", split="test")
     requests = pd.DataFrame({"request": ["0", "1"], "target_id": "s-0", "input_id": ["s-1", "s-2"]})
     samples, record = run_baseline("as_is", Baseline(kind="input", task="modification"), requests, table)
-    verdicts, metrics = evaluate_samples(table, samples, record, requests, 200, "here")
+    verdicts, metrics = _score(table, samples, record, requests)
     assert verdicts["matched"].tolist() == [True, False]
     assert metrics["match_rate"]["value"] == 0.5
 
@@ -255,7 +264,7 @@ def test_measures_beside_the_match_rate_have_known_answers():
     def rates(one, other):
         samples = from_structures([one, other], "m", request=["0", "1"], seed=1)
         samples["target_id"] = requests["target_id"].to_numpy()
-        return {name: row["value"] for name, row in evaluate_samples(table, samples, record, requests, 200, "here")[1].items()}
+        return {name: row["value"] for name, row in _score(table, samples, record, requests)[1].items()}
 
     right, exchanged = rates(cesium, salt), rates(salt, cesium)
     assert [right[name] for name in ("match_rate", "match_rate_valid", "metre")] == [1, 1, 1]
@@ -268,12 +277,32 @@ def test_measures_beside_the_match_rate_have_known_answers():
     assert half["crmse"] == pytest.approx(0.15)
 
 
+@pytest.mark.parametrize("targeted", [True, False])
+def test_no_crystal_is_reduced_twice(tested, monkeypatch, targeted):
+    """Targets asked for three times with two seeds, at every tolerance; and samples, each compared with all training crystals."""
+    requests = pd.concat([_requests(tested)] * 3, ignore_index=True)
+    requests["request"] = np.arange(len(requests)).astype(str)
+    samples, record = _samples(tested, requests, slice(0, 40), slice(5, None), seeds=(1, 2))
+    samples["lattice"] = [m * (1.01 + 1e-4 * i) for i, m in enumerate(samples["lattice"])]  # all differ
+    match._compile()  # reduces a cell of its own
+    reduced, reduce_cell = [], match.reduce_cell
+
+    def counted(lattice, numbers, coords):
+        reduced.append((np.asarray(lattice).tobytes(), np.asarray(numbers).tobytes(), np.asarray(coords).tobytes()))
+        return reduce_cell(lattice, numbers, coords)
+
+    monkeypatch.setattr(match, "reduce_cell", counted)
+    _score(tested, samples, record, requests if targeted else None, draws=20, csp=targeted)
+    assert len(reduced) == len(set(reduced))
+    assert len(reduced) == len(samples) + (tested["split"] == ("test" if targeted else "train")).sum()
+
+
 def test_repeats_and_copies_of_training_crystals_are_counted():
     structures = [caesium_chloride(3.0, "Ti", "Ni"), rocksalt(4.4, "Ti", "Al").get_primitive_structure()]
     table = from_structures(structures, "s", split=["train", "test"])
     samples = from_structures([structures[0], structures[1], caesium_chloride(3.3, "Ti", "Ni")], "m", seed=1)
     record = {"seeds": [1], "requested": 4, "decoded": 3}
-    verdicts, metrics = evaluate_samples(table, samples, record, None, 200, "here")
+    verdicts, metrics = _score(table, samples, record)
     assert verdicts["unique"].tolist() == [True, True, False], "the third is the first at another volume"
     assert verdicts["novel"].tolist() == [False, True, False], "a test crystal is new"
     assert metrics["unique"]["value"] == 0.5 and metrics["novel"]["value"] == 0.25, "of four that were asked for"
@@ -295,7 +324,7 @@ def test_given_the_composition_a_target_counts_once_for_the_best_of_its_samples(
     samples = from_structures([stretched, good, overlapping, overlapping], "m", list("abcd"), request=list("0123"), seed=1)
     samples["target_id"] = requests["target_id"].to_numpy()
     record = {"seeds": [1], "requested": 4, "decoded": 4}
-    verdicts, metrics = evaluate_samples(table, samples, record, requests, 200, "here", "composition")
+    verdicts, metrics = _score(table, samples, record, requests, csp=True)
     assert verdicts["csp_matched"].tolist() == [False, True, False, False]
     assert metrics["match_rate_csp"]["value"] == 0.25 and metrics["match_rate_csp"]["n"] == 4
     assert metrics["match_rate_csp_2"]["value"] == 0.5 and metrics["match_rate_csp_2"]["n"] == 2

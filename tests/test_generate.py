@@ -14,7 +14,7 @@ from crystalgen.generative.data.pairs import PairData
 from crystalgen.generative.data.unimat import UniMatData
 from crystalgen.generative.objectives import build_objective
 from crystalgen.generative.settings import Flow, MatrixModel, Sampling, UniMatModel
-from crystalgen.metrics.summary import read_samples
+from crystalgen.metrics.study_results import read_samples
 from crystalgen.represent import generate
 from crystalgen.represent.canonical import ordered_numbers
 from crystalgen.represent.generate import (

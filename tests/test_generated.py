@@ -86,7 +86,7 @@ def test_every_format_gives_the_same_crystals(table, tmp_path, write):
     found, broken = read_generated(write(table, tmp_path), workers=1)
     assert broken.empty
     assert found["formula"].tolist() == table["formula"].tolist()
-    verdicts = match_pairs(table, found, workers=1)
+    verdicts = match_pairs(found, table, workers=1)
     assert verdicts["matched"].all()
     np.testing.assert_allclose(verdicts["rms"], 0, atol=1e-3)
 

@@ -25,7 +25,7 @@ def pairs(shared_data):
 
 @pytest.mark.parametrize("name", ["perov_5", "carbon_24", "mp_20"])
 def test_reduced_cells_are_pymatgens(pairs, name):
-    changed = pairs[name][1]
+    changed = pairs[name][0]
     matcher, shrunk = StructureMatcher(), 0
     for cell, structure in zip(reduce_table(changed, workers=1), to_structures(changed), strict=True):
         expected = matcher._get_reduced_structure(structure)
@@ -40,14 +40,15 @@ def test_reduced_cells_are_pymatgens(pairs, name):
 @pytest.mark.parametrize("tolerances", [Tolerances(), CSP, Tolerances(stol=0.1), Tolerances(ltol=0.05, angle_tol=2)])
 @pytest.mark.parametrize("name", ["perov_5", "carbon_24", "mp_20"])
 def test_verdicts_and_displacements_are_pymatgens(pairs, name, tolerances):
-    first, second, _ = pairs[name]
-    ours = match_pairs(first, second, tolerances, workers=1)
+    samples, targets, _ = pairs[name]
+    ours = match_pairs(samples, targets, tolerances, workers=1)
     matcher = StructureMatcher(tolerances.ltol, tolerances.stol, tolerances.angle_tol)
-    theirs = [matcher.get_rms_dist(one, other) for one, other in zip(to_structures(first), to_structures(second), strict=True)]
+    structures = list(zip(to_structures(samples), to_structures(targets), strict=True))
+    theirs = [matcher.get_rms_dist(sample, target) for sample, target in structures]
     if tolerances.by_rms:
         verdicts = [found is not None for found in theirs]
     else:
-        verdicts = [matcher.fit(one, other) for one, other in zip(to_structures(first), to_structures(second), strict=True)]
+        verdicts = [matcher.fit(sample, target) for sample, target in structures]
     assert ours["matched"].tolist() == verdicts
     assert PAIRS // 8 < sum(verdicts) < PAIRS - PAIRS // 8
     expected = [found[0] for found, verdict in zip(theirs, verdicts, strict=True) if verdict]

@@ -7,14 +7,20 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalgen.crystals import from_structures, to_structures
 from crystalgen.matching import match
-from crystalgen.matching.match import Tolerances, match_targets
+from crystalgen.matching.match import Tolerances, pair_requests
 
-COLUMNS = ["target_id", "formula", "nsites", "sampled", "matched", "rms", "reason"]
+COLUMNS = ["request", "target_id", "seed", "sample_id", "sampled", "formula", "nsites", "matched", "rms", "reason"]
 
 
 def samples_of(table: pd.DataFrame, **changes) -> pd.DataFrame:
     """Copies of the table's crystals as samples of themselves."""
-    return table.assign(target_id=table["id"], id=[f"sample-{i}" for i in range(len(table))], **changes)
+    return table.assign(request=table["id"], id=[f"sample-{i}" for i in range(len(table))], seed=0, **changes)
+
+
+def match_each(samples: pd.DataFrame, targets: pd.DataFrame, tolerances: Tolerances = Tolerances(), workers: int = 2) -> pd.DataFrame:
+    """Verdicts on samples of which each target was asked for once, by its id, with one training seed."""
+    requests = pd.DataFrame({"request": targets["id"].to_numpy(), "target_id": targets["id"].to_numpy()})
+    return pair_requests(targets, samples, requests, [0], workers).match(tolerances, workers)
 
 
 def _moved(table, amount, seed=0):
@@ -46,9 +52,9 @@ def test_verdicts_are_those_of_pymatgen(crystals):
     matcher, verdicts, expected = StructureMatcher(), [], []
     for change in changes:
         samples = samples_of(crystals, **change)
-        verdicts.append(match_targets(crystals, samples, workers=1))
-        pairs = zip(to_structures(crystals), to_structures(samples), strict=True)
-        expected += [matcher.fit(target, sample) for target, sample in pairs]
+        verdicts.append(match_each(samples, crystals, workers=1))
+        pairs = zip(to_structures(samples), to_structures(crystals), strict=True)
+        expected += [matcher.fit(sample, target) for sample, target in pairs]
     verdicts = pd.concat(verdicts)
     assert verdicts["matched"].tolist() == expected
     assert len(expected) > 200
@@ -66,7 +72,7 @@ def test_another_description_of_a_crystal_matches(crystals):
         atomic_numbers=[z[o] for z, o in zip(crystals["atomic_numbers"], orders, strict=True)],
         lattice=[1.07 * m @ np.linalg.qr(rng.normal(size=(3, 3)))[0] for m in crystals["lattice"]],
     )
-    verdicts = match_targets(crystals, samples)
+    verdicts = match_each(samples, crystals)
     assert verdicts["matched"].all()
     np.testing.assert_allclose(verdicts["rms"], 0, atol=1e-6)
 
@@ -75,15 +81,15 @@ def test_a_sheared_cell_of_the_same_lattice_matches(crystals):
     structures = [s.copy() for s in to_structures(crystals)]
     for structure in structures:
         structure.make_supercell([[1, 0, 0], [1, 1, 0], [0, -1, 1]])
-    samples = from_structures(structures, "s", target_id=crystals["id"].to_numpy())
-    assert match_targets(crystals, samples)["matched"].all()
+    samples = from_structures(structures, "s", request=crystals["id"].to_numpy(), seed=0)
+    assert match_each(samples, crystals)["matched"].all()
 
 
 def test_a_cell_built_twice_is_the_same_crystal(crystals):
     structures = [s.copy() for s in to_structures(crystals)]
     for structure in structures:
         structure.make_supercell([2, 1, 1])
-    verdicts = match_targets(crystals, from_structures(structures, "s", target_id=crystals["id"].to_numpy()))
+    verdicts = match_each(from_structures(structures, "s", request=crystals["id"].to_numpy(), seed=0), crystals)
     assert verdicts["matched"].all()
     np.testing.assert_allclose(verdicts["rms"], 0, atol=1e-5)
 
@@ -92,11 +98,11 @@ def test_swapped_elements_do_not_match(crystals):
     """Swapped places of two species that stand on different sites make another crystal of the same composition."""
     polar = crystals[crystals["prototype"].isin(["triclinic", "perovskite"])].reset_index(drop=True)
     swapped = _swapped(polar)
-    verdicts = match_targets(polar, samples_of(polar, atomic_numbers=swapped))
+    verdicts = match_each(samples_of(polar, atomic_numbers=swapped), polar)
     assert (verdicts["reason"] == "").all()
     triclinic = (polar["prototype"] == "triclinic").to_numpy()
     matcher = StructureMatcher()
-    expected = [matcher.fit(*pair) for pair in zip(to_structures(polar), to_structures(polar.assign(atomic_numbers=swapped)), strict=True)]
+    expected = [matcher.fit(*pair) for pair in zip(to_structures(polar.assign(atomic_numbers=swapped)), to_structures(polar), strict=True)]
     assert verdicts["matched"].tolist() == expected
     assert not verdicts.loc[triclinic, "matched"].any()
 
@@ -104,14 +110,14 @@ def test_swapped_elements_do_not_match(crystals):
 def test_other_elements_in_the_same_places_do_not_match(crystals):
     other = samples_of(crystals.head(20))
     other["atomic_numbers"] = [np.where(z == z[0], 47, z).astype(z.dtype) for z in other["atomic_numbers"]]
-    other = from_structures(to_structures(other), "s", target_id=other["target_id"].to_numpy())
-    verdicts = match_targets(crystals.head(20), other)
+    other = from_structures(to_structures(other), "s", request=other["request"].to_numpy(), seed=0)
+    verdicts = match_each(other, crystals.head(20))
     assert not verdicts["matched"].any()
     assert set(verdicts["reason"]) == {""}
 
 
 def test_a_target_without_a_sample_counts_as_not_matched(crystals):
-    verdicts = match_targets(crystals, samples_of(crystals).iloc[10:])
+    verdicts = match_each(samples_of(crystals).iloc[10:], crystals)
     assert list(verdicts.columns) == COLUMNS
     assert verdicts["target_id"].tolist() == crystals["id"].tolist()
     assert verdicts["matched"].tolist() == [False] * 10 + [True] * (len(crystals) - 10)
@@ -120,24 +126,27 @@ def test_a_target_without_a_sample_counts_as_not_matched(crystals):
 
 
 def test_no_sample_at_all_is_a_table_of_failures(crystals):
-    verdicts = match_targets(crystals, samples_of(crystals).head(0))
+    verdicts = match_each(samples_of(crystals).head(0), crystals)
     assert len(verdicts) == len(crystals)
     assert not verdicts["matched"].any()
 
 
-def test_every_sample_of_a_target_has_a_row(crystals):
-    target = crystals.head(2)
-    samples = pd.concat([samples_of(target), samples_of(target, lattice=_strained(target, 0.5))], ignore_index=True)
-    verdicts = match_targets(target, samples)
-    assert verdicts["target_id"].tolist() == np.repeat(target["id"].to_numpy(), 2).tolist()
-    assert verdicts.loc[[0, 2], "matched"].all()
+def test_each_seed_and_request_of_a_target_has_a_row(crystals):
+    target = crystals.head(1)
+    requests = pd.DataFrame({"request": ["a", "b"], "target_id": target["id"].iloc[0]})
+    samples = pd.concat([target, target.assign(lattice=_strained(target, 0.5)), target], ignore_index=True)
+    samples = samples.assign(id=["x", "y", "z"], request=["b", "a", "b"], seed=[5, 5, 2])
+    verdicts = pair_requests(crystals, samples, requests, [5, 2]).match()
+    assert verdicts[["seed", "request"]].to_numpy().tolist() == [[5, "a"], [5, "b"], [2, "a"], [2, "b"]]
+    assert verdicts["sample_id"].fillna("").tolist() == ["y", "x", "", "z"]
+    assert verdicts["matched"].tolist() == [False, True, False, True]
 
 
 def test_workers_and_chunks_do_not_change_verdicts(crystals, monkeypatch):
     samples = samples_of(crystals, frac_coords=_moved(crystals, 0.9))
-    one = match_targets(crystals, samples, workers=1)
+    one = match_each(samples, crystals, workers=1)
     monkeypatch.setattr(match, "_CHUNK", 7)
-    pd.testing.assert_frame_equal(one, match_targets(crystals, samples, workers=2), check_exact=True)
+    pd.testing.assert_frame_equal(one, match_each(samples, crystals, workers=2), check_exact=True)
 
 
 BROKEN = {
@@ -156,7 +165,7 @@ def test_a_broken_sample_is_a_row_and_not_the_end_of_the_table(crystals, fault):
     values = list(samples[column])
     values[1] = spoil(samples.iloc[1])
     samples[column] = values
-    verdicts = match_targets(targets, samples)
+    verdicts = match_each(samples, targets)
     assert verdicts["matched"].tolist() == [i != 1 for i in range(len(targets))]
     if fault != "atoms on one place":
         assert verdicts["reason"][1] != ""
@@ -164,5 +173,5 @@ def test_a_broken_sample_is_a_row_and_not_the_end_of_the_table(crystals, fault):
 
 def test_tolerances_are_the_matchers(crystals):
     samples = samples_of(crystals, frac_coords=_moved(crystals, 0.3))
-    lax, strict = match_targets(crystals, samples), match_targets(crystals, samples, Tolerances(stol=0.001))
+    lax, strict = match_each(samples, crystals), match_each(samples, crystals, Tolerances(stol=0.001))
     assert strict["matched"].sum() < lax["matched"].sum()

@@ -8,7 +8,7 @@ from present_case import REFERENCE, made_up_metrics
 
 from crystalgen.generative.nets.unet1d import UNet1d
 from crystalgen.generative.settings import UNet1dConfig
-from crystalgen.metrics import summary
+from crystalgen.metrics.study_results import match_rows
 from crystalgen.report import figures
 from crystalgen.report.figures.model import trunk_plan
 from crystalgen.report.style import model_label
@@ -46,7 +46,7 @@ def test_no_steps_still_make_a_figure():
 
 
 def test_match_rates_are_shown_with_each_seed(metrics):
-    rows = summary.match_rows(metrics, REFERENCE, "generation")
+    rows = match_rows(metrics, REFERENCE, "generation")
     assert rows["model"].tolist() == ["template", "matrix_generation_ddim"]
     figure, points = figures.match_rate_bars(rows)
     assert points["by_seed"].tolist() == ["0.56 0.512 0.578", "0.5"]

@@ -11,7 +11,7 @@ from present_case import made_up_study
 from crystalgen import crystals as crystals_module
 from crystalgen.experiments import sampler_steps
 from crystalgen.generative.data.matrix import VAL
-from crystalgen.metrics import summary
+from crystalgen.metrics import shortfalls, study_results
 from crystalgen.report import choose
 from crystalgen.represent.tensors import matrix_tensors, save_tensors
 from crystalgen.utils import paths
@@ -25,10 +25,10 @@ def evaluated(tmp_path, monkeypatch, study, crystals):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(paths, "PROCESSED", tmp_path / "processed")
     monkeypatch.setattr(paths, "LIBRARY", tmp_path / "data" / "library")
-    for module in (summary, choose):
+    for module in (study_results, shortfalls, choose):
         monkeypatch.setattr(module, "load_study", lambda _: study)
     rate = {"template": 0.5, "modification_input": 0.0, "modification_template": 0.9, "matrix_modification_flow": 0.4}
-    for name, row in summary.study_rows(study).items():
+    for name, row in study_results.study_rows(study).items():
         if row.task is None:
             continue
         seeds = [0] if row.baseline else [2, 1]
@@ -54,7 +54,7 @@ def evaluated(tmp_path, monkeypatch, study, crystals):
 
 
 def test_collected_metrics_know_their_task(evaluated):
-    metrics = summary.collect_metrics("s", evaluated)
+    metrics = study_results.collect_metrics("s", evaluated)
     assert metrics["library.structures"]["value"] == len(evaluated)
     assert {key.split(".")[0]: row["task"] for key, row in metrics.items() if key.endswith("match_rate")} == {
         "matrix_generation_ddim": "generation",
@@ -65,7 +65,7 @@ def test_collected_metrics_know_their_task(evaluated):
         "modification_input": "modification",
         "modification_template": "modification",
     }
-    assert summary.match_rows(metrics, {}, "modification")["model"].tolist() == [
+    assert study_results.match_rows(metrics, {}, "modification")["model"].tolist() == [
         "matrix_modification_flow",
         "modification_input",
         "modification_template",
@@ -76,7 +76,7 @@ def test_collected_metrics_know_their_task(evaluated):
 
 
 def test_rates_by_size_count_what_was_asked_for_once_for_all_seeds(evaluated):
-    rates = summary.rates_by_size("s", 50, "generation")
+    rates = study_results.rates_by_size("s", 50, "generation")
     assert set(rates["model"]) == {"matrix_generation_ddim", "guided", "matrix_generation_flow_normal", "template"}
     assert rates.groupby("model")["n"].sum().to_dict() == {
         "guided": 5,
@@ -88,8 +88,8 @@ def test_rates_by_size_count_what_was_asked_for_once_for_all_seeds(evaluated):
 
 
 def test_shortfalls_say_what_is_below_a_baseline_of_its_task(evaluated):
-    metrics = summary.collect_metrics("s", evaluated)
-    sentences = summary.shortfalls("s", metrics, label=str.upper)
+    metrics = study_results.collect_metrics("s", evaluated)
+    sentences = shortfalls.shortfalls("s", metrics, label=str.upper)
     below = [s for s in sentences if "matches less often" in s]
     assert below == [
         "MATRIX_MODIFICATION_FLOW: matches less often (0.400, n = 5, 2 seeds from 0.000 to 0.800) than the modification baseline "
@@ -104,7 +104,7 @@ def test_shortfalls_say_what_is_below_a_baseline_of_its_task(evaluated):
     assert "up to 0.800" in spread
     assert not any("one training seed" in s for s in sentences)
     metrics["guided.match_rate"] |= {"seeds": [1], "by_seed": [0.6]}
-    assert "guided: one training seed only." in summary.shortfalls("s", metrics)
+    assert "guided: one training seed only." in shortfalls.shortfalls("s", metrics)
 
 
 def test_a_gallery_is_a_repeatable_draw_of_the_first_seed(evaluated):

@@ -16,7 +16,7 @@ from crystalgen.generative.jobs import load_data
 from crystalgen.generative.objectives import build_objective
 from crystalgen.generative.sample import draw_samples, draw_trajectory
 from crystalgen.generative.settings import Diffusion, Sampling, UniMatModel
-from crystalgen.metrics.summary import Row
+from crystalgen.metrics.study_results import Row
 from crystalgen.potentials import potentials
 from crystalgen.report import choose, figures
 from crystalgen.report.unimat_tables import sizes, structure_prediction_table, unconditional_table

@@ -11,7 +11,7 @@ from crystalgen.generative.data.matrix import VAL
 from crystalgen.generative.jobs import load_data, run_job
 from crystalgen.generative.objectives import build_objective
 from crystalgen.generative.settings import MatrixModel
-from crystalgen.matching.match import match_requests
+from crystalgen.matching.match import pair_requests
 from crystalgen.represent.generate import evaluation_requests, generate_for_requests
 from crystalgen.utils.statistics import clustered_bootstrap
 
@@ -40,8 +40,7 @@ def _judged(name: str, model: MatrixModel, file: Path, crystals: pd.DataFrame, t
     requests, items = evaluation_requests(data, crystals, sampling, split=VAL)
     nets = {run.seed: run.net for run in trained}
     samples, _ = generate_for_requests(nets, build_objective(model.objective), data, requests, items, sampling, name)
-    judged = (match_requests(crystals, samples[samples["seed"] == seed], requests).assign(seed=seed) for seed in nets)
-    verdicts = pd.concat(judged)
+    verdicts = pair_requests(crystals, samples, requests, list(nets)).match()
     low, high = clustered_bootstrap(verdicts["matched"].to_numpy(float), verdicts["formula"].to_numpy(str), BOOTSTRAP)
     price = cost(trained[0].net, data.shape, data.condition(data.items(VAL)[:1]))
     return {

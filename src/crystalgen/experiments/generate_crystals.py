@@ -14,7 +14,7 @@ from crystalgen.experiments.conditions import training_space_groups
 from crystalgen.generative.jobs import load_data, load_nets
 from crystalgen.generative.objectives import build_objective
 from crystalgen.matching.match import reduce_table
-from crystalgen.matching.novelty import nearest_of, unique_classes
+from crystalgen.matching.novelty import nearest_target, unique_classes
 from crystalgen.metrics.validity import INVALID, structure_validity
 from crystalgen.potentials.relaxation import Relaxation, relax_table
 from crystalgen.potentials.single_point import RATED, rate_table
@@ -169,7 +169,7 @@ def _ranked(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     first = np.empty(len(table), dtype=int)
     first[order] = order[unique_classes([cells[i] for i in order])]
     same = known[known["reduced_formula"].isin(set(table["reduced_formula"]))].drop_duplicates("id").reset_index(drop=True)
-    nearest = nearest_of(cells, reduce_table(same), with_rms=False)
+    nearest = nearest_target(cells, reduce_table(same), with_rms=False)
     ids = [same["id"].iloc[place] if place >= 0 else None for place in nearest["place"]]
     copies = np.bincount(first, minlength=len(table))[first] - 1
     valid = table["valid"].to_numpy(bool)

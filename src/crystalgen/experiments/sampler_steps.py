@@ -8,8 +8,8 @@ from crystalgen.generative.data.matrix import VAL
 from crystalgen.generative.jobs import load_nets, load_task
 from crystalgen.generative.objectives import build_objective
 from crystalgen.generative.settings import Sampling
-from crystalgen.matching.match import match_requests
-from crystalgen.metrics.summary import study_rows
+from crystalgen.matching.match import pair_requests
+from crystalgen.metrics.study_results import study_rows
 from crystalgen.represent.generate import evaluation_requests, generate_for_requests
 from crystalgen.utils import paths
 from crystalgen.utils.statistics import clustered_bootstrap
@@ -46,5 +46,5 @@ def _matched(nets: dict, objective, data, crystals: pd.DataFrame, sampling: Samp
     """Whether each validation crystal asked for was matched, 0 or 1 (n,), and its formula (n,)."""
     requests, items = evaluation_requests(data, crystals, sampling, VAL)
     samples, _ = generate_for_requests(nets, build_objective(objective), data, requests, items, sampling, row)
-    verdicts = match_requests(crystals, samples, requests)
+    verdicts = pair_requests(crystals, samples, requests, list(nets)).match()
     return verdicts["matched"].to_numpy(float), verdicts["formula"].to_numpy(str)

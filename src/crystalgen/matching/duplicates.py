@@ -24,9 +24,10 @@ class Reduced:
             lattice, sites = self.cell.lattice, len(self.cell.numbers)
         self.edges = np.log(np.sort(np.linalg.norm(lattice, axis=1)) / np.cbrt(abs(np.linalg.det(lattice)) / sites))
 
-    def matches(self, other: "Reduced") -> bool:
-        """StructureMatcher's verdict on the two, at its default tolerances; False where there is none."""
-        return self.cell is not None and other.cell is not None and compare(self.cell, other.cell, Tolerances(), with_rms=False)[0]
+    def matches(self, reference: "Reduced") -> bool:
+        """StructureMatcher's verdict on this crystal and a reference, at its default tolerances; False where there is none."""
+        both = self.cell is not None and reference.cell is not None
+        return both and compare(self.cell, reference.cell, Tolerances(), with_rms=False)[0]
 
 
 def group_duplicates(structures: Sequence[Structure], energies: np.ndarray, window: float = ENERGY_WINDOW) -> np.ndarray:

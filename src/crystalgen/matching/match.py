@@ -1,6 +1,7 @@
 """Match rate: how many generated crystals are the crystal that was asked for (B §3.4)."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import joblib
@@ -11,48 +12,63 @@ from crystalgen.matching.matcher import CSP, FIVEFOLD, TWICE, Tolerances, compar
 from crystalgen.matching.reduction import ReducedCell, reduce_cell
 from crystalgen.utils.timeout import TimeLimit, time_limit
 
-__all__ = ["CSP", "FIVEFOLD", "TWICE", "Tolerances", "match_cells", "match_pairs", "match_requests", "match_targets", "reduce_table"]
+__all__ = ["CSP", "FIVEFOLD", "TWICE", "RequestedPairs", "Tolerances", "match_cells", "match_pairs", "pair_requests", "reduce_table"]
 
 TIME_LIMIT = 20.0  # s for one crystal's reduction and for one pair
 _CHUNK = 256
 
 
-def match_targets(targets: pd.DataFrame, samples: pd.DataFrame, tolerances: Tolerances = Tolerances(), workers: int = 2) -> pd.DataFrame:
-    """Compare each sample with its target; one row per target and sample.
+@dataclass(frozen=True)
+class RequestedPairs:
+    """Samples beside the crystals that they were asked to be, each crystal reduced once for all comparisons.
+
+    table: a row for each training seed and request: the request's columns, seed, sample_id (None of a lost sample), sampled, and
+        formula and nsites of the target.
+    targets: the crystals asked for, each once.
+    samples, target_cells: reduced cells, see `reduce_table`; after the last sample stands the reason of a lost one.
+    places: in `samples` (-1 of a lost one) and in `targets`, of each row of the table, (n, 2).
+    """
+
+    table: pd.DataFrame
+    targets: pd.DataFrame
+    samples: list[ReducedCell | str]
+    target_cells: list[ReducedCell | str]
+    places: np.ndarray
+
+    def match(self, tolerances: Tolerances = Tolerances(), workers: int = 2, with_rms: bool = True) -> pd.DataFrame:
+        """Return the table with `match_cells`' columns; a further reason is `no sample`."""
+        return self.table.join(match_cells(self.samples, self.target_cells, self.places, tolerances, workers, with_rms=with_rms))
+
+    def samples_of(self, seed: int) -> list[ReducedCell | str]:
+        """Return the reduced cells of one training seed's samples, in the order of the requests."""
+        return [self.samples[place] for place in self.places[self.table["seed"] == seed, 0]]
+
+
+def pair_requests(crystals: pd.DataFrame, samples: pd.DataFrame, requests: pd.DataFrame, seeds: Sequence[int],
+                  workers: int = 2) -> RequestedPairs:  # fmt: skip
+    """Pair each seed's samples with their targets; the pair of a request without a sample does not match.
 
     Args:
-        targets: crystals asked for.
-        samples: crystals with `target_id`; a target without a sample counts as not matched.
+        crystals: with the targets.
+        samples: crystals with `request` and `seed`, at most one of each request and seed.
+        requests: request and target_id.
+        seeds: of training.
         workers: processes.
-
-    Returns:
-        target_id, formula, nsites, sampled (whether there was a sample), and `match_cells`' columns; a further reason is `no sample`.
     """
-    asked = targets[["id", "formula", "nsites"]].rename(columns={"id": "target_id"})
-    sample_row = pd.DataFrame({"target_id": samples["target_id"].to_numpy(), "sample": np.arange(len(samples))})
-    result = asked.assign(target=np.arange(len(targets))).merge(sample_row, on="target_id", how="left", sort=False)
-    result["sampled"] = result["sample"].notna()
-    pairs = result.loc[result["sampled"], ["target", "sample"]].to_numpy(int)
-    found = match_cells(reduce_table(targets, workers), reduce_table(samples, workers), pairs, tolerances, workers)
-    result["matched"], result["rms"], result["reason"] = False, np.nan, "no sample"
-    for column in found:
-        result.loc[result["sampled"], column] = found[column].to_numpy()
-    return result.drop(columns=["target", "sample"])
+    targets = crystals.set_index("id", drop=False).loc[requests["target_id"].unique()].reset_index(drop=True)
+    table = pd.concat([requests.assign(seed=seed) for seed in seeds], ignore_index=True)
+    keys = [pd.MultiIndex.from_frame(part[["seed", "request"]]) for part in (samples, table)]
+    places = np.stack([keys[0].get_indexer(keys[1]), pd.Index(targets["id"]).get_indexer(table["target_id"])], axis=1)
+    ids = pd.Series(samples["id"].to_numpy()).reindex(places[:, 0]).to_numpy()
+    asked = targets.loc[places[:, 1], ["formula", "nsites"]].reset_index(drop=True)
+    table = table.assign(sample_id=ids, sampled=places[:, 0] >= 0).join(asked)
+    return RequestedPairs(table, targets, [*reduce_table(samples, workers), "no sample"], reduce_table(targets, workers), places)
 
 
-def match_requests(crystals: pd.DataFrame, samples: pd.DataFrame, requests: pd.DataFrame,
-                   tolerances: Tolerances = Tolerances()) -> pd.DataFrame:  # fmt: skip
-    """`match_targets` of one seed's samples with what each was asked to be: its columns, request, sample_id and the requests' own."""
-    targets = crystals.set_index("id").loc[requests["target_id"]].reset_index().assign(id=requests["request"].to_numpy())
-    verdicts = match_targets(targets, samples.assign(target_id=samples["request"]), tolerances)
-    verdicts = verdicts.rename(columns={"target_id": "request"}).merge(requests, on="request", how="left", validate="many_to_one")
-    return verdicts.assign(sample_id=verdicts["request"].map(samples.set_index("request")["id"]))
-
-
-def match_pairs(first: pd.DataFrame, second: pd.DataFrame, tolerances: Tolerances = Tolerances(), workers: int = 2) -> pd.DataFrame:
-    """`match_cells` of each crystal with that in the same row of another table."""
-    rows = np.arange(len(first))
-    return match_cells(reduce_table(first, workers), reduce_table(second, workers), np.stack([rows, rows], axis=1), tolerances, workers)
+def match_pairs(samples: pd.DataFrame, targets: pd.DataFrame, tolerances: Tolerances = Tolerances(), workers: int = 2) -> pd.DataFrame:
+    """Compare each sample with the target in the same row; see `match_cells`."""
+    rows = np.arange(len(samples))
+    return match_cells(reduce_table(samples, workers), reduce_table(targets, workers), np.stack([rows, rows], axis=1), tolerances, workers)
 
 
 def reduce_table(table: pd.DataFrame, workers: int = 2, limit: float = TIME_LIMIT) -> list[ReducedCell | str]:
@@ -64,14 +80,14 @@ def reduce_table(table: pd.DataFrame, workers: int = 2, limit: float = TIME_LIMI
     return _in_parts(_reduce, rows, workers, limit)
 
 
-def match_cells(first: Sequence[ReducedCell | str], second: Sequence[ReducedCell | str], pairs: np.ndarray,
+def match_cells(samples: Sequence[ReducedCell | str], targets: Sequence[ReducedCell | str], pairs: np.ndarray,
                 tolerances: Tolerances = Tolerances(), workers: int = 2, limit: float = TIME_LIMIT,
                 with_rms: bool = True) -> pd.DataFrame:  # fmt: skip
-    """Compare pairs of crystals; verdicts and displacements are StructureMatcher's.
+    """Compare samples with targets; verdicts and displacements are those of StructureMatcher, asked with the sample first.
 
     Args:
-        first, second: of `reduce_table`.
-        pairs: places in `first` and in `second`, (n, 2).
+        samples, targets: of `reduce_table`.
+        pairs: places in `samples` and in `targets`, (n, 2).
         workers: processes.
         limit: s for one pair.
         with_rms: without it, displacements are NaN, and a match takes less time.
@@ -80,7 +96,7 @@ def match_cells(first: Sequence[ReducedCell | str], second: Sequence[ReducedCell
         matched, rms (root mean square displacement in units of (volume / sites)^(1/3); NaN where not matched), reason (empty,
         or why the pair was not compared); n rows.
     """
-    cells = [(first[one], second[other]) for one, other in np.asarray(pairs, int).reshape(-1, 2)]
+    cells = [(samples[one], targets[other]) for one, other in np.asarray(pairs, int).reshape(-1, 2)]
     verdicts = _in_parts(_match, cells, workers, tolerances, limit, with_rms)
     return pd.DataFrame(verdicts, columns=["matched", "rms", "reason"]).astype({"matched": bool, "rms": float, "reason": object})
 
@@ -97,7 +113,7 @@ def _compile() -> None:
     """Compile what reduces and compares, before any crystal's time counts: a first run may take half a minute for it."""
     doubled = np.diag([3.0, 3.1, 6.4]), np.array([5, 5, 6, 6]), np.array([[0, 0, 0], [0, 0, 0.5], [0.5, 0.5, 0.2], [0.5, 0.5, 0.7]])
     cell = reduce_cell(*doubled)
-    compare(cell, ReducedCell(cell.lattice * 1.02, cell.numbers, cell.coords + 0.01), Tolerances())
+    compare(ReducedCell(cell.lattice * 1.02, cell.numbers, cell.coords + 0.01), cell, Tolerances())
 
 
 def _reduce(rows: list[tuple], limit: float) -> list[ReducedCell | str]:
@@ -108,9 +124,9 @@ def _reduce(rows: list[tuple], limit: float) -> list[ReducedCell | str]:
 def _match(cells: list[tuple], tolerances: Tolerances, limit: float, with_rms: bool) -> list[tuple[bool, float, str]]:
     _compile()
     verdicts = []
-    for one, other in cells:
-        broken = next((cell for cell in (one, other) if isinstance(cell, str)), None)
-        found = broken or _guarded(compare, (one, other, tolerances, with_rms), limit, "matcher failed")
+    for sample, target in cells:
+        broken = next((cell for cell in (sample, target) if isinstance(cell, str)), None)
+        found = broken or _guarded(compare, (sample, target, tolerances, with_rms), limit, "matcher failed")
         verdicts.append((False, np.nan, found) if isinstance(found, str) else (*found, ""))
     return verdicts
 

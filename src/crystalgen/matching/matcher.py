@@ -1,8 +1,9 @@
 """StructureMatcher's verdict on two reduced cells, compiled.
 
-The search is pymatgen's (scaled to one volume, no supercells, no subsets): every way to lay one cell on the other within
-the tolerances of lengths and angles, every translation that lays an atom of the rarest element on another, the best
-assignment of sites, and its displacements without their mean.
+The search is pymatgen's (scaled to one volume, no supercells, no subsets): every way to lay the sample's cell on the target's
+within the tolerances of lengths and angles, every translation that lays an atom of the rarest element on another, the best
+assignment of sites, and its displacements without their mean. Since cells are looked for in the sample's lattice alone, the
+verdict can depend on which crystal comes first; it is the sample, as in the scripts of DiffCSP, CDVAE, OMatG and MatterGen.
 """
 
 import math
@@ -46,28 +47,29 @@ TWICE, FIVEFOLD = Tolerances(0.4, 0.6, 10.0), Tolerances(1.0, 1.5, 25.0)  # B's,
 CSP = Tolerances(ltol=0.3, stol=0.5, angle_tol=10.0, by_rms=True)  # of crystal structure prediction (CDVAE, DiffCSP)
 
 
-def compare(one: ReducedCell, other: ReducedCell, tolerances: Tolerances, with_rms: bool = True) -> tuple[bool, float]:
+def compare(sample: ReducedCell, target: ReducedCell, tolerances: Tolerances, with_rms: bool = True) -> tuple[bool, float]:
     """Whether two crystals match, and their least root mean square displacement in units of (volume / sites)^(1/3).
 
-    The verdict is that of `StructureMatcher.fit`, the displacement that of `get_rms_dist`; with `by_rms` both are the latter's.
+    The verdict is that of `StructureMatcher.fit(sample, target)`, the displacement that of `get_rms_dist(sample, target)`; with
+    `by_rms` both are the latter's.
 
     Args:
-        one, other: see `reduction.reduce_cell`.
+        sample, target: see `reduction.reduce_cell`.
         tolerances: of lengths (a fraction), sites (in the units above) and angles (degrees).
         with_rms: without it, the search ends at the first match, and the displacement is NaN.
     """
-    if one.kinds != other.kinds:
+    if sample.kinds != target.kinds:
         return False, math.nan
-    ratio = (abs(np.linalg.det(other.lattice)) / abs(np.linalg.det(one.lattice))) ** (1 / 6)
-    first, second = one.lattice * ratio, other.lattice / ratio
+    ratio = (abs(np.linalg.det(target.lattice)) / abs(np.linalg.det(sample.lattice))) ** (1 / 6)
+    first, second = sample.lattice * ratio, target.lattice / ratio
     turns = _turns(first, second, tolerances.ltol, tolerances.angle_tol)
-    anchor = _anchor(other.numbers)
-    anchors = np.flatnonzero(one.numbers == other.numbers[anchor])
-    step = max(1, _WORK // len(one.numbers) ** 3)
+    anchor = _anchor(target.numbers)
+    anchors = np.flatnonzero(sample.numbers == target.numbers[anchor])
+    step = max(1, _WORK // len(sample.numbers) ** 3)
     matched, least = False, math.inf
     for start in range(0, len(turns) * len(anchors), step):
-        found, rms = _lay(first, second, turns, anchors, start, start + step, one.numbers, one.coords, other.numbers, other.coords, anchor,
-                          tolerances.stol, tolerances.by_rms, with_rms)  # fmt: skip
+        found, rms = _lay(first, second, turns, anchors, start, start + step, sample.numbers, sample.coords, target.numbers, target.coords,
+                          anchor, tolerances.stol, tolerances.by_rms, with_rms)  # fmt: skip
         matched, least = matched or found, min(least, rms)
         if matched and (not with_rms or least < _EXACT):
             break

@@ -16,7 +16,8 @@ def unique_classes(cells: Sequence[ReducedCell | str], tolerances: Tolerances = 
                    limit: float = TIME_LIMIT) -> np.ndarray:  # fmt: skip
     """The place of the first crystal that each one matches, its own if it is the first, (n,), as `StructureMatcher.group_structures`.
 
-    A crystal without a reduced cell is alone. Only crystals of the same atoms in the reduced cell are compared.
+    As there, the earlier crystal comes first in each comparison. A crystal without a reduced cell is alone. Only crystals of the
+    same atoms in the reduced cell are compared.
 
     Args:
         cells: of `matching.reduce_table`.
@@ -33,37 +34,58 @@ def unique_classes(cells: Sequence[ReducedCell | str], tolerances: Tolerances = 
     return classes
 
 
-def nearest_of(cells: Sequence[ReducedCell | str], reference: Sequence[ReducedCell | str], tolerances: Tolerances = Tolerances(),
-               workers: int = 2, with_rms: bool = True, limit: float = TIME_LIMIT) -> pd.DataFrame:  # fmt: skip
-    """Whether some crystal of the reference matches each one, and how closely.
+def nearest_target(samples: Sequence[ReducedCell | str], targets: Sequence[ReducedCell | str], tolerances: Tolerances = Tolerances(),
+                   workers: int = 2, with_rms: bool = True, limit: float = TIME_LIMIT) -> pd.DataFrame:  # fmt: skip
+    """Find for each sample the target that it matches best; a sample that matches none of a reference is novel.
 
-    With the generated crystals as `cells`, what is not matched is novel. With the two exchanged it is METRe's question, "match
-    everyone to reference": `matched.mean()` is METRe, and the mean of `corrected_rms(...)` its cRMSE (Martirossyan et al.,
-    arXiv:2509.12178).
+    Args:
+        samples, targets: of `matching.reduce_table`; `targets` are a reference's.
+        with_rms: without it, the first target that a sample matches stands for the best.
+        limit: s for one pair.
 
     Returns:
-        matched, rms (the least, NaN where not matched or without `with_rms`), place (of that one in the reference; -1), reason
-        (why a pair could not be compared; empty), n rows.
+        matched, rms (the least, NaN where not matched or without `with_rms`), place (of that target; -1), reason (why a pair
+        could not be compared; empty), a row for each sample.
     """
-    known = _by_content(reference)
-    pairs = [(i, j) for i, cell in enumerate(cells) if not isinstance(cell, str) for j in known.get(cell.kinds, [])]
-    found = match_cells(cells, reference, np.array(pairs).reshape(-1, 2), tolerances, workers, limit, with_rms)
-    found["cell"], found["place"] = np.array(pairs, dtype=int).reshape(-1, 2).T
-    result = pd.DataFrame({"matched": False, "rms": np.nan, "place": -1, "reason": ""}, index=range(len(cells)))
-    best = found[found["matched"]].sort_values("rms", kind="stable").drop_duplicates("cell").set_index("cell")
-    result.loc[best.index, ["rms", "place"]] = best[["rms", "place"]]
-    result.loc[best.index, "matched"] = True
-    failed = found[found["reason"] != ""].drop_duplicates("cell").set_index("cell")["reason"]
-    result.loc[failed.index, "reason"] = failed
-    for i, cell in enumerate(cells):
-        if isinstance(cell, str):
-            result.loc[i, "reason"] = cell
-    return result.astype({"place": int})
+    return _nearest(samples, targets, "sample", tolerances, workers, with_rms, limit)
+
+
+def nearest_sample(samples: Sequence[ReducedCell | str], targets: Sequence[ReducedCell | str], tolerances: Tolerances = Tolerances(),
+                   workers: int = 2, limit: float = TIME_LIMIT) -> pd.DataFrame:  # fmt: skip
+    """Find for each target the sample that matches it best: METRe's question, "match everyone to reference".
+
+    `matched.mean()` is METRe, the mean of `corrected_rms(...)` its cRMSE (Martirossyan et al., arXiv:2509.12178).
+
+    Returns:
+        the columns of `nearest_target`, with the sample's `place`, a row for each target.
+    """
+    return _nearest(samples, targets, "target", tolerances, workers, True, limit)
 
 
 def corrected_rms(matches: pd.DataFrame, tolerances: Tolerances) -> pd.Series:
     """Displacements, in which what was not matched counts with the tolerance of sites, in place of being left out; their mean is cRMSE."""
     return matches["rms"].fillna(tolerances.stol)
+
+
+def _nearest(samples: Sequence[ReducedCell | str], targets: Sequence[ReducedCell | str], side: str, tolerances: Tolerances, workers: int,
+             with_rms: bool, limit: float) -> pd.DataFrame:  # fmt: skip
+    """The best partner of each crystal on one side, `sample` or `target`."""
+    own, others, order = (samples, targets, [0, 1]) if side == "sample" else (targets, samples, [1, 0])
+    known = _by_content(others)
+    pairs = [(i, j) for i, cell in enumerate(own) if not isinstance(cell, str) for j in known.get(cell.kinds, [])]
+    pairs = np.array(pairs, dtype=int).reshape(-1, 2)
+    found = match_cells(samples, targets, pairs[:, order], tolerances, workers, limit, with_rms)
+    found["cell"], found["place"] = pairs.T
+    result = pd.DataFrame({"matched": False, "rms": np.nan, "place": -1, "reason": ""}, index=range(len(own)))
+    best = found[found["matched"]].sort_values("rms", kind="stable").drop_duplicates("cell").set_index("cell")
+    result.loc[best.index, ["rms", "place"]] = best[["rms", "place"]]
+    result.loc[best.index, "matched"] = True
+    failed = found[found["reason"] != ""].drop_duplicates("cell").set_index("cell")["reason"]
+    result.loc[failed.index, "reason"] = failed
+    for i, cell in enumerate(own):
+        if isinstance(cell, str):
+            result.loc[i, "reason"] = cell
+    return result.astype({"place": int})
 
 
 def _by_content(cells: Sequence[ReducedCell | str]) -> dict[bytes, list[int]]:

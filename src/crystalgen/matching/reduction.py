@@ -1,4 +1,4 @@
-"""Primitive Niggli cells as StructureMatcher makes them, each crystal's made once."""
+"""Primitive Niggli cells as StructureMatcher makes them."""
 
 from dataclasses import dataclass, field
 

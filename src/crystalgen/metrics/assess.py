@@ -9,7 +9,7 @@ import pandas as pd
 
 from crystalgen.crystals.plausibility import without_implausible
 from crystalgen.matching.match import CSP, FIVEFOLD, TIME_LIMIT, TWICE, Tolerances, reduce_table
-from crystalgen.matching.novelty import corrected_rms, nearest_of, unique_classes
+from crystalgen.matching.novelty import corrected_rms, nearest_sample, nearest_target, unique_classes
 from crystalgen.metrics.coverage import Cutoffs, coverage
 from crystalgen.metrics.distributions import PROPERTIES, wasserstein
 from crystalgen.metrics.fingerprints import fingerprints
@@ -114,7 +114,7 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     _LOG.info("repeats, and what is new")
     crystals["unique"] = unique_classes(cells, workers=options.workers, limit=options.limit) == np.arange(len(cells))
     old = known if all_known else reduce_table(training, options.workers, options.limit)
-    seen = nearest_of(cells, old, workers=options.workers, with_rms=False, limit=options.limit)
+    seen = nearest_target(cells, old, workers=options.workers, with_rms=False, limit=options.limit)
     crystals["novel"] = ~seen["matched"].to_numpy(bool) & (crystals["reason"] == "").to_numpy()
     crystals["reason"] = crystals["reason"].where(crystals["reason"] != "", seen["reason"])
     rows.share("unique", crystals["unique"] & (crystals["reason"] == ""), "the first of the crystals that StructureMatcher calls alike")
@@ -186,7 +186,7 @@ def _matches(rows: "_Rows", cells: list, known: list, reference: pd.DataFrame, v
     for setting in options.settings:
         for kind, kept in (("all", np.ones(len(cells), bool)), ("valid", valid)):
             chosen = [cell for cell, keep in zip(cells, kept, strict=True) if keep]
-            matches = nearest_of(known, chosen, SETTINGS[setting], options.workers, limit=options.limit)
+            matches = nearest_sample(chosen, known, SETTINGS[setting], options.workers, limit=options.limit)
             at = f"{setting}, {kind} crystals"
             rows.mean(f"metre, {at}", matches["matched"], reference["formula"], "of the reference, matched by some generated crystal")
             rms = corrected_rms(matches, SETTINGS[setting])

@@ -61,17 +61,17 @@ _CHANGES = {"moved": moved, "strained": strained, "redescribed": redescribed, "d
 
 
 def mixed_pairs(table: pd.DataFrame, count: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
-    """About `count` pairs of all of these kinds: two tables, and the kind of the pair in each row."""
+    """About `count` pairs of all of these kinds: samples, their targets, and the kind of the pair in each row."""
     rng = np.random.default_rng(seed)
-    first, second, kinds = [], [], []
+    samples, targets, kinds = [], [], []
     for kind, share in _SHARES.items():
         wanted = max(1, round(share * count))
         if kind == "polymorphs":
-            one, other = polymorphs(table, wanted, rng)
+            target, sample = polymorphs(table, wanted, rng)
         else:
-            one = table.iloc[rng.integers(0, len(table), wanted)].reset_index(drop=True)
-            other = _CHANGES[kind](one, rng)
-        first.append(one)
-        second.append(other)
+            target = table.iloc[rng.integers(0, len(table), wanted)].reset_index(drop=True)
+            sample = _CHANGES[kind](target, rng)
+        samples.append(sample)
+        targets.append(target)
         kinds += [kind] * wanted
-    return pd.concat(first, ignore_index=True), pd.concat(second, ignore_index=True), np.array(kinds)
+    return pd.concat(samples, ignore_index=True), pd.concat(targets, ignore_index=True), np.array(kinds)

@@ -9,7 +9,7 @@ import pandas as pd
 from crystalgen.metrics.coverage import Cutoffs, coverage
 from crystalgen.metrics.distributions import PROPERTIES, wasserstein
 from crystalgen.metrics.fingerprints import fingerprints
-from crystalgen.utils.statistics import rate
+from crystalgen.utils.statistics import Scoring, mean_with_interval
 
 DISTANCE_DRAWS = 200  # redraws behind the interval of a distance, each of which sorts all samples
 
@@ -22,33 +22,34 @@ class Coverage:
     folder: Path
 
 
-def validity_rate(validity: pd.DataFrame, column: str, record: dict, draws: int, place: dict) -> dict:
-    """Share of the samples asked for whose entry in `column` is true; lost ones are not valid."""
-    asked, lost = record["requested"] // len(record["seeds"]), record["requested"] - record["decoded"]
-    values = np.concatenate([validity[column].to_numpy(float), np.zeros(lost)])
-    clusters = np.concatenate([validity["formula"].to_numpy(str), [f"lost {i}" for i in range(lost)]])
-    by_seed = validity.groupby("seed")[column].sum().reindex(record["seeds"], fill_value=0) / asked
-    return rate(values, clusters, draws, **place) | {"n": asked, "by_seed": by_seed.round(6).tolist()}
+def share_of_requested(verdicts: pd.DataFrame, column: str, scoring: Scoring) -> dict:
+    """Compute the share of the samples asked for whose entry in `column` is true; for a lost one it is not.
+
+    verdicts: with formula and seed, a row for each sample.
+    """
+    lost = scoring.requested - len(verdicts)
+    values = np.concatenate([verdicts[column].to_numpy(float), np.zeros(lost)])
+    clusters = np.concatenate([verdicts["formula"].to_numpy(str), [f"lost {i}" for i in range(lost)]])
+    found = verdicts.groupby("seed")[column].sum().reindex(scoring.seeds, fill_value=0)
+    return mean_with_interval(values, clusters, scoring, found / (scoring.requested // len(scoring.seeds)))
 
 
-def property_distances(generated: pd.DataFrame, reference: pd.DataFrame, draws: int, place: dict) -> dict:
-    """Of valid samples' properties, all seeds together, from the reference's; none if either is empty."""
+def property_distances(generated: pd.DataFrame, reference: pd.DataFrame, scoring: Scoring) -> dict:
+    """Compute distances of valid samples' properties, all seeds together, from the reference's; none if either is empty."""
     if generated.empty or reference.empty:
         return {}
-    place, draws = {"n": len(generated), **place}, min(draws, DISTANCE_DRAWS)
+    facts, draws = {"n": len(generated), **scoring.origin}, min(scoring.draws, DISTANCE_DRAWS)
     measured = {name: (measure(generated), measure(reference)) for name, measure in PROPERTIES.items()}
-    return {f"wasserstein_{name}": wasserstein(*values, draws) | place for name, values in measured.items()}
+    return {f"wasserstein_{name}": wasserstein(*values, draws) | facts for name, values in measured.items()}
 
 
-def coverage_rates(samples: pd.DataFrame, reference: pd.DataFrame, record: dict, settings: Coverage, draws: int,
-                   place: dict) -> tuple[dict, np.ndarray]:  # fmt: skip
-    """Coverage of the reference, each seed's samples alone, and why a sample has no fingerprint (empty if it has), (n,).
+def coverage_rates(samples: pd.DataFrame, reference: pd.DataFrame, scoring: Scoring, settings: Coverage) -> tuple[dict, np.ndarray]:
+    """Compute coverage of the reference by each seed's samples alone, and why a sample has no fingerprint (empty if it has), (n,).
 
-    Intervals redraw whole formulas: of the reference for what is a mean over it (recall), of the samples otherwise. Besides
-    what `rate` gives, a row counts in `failed` the crystals without a fingerprint.
+    Intervals redraw whole formulas: of the reference for what is a mean over it (recall), of the samples otherwise. An entry
+    counts in `failed` the crystals without a fingerprint.
     """
-    seeds = record["seeds"]
-    requested = record["requested"] // len(seeds)
+    seeds, requested = scoring.seeds, scoring.requested // len(scoring.seeds)
     own, other = fingerprints(samples, settings.folder), fingerprints(reference, settings.folder)
     reasons = np.array([own.failed.get(row, "") for row in range(len(samples))], dtype=object)
     of_seed = samples["seed"].to_numpy()
@@ -63,7 +64,6 @@ def coverage_rates(samples: pd.DataFrame, reference: pd.DataFrame, record: dict,
         places = values.index.to_numpy()
         lost = [f"lost {i}" for i in range(len(places))]
         clusters = np.where(places < 0, lost, formulas[places.clip(min=0)])
-        failed = len((other if recall else own).failed)
-        by_seed = [round(float(part[name].mean()), 6) for part in found]
-        metrics[name] = rate(values, clusters, draws, **place) | {"n": len(values) // len(seeds), "by_seed": by_seed, "failed": failed}
+        metrics[name] = mean_with_interval(values, clusters, scoring, [part[name].mean() for part in found])
+        metrics[name]["failed"] = len((other if recall else own).failed)
     return metrics, reasons

@@ -6,7 +6,7 @@ import pandas as pd
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.config import load_study
 from crystalgen.crystals import read_crystals
-from crystalgen.metrics.summary import study_rows
+from crystalgen.metrics.study_results import study_rows
 from crystalgen.report.style import model_label
 from crystalgen.utils import paths
 

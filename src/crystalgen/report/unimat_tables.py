@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from crystalgen.metrics.summary import Row
+from crystalgen.metrics.study_results import Row
 from crystalgen.metrics.symmetry import SYMPRECS, space_groups, without_symmetry
 from crystalgen.metrics.validity import composition_validity, structure_validity
 from crystalgen.report.style import model_label
