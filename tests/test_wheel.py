@@ -11,15 +11,10 @@ from conftest import ROOT, caesium_chloride, rocksalt
 BUILT_OF = ("src", "data/library", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 
 
-def run(*command, cwd, path=None) -> subprocess.CompletedProcess:
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "CRYSTALGEN_ROOT")}
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, command)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env=environment | {"PYTHONPATH": str(path or "")},
-    )
+def run(*command, cwd, path="") -> subprocess.CompletedProcess:
+    """Run a module by this Python, away from the checkout."""
+    environment = {k: v for k, v in os.environ.items() if k != "CRYSTALGEN_ROOT"} | {"PYTHONPATH": str(path)}
+    return subprocess.run([sys.executable, "-m", *map(str, command)], cwd=cwd, capture_output=True, text=True, env=environment)
 
 
 @pytest.fixture(scope="module")
