@@ -67,7 +67,7 @@ class Query:
         object.__setattr__(self, "species", tuple(sorted(set(self.species))))  # one spelling of one query
 
     def url(self, base: str, page: int) -> str:
-        """Address of a page, counted from 1 (page 0 would be everything at once)."""
+        """Return the address of a page, counted from 1 (page 0 would be everything at once)."""
         wanted = {"species": ",".join(self.species) or "*"}
         items = [f"{key}({wanted.get(key, '*')})" for key in REQUIRED]
         items += [] if self.nspecies is None else [f"nspecies({self.nspecies})"]

@@ -26,7 +26,7 @@ _PLAIN = re.compile(r"[ -~]+")  # printable ASCII
 
 
 def is_element(symbol: str) -> bool:
-    """Whether the crystals table knows this element (H to Lr)."""
+    """Tell whether the crystals table knows this element (H to Lr)."""
     return symbol in _ATOMIC_NUMBERS
 
 
@@ -86,17 +86,17 @@ class Entry(BaseModel):
         return self
 
     def lattice(self) -> np.ndarray:
-        """Lattice vectors (3, 3), Å."""
+        """Return the lattice vectors (3, 3), Å."""
         with np.errstate(all="ignore"):
             return Lattice.from_parameters(*self.geometry).matrix
 
     def volume(self) -> float:
-        """Volume of the cell, Å^3; NaN or 0 where there is none."""
+        """Return the volume of the cell, Å^3; NaN or 0 where there is none."""
         with np.errstate(all="ignore"):
             return abs(np.linalg.det(self.lattice()))
 
     def energy_source(self) -> str:
-        """Energies of different settings must stay apart, so the functional is kept beside the energy."""
+        """Name the functional beside the energy, since energies of different settings must stay apart."""
         kind = ",".join(map(str, self.dft_type)) if isinstance(self.dft_type, list) else self.dft_type
         return f"AFLOW, {kind}" if isinstance(kind, str) and _PLAIN.fullmatch(kind) else "AFLOW"
 

@@ -104,7 +104,7 @@ def fetch_benchmark(
 
 
 def load_benchmark(folder: str | Path) -> pd.DataFrame:
-    """The crystals of a set's folder, space groups found, `split` filled in from the names of the CSVs.
+    """Read the crystals of a set's folder, find space groups, fill in `split` from the names of the CSVs.
 
     Numeric columns of the CSVs are taken along; `source` is the folder's name.
 
