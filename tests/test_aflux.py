@@ -66,7 +66,9 @@ def test_the_command_fetches_joins_and_tells(tmp_path, capsys):
         assert "10 crystals of 10 entries on 2 pages" in (out := capsys.readouterr().out) and "goes on" in out
         assert main(arguments) == 0
         out = capsys.readouterr().out
-        assert "11 crystals of 12 entries on 3 pages" in out and "1 x natoms is no whole number" in out and "goes on" not in out
+        assert (
+            "11 crystals of 12 entries on 3 pages" in out and "1 x natoms: Input should be a valid integer" in out and "goes on" not in out
+        )
         assert main([*arguments, "--species", "Xx"]) == 1
         assert "crystalgen: species ['Xx']: expected element symbols" in capsys.readouterr().err
     assert len(read_crystals(tmp_path / "crystals.parquet")) == 11

@@ -33,11 +33,10 @@ def test_a_failed_page_is_asked_for_again(tmp_path, name):
         service.faults = {2: [FAULTS[name], FAULTS[name]]}
         run(service, tmp_path, client=clock.client())
     assert service.pages == [1, 2, 2, 2, 3]
-    waits = [s for s in clock.sleeps if s > 0.1]
-    assert len(waits) == 2
+    assert len([s for s in clock.sleeps if s > 0.1]) == (2 if name == "429" else 1)  # the first wait is that between two requests
     assert read_crystals(tmp_path / "crystals.parquet")["id"].tolist() == [r["auid"] for r in rows]
     if name == "429":
-        assert min(waits) >= 7
+        assert clock.now >= 14
 
 
 def test_a_byte_order_mark_before_a_page_is_no_failure(tmp_path):
@@ -62,14 +61,14 @@ def test_waits_grow_and_the_last_failure_says_how_to_go_on(tmp_path):
         with pytest.raises(DownloadError, match=r"paging\(2,5\).*failed 8 times.*HTTP 503.*run the same command again"):
             run(service, tmp_path, client=clock.client())
         waits = [s for s in clock.sleeps if s > 0.1]
-        assert len(waits) == 7
-        for attempt, wait in enumerate(waits):
-            assert 0.5 * min(2**attempt, 60) <= wait <= 1.5 * min(2**attempt, 60)
+        assert len(waits) == 6
+        for attempt, wait in enumerate(waits, 1):
+            assert min(2**attempt, 60) <= wait <= min(2**attempt + 1, 60)
         assert run(service, tmp_path)["kept"] == 12
     assert service.pages == [1, *[2] * 9, 3]
 
 
-@pytest.mark.parametrize(("header", "least", "most"), [("30", 30, 30), ("date", 55, 60), ("past", 0.5, 1.5), ("soon", 0.5, 1.5)])
+@pytest.mark.parametrize(("header", "least", "most"), [("30", 30, 30), ("date", 55, 60), ("past", 0, 0), ("soon", 0, 0)])
 def test_retry_after_may_be_seconds_or_a_date(tmp_path, header, least, most):
     header = {"date": formatdate(time() + 60, usegmt=True), "past": formatdate(0, usegmt=True)}.get(header, header)
     clock = Time()

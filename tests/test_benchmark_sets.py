@@ -1,5 +1,6 @@
 """Benchmark sets: the manifest's files and no others, from the network or a mirror, as one table with its splits."""
 
+import hashlib
 import re
 import subprocess
 import threading
@@ -7,12 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
+import pooch
 import pytest
 from conftest import caesium_chloride, generic, rocksalt
 
 from crystalgen.crystals import CrystalTableError, read_crystals
 from crystalgen.datasets import benchmarks
-from crystalgen.datasets.benchmarks import BenchmarkSet, Manifest, fetch_benchmark, git_blob_id, load_benchmark, load_manifest
+from crystalgen.datasets.benchmarks import BenchmarkSet, Manifest, fetch_benchmark, load_benchmark, load_manifest
 from crystalgen.datasets.download import Client, DownloadError
 from crystalgen.datasets.sources import load_source
 from crystalgen.utils import paths
@@ -70,8 +72,12 @@ class Files:
         return _manifest(self.contents, f"http://127.0.0.1:{self.server.server_port}/data/toy/")
 
 
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _manifest(contents: dict[str, bytes], url: str = "http://127.0.0.1:9/") -> Manifest:
-    files = {name: git_blob_id(content) for name, content in contents.items()}
+    files = {name: f"sha256:{sha256(content)}" for name, content in contents.items()}
     return Manifest(sets={"toy": BenchmarkSet(title="Toy", source="here", licence="MIT", url=url, files=files)})
 
 
@@ -92,17 +98,17 @@ def test_the_manifest_pins_every_file_of_the_three_sets():
     sets = load_manifest().sets
     assert set(sets) == {"perov_5", "carbon_24", "mp_20"}
     blobs = [blob for known in sets.values() for blob in known.files.values()]
-    assert len(set(blobs)) == 9 and all(re.fullmatch("[0-9a-f]{40}", blob) for blob in blobs)
+    assert len(set(blobs)) == 9 and all(re.fullmatch("git:[0-9a-f]{40}|sha256:[0-9a-f]{64}", blob) for blob in blobs)
     for name, known in sets.items():
         assert re.fullmatch(rf"https://raw\.githubusercontent\.com/txie-93/cdvae/[0-9a-f]{{40}}/data/{name}/", known.url)
         assert set(known.files) == {"train.csv", "val.csv", "test.csv"}
         assert known.licence and known.source
 
 
-def test_the_checksum_is_the_one_of_git(tmp_path):
+def test_a_checksum_may_be_the_one_of_git(tmp_path):
     (tmp_path / "file").write_bytes(b"a\r\nb\x00")
     expected = subprocess.run(["git", "hash-object", "--no-filters", "file"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert git_blob_id(b"a\r\nb\x00") == expected.stdout.strip()
+    assert pooch.file_hash(tmp_path / "file", "git") == expected.stdout.strip()
 
 
 # Fetching
@@ -115,7 +121,7 @@ def test_files_are_fetched_once_and_their_checksums_recorded(contents, tmp_path)
         assert files.asked == list(contents)
     assert {p.name: p.read_bytes() for p in tmp_path.glob("*.csv")} == contents
     assert record["licence"] == "MIT"
-    assert record["files"] == {name: {"git_blob": git_blob_id(content), "checked": True} for name, content in contents.items()}
+    assert record["files"] == {name: {"sha256": sha256(content), "checked": True} for name, content in contents.items()}
 
 
 def test_only_what_is_missing_or_broken_is_fetched(contents, tmp_path):
@@ -128,9 +134,9 @@ def test_only_what_is_missing_or_broken_is_fetched(contents, tmp_path):
 
 def test_a_busy_server_and_a_cut_off_file_are_asked_again(contents, tmp_path):
     with Files(contents) as files:
-        files.planned = {"train.csv": [(503, None, b""), (200, 10**6, contents["train.csv"][:50])], "val.csv": [(200, None, b"other")]}
+        files.planned = {"train.csv": [(503, None, b""), (200, 10**6, contents["train.csv"][:50])]}
         fetch_benchmark("toy", tmp_path, manifest=files.manifest, client=_client())
-        assert files.asked == ["train.csv"] * 3 + ["val.csv"] * 2 + ["test.csv"]
+        assert files.asked == ["train.csv"] * 3 + ["val.csv", "test.csv"]
     assert {p.name: p.read_bytes() for p in tmp_path.glob("*.csv")} == contents
 
 
@@ -139,7 +145,7 @@ def test_a_wrong_checksum_is_an_error_that_names_the_file_and_leaves_none(conten
         manifest = _manifest(contents, files.manifest.sets["toy"].url)
         with pytest.raises(DownloadError) as error:
             fetch_benchmark("toy", tmp_path, manifest=manifest, client=_client())
-    for part in ("/data/toy/val.csv", git_blob_id(b"another file"), git_blob_id(contents["val.csv"])):
+    for part in ("/data/toy/val.csv", sha256(b"another file"), sha256(contents["val.csv"])):
         assert part in str(error.value)
     assert [p.name for p in tmp_path.iterdir()] == ["train.csv"]
 
@@ -174,7 +180,7 @@ def test_a_wrong_or_missing_file_of_a_mirror_is_named(contents, tmp_path):
     _put({**contents, "test.csv": b"another"}, tmp_path / "mirror" / "toy")
     with pytest.raises(DownloadError) as error:
         fetch_benchmark("toy", tmp_path / "raw", tmp_path / "mirror", _manifest(contents))
-    for part in (str(tmp_path / "mirror" / "toy" / "test.csv"), git_blob_id(b"another"), git_blob_id(contents["test.csv"])):
+    for part in (str(tmp_path / "mirror" / "toy" / "test.csv"), sha256(b"another"), sha256(contents["test.csv"])):
         assert part in str(error.value)
     (tmp_path / "mirror" / "toy" / "test.csv").unlink()
     with pytest.raises(DownloadError, match=r"mirror: lacks toy/test.csv; expected the set's CSVs or toy.parquet"):
@@ -185,6 +191,7 @@ def test_a_mirrored_parquet_is_taken_as_it_is(contents, tmp_path):
     _benchmark_parquet(tmp_path / "toy.parquet")
     record = fetch_benchmark("toy", tmp_path / "raw" / "toy", tmp_path, _manifest(contents))
     assert [facts["checked"] for facts in record["files"].values()] == [False]
+    assert fetch_benchmark("toy", tmp_path / "raw" / "toy", tmp_path / "raw", _manifest(contents)) == record  # its own mirror
     table = load_benchmark(tmp_path / "raw" / "toy")
     assert table["split"].tolist() == ["train", "val"]
     assert table["source"].tolist() == ["toy"] * 2

@@ -43,7 +43,8 @@ def _imports(path: Path) -> set[str]:
 
 
 def test_every_room_has_its_floor():
-    assert {path.name.removesuffix(".py") for path in SOURCE.iterdir() if path.name != "__pycache__"} == {*FLOORS, "__init__"}
+    rooms = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in SOURCE.rglob("*.py")}
+    assert rooms == {*FLOORS, "__init__"}
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))

@@ -193,6 +193,7 @@ def load_study(name: str) -> Study:
     Raises:
         StudyError: there is no such study, or keys are unknown, missing or of the wrong kind.
     """
+    paths.need_checkout()
     path = paths.STUDIES / f"{name}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in paths.STUDIES.glob("*.yaml"))

@@ -1,4 +1,4 @@
-"""AFLOW by its search interface AFLUX, page by page: kill it at any time, run it again, and it goes on (SPEC §7).
+"""AFLOW by its search interface AFLUX, page by page: kill it at any time, run it again, and it goes on.
 
 A page is asked for until it is whole, and written once, as one parquet that also keeps what was set aside on it.
 At the end the pages are joined into one crystals parquet, without ever holding all rows as Python objects.
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from crystalgen.crystals import validate
-from crystalgen.datasets.aflux_rows import DUPLICATE, OPTIONAL, REQUIRED, Page, crystals_of, is_element, read_page
+from crystalgen.datasets.aflux_rows import DUPLICATE, OPTIONAL, REQUIRED, crystals_of, is_element, read_page
 from crystalgen.datasets.download import BadAnswer, Client
 from crystalgen.utils.files import atomic, write_json
 
@@ -67,7 +67,7 @@ class Query:
         object.__setattr__(self, "species", tuple(sorted(set(self.species))))  # one spelling of one query
 
     def url(self, base: str, page: int) -> str:
-        """Address of a page, counted from 1 (page 0 would be everything at once)."""
+        """Return the address of a page, counted from 1 (page 0 would be everything at once)."""
         wanted = {"species": ",".join(self.species) or "*"}
         items = [f"{key}({wanted.get(key, '*')})" for key in REQUIRED]
         items += [] if self.nspecies is None else [f"nspecies({self.nspecies})"]
@@ -89,7 +89,8 @@ def fetch_aflow(folder: Path, query: Query, base_url: str = URL, max_pages: int 
             path = folder / "pages" / f"{number:06d}.parquet"
             if not path.is_file():
                 read = partial(_whole_page, number=number, size=query.page_size, announced=announced)
-                _write_shard(number, client.get(query.url(base_url, number), read, bar.set_postfix_str), query.page_size, path)
+                rows, total = client.get(query.url(base_url, number), read, bar.set_postfix_str)
+                _write_shard(number, rows, total, query.page_size, path)
                 bar.set_postfix_str("", refresh=False)
                 bar.update()
             facts = _facts(path)
@@ -155,21 +156,21 @@ def _shards(folder: Path) -> list[Path]:
     return sorted((folder / "pages").glob("*.parquet"))
 
 
-def _whole_page(body: bytes, number: int, size: int, announced: int | None) -> Page:
+def _whole_page(body: bytes, number: int, size: int, announced: int | None) -> tuple[list, int | None]:
     """Read a page; one with fewer rows than the total promises is no end of the data but a failure."""
-    page = read_page(body)
-    total = announced if page.total is None else page.total
+    rows, total = read_page(body)
+    total = announced if total is None else total
     promised = 0 if total is None else min(size, total - (number - 1) * size)
-    if len(page.rows) < promised:
-        raise BadAnswer(f"{len(page.rows)} rows instead of {promised} ({total} in all); a smaller page size may help")
-    return Page(page.rows, total)
+    if len(rows) < promised:
+        raise BadAnswer(f"{len(rows)} rows instead of {promised} ({total} in all); a smaller page size may help")
+    return rows, total
 
 
-def _write_shard(number: int, page: Page, size: int, path: Path) -> None:
+def _write_shard(number: int, rows: list, total: int | None, size: int, path: Path) -> None:
     """One page as parquet; what is known of the page goes into the file's metadata."""
-    table, rejected = crystals_of(page.rows)
-    last = len(page.rows) < size if page.total is None else number * size >= page.total
-    facts = {"page": number, "received": len(page.rows), "announced": page.total, "last": last, "rejected": rejected}
+    table, rejected = crystals_of(rows)
+    last = len(rows) < size if total is None else number * size >= total
+    facts = {"page": number, "received": len(rows), "announced": total, "last": last, "rejected": rejected}
     content = _to_arrow(validate(table, f"AFLUX page {number}")) if len(table) else SCHEMA.empty_table()
     with atomic(path) as partial_file:
         pq.write_table(content.replace_schema_metadata({"aflux": json.dumps(facts)}), partial_file, compression="zstd")

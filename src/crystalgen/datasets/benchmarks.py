@@ -1,28 +1,30 @@
-"""The benchmark sets of data/manifest.yaml: fetched or taken from a mirror, checked, and read into one crystals table."""
+"""The benchmark sets of manifest.yaml: fetched or taken from a mirror, checked by pooch, and read into one crystals table."""
 
 import hashlib
-from functools import partial
+import shutil
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pooch
+from pooch.hashes import ALGORITHMS_AVAILABLE
 from tqdm import tqdm
 
 from crystalgen.crystals import CrystalTableError, validate
 from crystalgen.crystals.schema import COLUMNS
-from crystalgen.datasets.download import BadAnswer, Client, DownloadError
+from crystalgen.datasets.download import Client, DownloadError
 from crystalgen.datasets.sources import load_source
-from crystalgen.utils import paths
-from crystalgen.utils.files import atomic, write_json
+from crystalgen.utils.files import write_json
 from crystalgen.utils.strict import Strict, read_strict
 
-MANIFEST = paths.DATA / "manifest.yaml"
+MANIFEST = resources.files("crystalgen.datasets") / "manifest.yaml"
 _SPLITS = ("train", "val", "test")
 _UNUSED = ("Unnamed: 0", "material_id", "spacegroup.number")  # the CSVs' row numbers, names and groups, which are found anew
 
 
 class BenchmarkSet(Strict):
-    """Files below `url`, each with its checksum, a git blob id."""
+    """Files below `url`, each with its checksum: `sha256:` and 64 hex digits, or `git:` and the blob id of `git hash-object`."""
 
     title: str
     source: str
@@ -35,6 +37,20 @@ class Manifest(Strict):
     """What can be fetched, by name."""
 
     sets: dict[str, BenchmarkSet]
+
+
+class _GitBlob:
+    """A hasher for pooch: git's sha1 begins with the number of bytes, so that all of them are collected first."""
+
+    def __init__(self):
+        self._content = bytearray()
+        self.update = self._content.extend
+
+    def hexdigest(self) -> str:
+        return hashlib.sha1(b"blob %d\0" % len(self._content) + self._content).hexdigest()
+
+
+ALGORITHMS_AVAILABLE["git"] = _GitBlob
 
 
 def load_manifest(path: Path = MANIFEST) -> Manifest:
@@ -56,7 +72,7 @@ def fetch_benchmark(
         folder: where the files go.
         mirror: a folder to copy from instead of the network: `NAME/train.csv` and so on, these files themselves, or a
             benchmark table `NAME.parquet`, for which no checksum is known.
-        manifest: the sets; those of data/manifest.yaml by default.
+        manifest: the sets; those of manifest.yaml by default.
         client: asks the network.
 
     Raises:
@@ -65,25 +81,30 @@ def fetch_benchmark(
     sets = (manifest or load_manifest()).sets
     if name not in sets:
         raise DownloadError(f"'{name}': no such benchmark set; expected one of {sorted(sets)}")
-    known, client = sets[name], client or Client(tries=3)
-    if mirror is not None and _mirrored(mirror, name, f"{name}.parquet") and not any(_mirrored(mirror, name, f) for f in known.files):
-        files = [f"{name}.parquet"]
-        _write(_mirrored(mirror, name, files[0]).read_bytes(), folder / files[0])
-    else:
-        files = list(known.files)
-        for file, expected in known.files.items():
-            if (folder / file).is_file() and git_blob_id((folder / file).read_bytes()) == expected:
-                continue
-            read = partial(_checked, expected=expected)
-            _write(_copied(mirror, name, file, expected) if mirror else client.get(known.url + file, read), folder / file)
-    blobs = {file: {"git_blob": git_blob_id((folder / file).read_bytes()), "checked": file in known.files} for file in files}
-    record = {"name": name, **known.model_dump(include={"title", "source", "licence", "url"}), "files": blobs}
+    known, table, client = sets[name], f"{name}.parquet", client or Client(tries=3)
+    files = known.files
+    if mirror is not None and (taken := _mirrored(mirror, name, table)) and not any(_mirrored(mirror, name, file) for file in files):
+        files = {table: f"sha256:{pooch.file_hash(taken)}"}
+    for file, checksum in files.items():
+        source, download = known.url + file, client.download
+        if mirror is not None:
+            source, download = _mirrored(mirror, name, file), _copy
+            if source is None:
+                raise DownloadError(f"{mirror}: lacks {name}/{file}; expected the set's CSVs or {table}")
+        try:
+            pooch.retrieve(str(source), checksum, file, folder, downloader=download)
+        except DownloadError:
+            raise
+        except ValueError as error:
+            raise DownloadError(f"{source}: {error}") from None
+    sums = {file: {"sha256": pooch.file_hash(folder / file), "checked": file in known.files} for file in files}
+    record = {"name": name, **known.model_dump(include={"title", "source", "licence", "url"}), "files": sums}
     write_json(record, folder / "record.json")
     return record
 
 
 def load_benchmark(folder: str | Path) -> pd.DataFrame:
-    """The crystals of a set's folder, space groups found, `split` filled in from the names of the CSVs.
+    """Read the crystals of a set's folder, find space groups, fill in `split` from the names of the CSVs.
 
     Numeric columns of the CSVs are taken along; `source` is the folder's name.
 
@@ -104,11 +125,6 @@ def load_benchmark(folder: str | Path) -> pd.DataFrame:
     return validate(table.assign(source=folder.name, energy_source=sources), str(folder))
 
 
-def git_blob_id(content: bytes) -> str:
-    """What `git hash-object` prints of a file with this content."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
 def _read_split(path: Path) -> pd.DataFrame:
     table, frame = load_source(path), pd.read_csv(path)
     numeric = frame.select_dtypes("number").drop(columns=[*COLUMNS, *_UNUSED], errors="ignore")
@@ -119,22 +135,5 @@ def _mirrored(mirror: Path, name: str, file: str) -> Path | None:
     return next((p for p in (mirror / name / file, mirror / file) if p.is_file()), None)
 
 
-def _copied(mirror: Path, name: str, file: str, expected: str) -> bytes:
-    path = _mirrored(mirror, name, file)
-    if path is None:
-        raise DownloadError(f"{mirror}: lacks {name}/{file}; expected the set's CSVs or {name}.parquet")
-    try:
-        return _checked(path.read_bytes(), expected)
-    except BadAnswer as error:
-        raise DownloadError(f"{path}: {error}") from None
-
-
-def _checked(content: bytes, expected: str) -> bytes:
-    if (got := git_blob_id(content)) != expected:
-        raise BadAnswer(f"checksum (git blob) {got}, expected {expected}")
-    return content
-
-
-def _write(content: bytes, path: Path) -> None:
-    with atomic(path) as partial_file:
-        partial_file.write_bytes(content)
+def _copy(source: str, path: str, _pooch: object) -> None:
+    shutil.copyfile(source, path)

@@ -1,15 +1,14 @@
-"""Asking a web service politely: a limited rate, and longer and longer waits while it is busy."""
+"""Ask a web service politely: at a limited rate, with longer and longer waits while it fails."""
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TypeVar
 
 import requests
-
-LONGEST_BACKOFF = 60.0  # s, before jitter
+from urllib3.exceptions import InvalidHeader, MaxRetryError
+from urllib3.util import Retry
 
 _INTERRUPTED = (
     requests.ConnectionError,
@@ -28,15 +27,12 @@ class BadAnswer(ValueError):
     """An answer that is not what was asked for; asking again may help."""
 
 
-class _Busy(BadAnswer):
-    """The service asks for patience: (what it said, seconds to wait at least)."""
-
-
 @dataclass
 class Client:
-    """A polite caller: at most `rate` requests a second, longer and longer waits after failures, `tries` in all.
+    """Make at most `rate` requests a second, and `tries` of each; all times are in seconds.
 
-    Times are in seconds. `sleep` and `clock` are parameters so that tests need not wait.
+    urllib3's Retry counts the tries and says how long to wait; it isn't mounted on the session, since an answer with status 200
+    may be a failure too. `sleep` and `clock` are parameters so that tests need not wait.
     """
 
     rate: float = 1.0
@@ -52,52 +48,47 @@ class Client:
         if not self.rate > 0 or self.tries < 1:
             raise DownloadError(f"rate {self.rate}, tries {self.tries}: expected a rate above 0 and 1 try or more")
 
-    def get(self, url: str, read: Callable[[bytes], _Read], say: Callable[[str], None] = lambda text: None) -> _Read:
-        """What `read` makes of the answer's bytes; asked again while it raises BadAnswer.
+    def get(self, url: str, read: Callable[[bytes], _Read] = bytes, say: Callable[[str], None] = lambda text: None) -> _Read:
+        """Return what `read` makes of the answer's bytes; ask again while it raises BadAnswer.
 
         Raises:
             DownloadError: every try failed, the service asks for too long a wait, or it refuses the request.
         """
-        for attempt in range(self.tries):
-            self._keep_rate()
+        retry = Retry(self.tries - 1, backoff_factor=1, backoff_jitter=1, backoff_max=60)
+        while True:
+            self.sleep(max(0.0, self._next - self.clock()))
+            self._next = self.clock() + 1 / self.rate
+            asked = 0.0
             try:
-                return read(self._body(url))
+                answer = self._session.get(url, timeout=self.timeout, headers={"User-Agent": "crystalgen"})
+                if answer.status_code == 429 or answer.status_code >= 500:
+                    asked = _retry_after(retry, answer)
+                    raise BadAnswer(f"HTTP {answer.status_code}")
+                if answer.status_code != 200:
+                    raise DownloadError(f"{url}: HTTP {answer.status_code} ({answer.reason}); refused")
+                return read(answer.content)
             except BadAnswer as error:
-                failure = error.args[0]
-                asked = error.args[1] if isinstance(error, _Busy) else 0.0
+                failure = str(error)
+            except _INTERRUPTED as error:
+                failure = f"{type(error).__name__} ({error})"
             if asked > self.longest_wait:
                 raise DownloadError(f"{url}: {failure}, asks to wait {asked:.0f} s; run the same command later to go on from here")
-            if attempt + 1 < self.tries:
-                wait = max(asked, min(2.0**attempt, LONGEST_BACKOFF) * random.uniform(0.5, 1.5))
-                say(f"{failure}; again in {wait:.0f} s")
-                self.sleep(wait)
-        raise DownloadError(f"{url}: failed {self.tries} times, at last: {failure}; run the same command again to go on from here")
+            try:
+                retry = retry.increment("GET", url, error=BadAnswer(failure))
+            except MaxRetryError:
+                message = f"{url}: failed {self.tries} times, at last: {failure}; run the same command again to go on from here"
+                raise DownloadError(message) from None
+            wait = max(asked, retry.get_backoff_time())
+            say(f"{failure}; again in {wait:.0f} s")
+            self.sleep(wait)
 
-    def _keep_rate(self) -> None:
-        now = self.clock()
-        if now < self._next:
-            self.sleep(self._next - now)
-        self._next = max(now, self._next) + 1 / self.rate
-
-    def _body(self, url: str) -> bytes:
-        try:
-            answer = self._session.get(url, timeout=self.timeout, headers={"User-Agent": "crystalgen"})
-        except _INTERRUPTED as error:
-            raise BadAnswer(f"{type(error).__name__} ({error})") from None
-        if answer.status_code == 429 or answer.status_code >= 500:
-            raise _Busy(f"HTTP {answer.status_code}", _seconds(answer.headers.get("Retry-After")))
-        if answer.status_code != 200:
-            raise DownloadError(f"{url}: HTTP {answer.status_code} ({answer.reason}); refused")
-        return answer.content
+    def download(self, url: str, path: str | Path, _pooch: object = None) -> None:
+        """Write the answer's bytes to a file; the three arguments are those of pooch's downloaders."""
+        Path(path).write_bytes(self.get(url))
 
 
-def _seconds(header: str | None) -> float:
-    """Seconds to wait by a Retry-After header, which holds seconds or a date."""
+def _retry_after(retry: Retry, answer: requests.Response) -> float:
     try:
-        return max(0.0, float(header or 0))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
+        return retry.get_retry_after(answer.raw) or 0.0
+    except InvalidHeader:
         return 0.0

@@ -1,4 +1,4 @@
-"""B's data protocol: keep polymorph groups, drop rare elements and space groups (B §2.1).
+"""The data protocol of paper B (§2.1): keep polymorph groups, drop rare elements and space groups.
 
 The filter looks at each crystal's size, space group, formula and set of elements only. Held as flat arrays these fit into
 memory for all of AFLOW; the crystals themselves need not.
@@ -78,12 +78,12 @@ def filter_parquet(path: str | Path, settings: Filter, out: str | Path) -> pd.Da
 
 
 def describe(step: str, table: pd.DataFrame) -> dict:
-    """What B reports of its data, for one step."""
+    """Count what paper B reports of its data, for one step."""
     return _describe(step, _light(table), np.ones(len(table), bool))
 
 
 def made_of(table: pd.DataFrame, symbols: tuple[str, ...]) -> np.ndarray:
-    """Mask of the crystals that hold no element but these."""
+    """Return the mask of the crystals that hold no element but these."""
     light = _light(table)
     return _made_of(light, symbols)[light.elements]
 

@@ -10,14 +10,14 @@ _SHORT = 0.1  # by how much training may miss its share of the crystals for the 
 
 
 def split(table: pd.DataFrame, settings: Split) -> pd.DataFrame:
-    """The table with `split` filled in, as a study says."""
+    """Return the table with `split` filled in, as a study says."""
     if settings.given:
         return given_split(table, settings.given, settings.val, settings.seed)
     return split_by_formula(table, settings.val, settings.test, settings.seed, settings.hold_out)
 
 
 def given_split(table: pd.DataFrame, judged_on: str, val: float = 0.02, seed: int = 42) -> pd.DataFrame:
-    """The source's own split: `judged_on` becomes test, and the rest of its val and test is held out.
+    """Take the source's own split: `judged_on` becomes test, and the rest of its val and test is held out.
 
     A share `val` of the training crystals is drawn as val, for the curve of the loss, so that nothing is tuned on what
     models are judged on. One formula may stand on two sides here: that is how the source was split.
@@ -38,7 +38,7 @@ def given_split(table: pd.DataFrame, judged_on: str, val: float = 0.02, seed: in
 def split_by_formula(
     table: pd.DataFrame, val: float = 0.1, test: float = 0.1, seed: int = 42, hold_out: tuple[str, ...] = ()
 ) -> pd.DataFrame:
-    """The table with `split` filled in: train, val, test, and held_out for the systems of `hold_out` (e.g. Ta-W-B).
+    """Fill in `split`: train, val, test, and held_out for the systems of `hold_out` (e.g. Ta-W-B).
 
     Whole reduced formulas are dealt out, so that neither a polymorph nor a doubled cell leaks. Formulas are
     shuffled, then each goes to the side that is most behind its share of the formula's elements, counted in
@@ -100,7 +100,7 @@ def _elements_in_training(formulas: list[tuple[np.ndarray, np.ndarray]], shares:
 
 
 def of_systems(table: pd.DataFrame, systems: tuple[str, ...]) -> np.ndarray:
-    """Mask of the crystals made of exactly the elements of one of the systems, written as Ta-W-B."""
+    """Return the mask of the crystals made of exactly the elements of one of the systems, written as Ta-W-B."""
     wanted = {frozenset(Element(symbol).Z for symbol in system.split("-")) for system in systems}
     return np.array([frozenset(z.tolist()) in wanted for z in table["atomic_numbers"]], dtype=bool)
 
@@ -113,6 +113,6 @@ def assert_no_leak(table: pd.DataFrame) -> None:
 
 
 def seen_in_training(table: pd.DataFrame) -> pd.Series:
-    """Share of each side's crystals whose reduced formula a training crystal has too, by side; 0 where whole formulas were dealt out."""
+    """Count the share of each side whose reduced formula a training crystal has too; 0 where whole formulas were dealt out."""
     known = set(table.loc[table["split"] == "train", "reduced_formula"])
     return table["reduced_formula"].isin(known).groupby(table["split"].to_numpy()).mean()

@@ -31,7 +31,7 @@ def known_phases(library: pd.DataFrame, reference: Path) -> pd.DataFrame:
 
     Args:
         library: with e_above_hull and space_group.
-        reference: data/reference/known_structures.yaml.
+        reference: reference/known_structures.yaml.
 
     Returns:
         a crystals table with `name`, and `origin` (the library's id, or that the geometry is from the reference).
@@ -70,7 +70,7 @@ def write_targets(library: pd.DataFrame, reference: Path, found: Path, root: Pat
 
     Args:
         library: with space groups and e_above_hull.
-        reference: data/reference/known_structures.yaml.
+        reference: reference/known_structures.yaml.
         found: folder of the search's candidates.
         root: data/dft.
     """

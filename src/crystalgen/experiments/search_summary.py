@@ -71,7 +71,7 @@ def table3(candidates: pd.DataFrame, counts: pd.DataFrame, study: Study, referen
         candidates: of `search.relax_lowest`.
         counts: of `experiment_counts`.
         study: says which objective and which ladder an experiment had.
-        reference: data/reference/table3.yaml.
+        reference: reference/table3.yaml.
 
     Returns:
         a row per model (way to sample) and ladder, the baseline last. Columns Model, Ladder; per composition the least value,

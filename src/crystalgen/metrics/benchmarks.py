@@ -1,4 +1,4 @@
-"""What data/reference/benchmarks.yaml knows of a benchmark set: published values, and how coverage is counted on it."""
+"""What reference/benchmarks.yaml knows of a benchmark set: published values, and how coverage is counted on it."""
 
 import yaml
 

@@ -118,5 +118,5 @@ def _scaling() -> pd.DataFrame:
     scale = pd.read_csv(paths.REFERENCE / "composition_scaling.csv", comment="#")
     labels = _composition_featurizer().feature_labels()
     if scale["feature"].tolist() != labels:
-        raise ValueError(f"data/reference/composition_scaling.csv: expected matminer's {len(labels)} Magpie features in their order")
+        raise ValueError(f"composition_scaling.csv: expected matminer's {len(labels)} Magpie features in their order")
     return scale

@@ -81,7 +81,7 @@ def table3_by_dft(opinions: dict, results: pd.DataFrame, reference: dict) -> pd.
     Args:
         opinions: of `results.opinions`.
         results: of `results.read_results`, to say how many are still to be computed.
-        reference: data/reference/table3.yaml.
+        reference: reference/table3.yaml.
     """
     unit = "at least, meV/atom" if _missing(results) else "meV/atom"
     planned = results[results["group"] == CANDIDATES]

@@ -1,4 +1,4 @@
-"""The papers' values for a study, from data/reference."""
+"""The papers' values for a study, from the package's reference folder."""
 
 import yaml
 

@@ -1,21 +1,25 @@
-"""Where things lie; the only module that knows the folders of the repository."""
+"""Where things lie; the only module that knows the folders of the repository and of the installed package."""
 
 import os
+from importlib import resources
 from pathlib import Path
 
+PACKAGE = Path(str(resources.files("crystalgen")))
 
-def _find_root() -> Path:
-    """The repository: $CRYSTALGEN_ROOT, or the nearest parent of the working folder with a dvc.yaml."""
+
+def _find_checkout() -> Path | None:
+    """Find the repository: $CRYSTALGEN_ROOT, else the nearest parent of the working folder or the package that is one."""
     if root := os.environ.get("CRYSTALGEN_ROOT"):
         return Path(root)
     here = Path.cwd()
-    return next((p for p in (here, *here.parents) if (p / "dvc.yaml").is_file()), Path(__file__).parents[3])
+    return next((p for p in (here, *here.parents, PACKAGE.parents[1]) if (p / "studies").is_dir() and (p / "notebooks").is_dir()), None)
 
 
-ROOT = _find_root()
+CHECKOUT = _find_checkout()
+ROOT = CHECKOUT or Path.cwd()  # an installed package reads and writes where it is called
 DATA = ROOT / "data"
-LIBRARY = DATA / "library"
-REFERENCE = DATA / "reference"
+REFERENCE = PACKAGE / "reference"  # published values
+LIBRARY = DATA / "library" if CHECKOUT else PACKAGE / "library" / "data"  # where setup.py puts it
 DFT = DATA / "dft"  # calculations of density-functional codes, inputs and text outputs
 SHIPPED = DATA / "shipped"  # what took hours and comes with the repository: weights, relaxations
 RAW = DATA / "raw"
@@ -28,6 +32,20 @@ REPORTS = ROOT / "reports"
 MODELS = ROOT / "models"
 FINGERPRINTS = INTERIM / "fingerprints"  # kept by content, across studies; no stage's output
 CLEAN_NOTEBOOKS = INTERIM / "notebooks"
+
+
+def need_checkout() -> Path:
+    """Return the repository's folder.
+
+    Raises:
+        FileNotFoundError: the package is installed elsewhere, and neither the working folder nor $CRYSTALGEN_ROOT is a checkout.
+    """
+    if CHECKOUT is None:
+        raise FileNotFoundError(
+            f"{ROOT}: no checkout of crystalgen's repository, with its studies and notebooks, which this needs; "
+            "run it inside one, or set CRYSTALGEN_ROOT to it"
+        )
+    return CHECKOUT
 
 
 def crystals(study: str) -> Path:

@@ -28,6 +28,7 @@ def run_notebook(name: str, parameters: dict) -> int:
         FileNotFoundError: there is no such notebook.
         ValueError: a parameter that the notebook's `parameters` cell doesn't have; its name is given.
     """
+    paths.need_checkout()
     source = paths.CLEAN_NOTEBOOKS / f"{name}.ipynb"
     if not source.is_file():
         raise FileNotFoundError(
