@@ -62,7 +62,7 @@ from crystalgen.library.recipe import load_recipe
 from crystalgen.metrics.benchmarks import cutoffs_of
 from crystalgen.utils import paths
 print(paths.CHECKOUT, len(load_manifest().sets), cutoffs_of("mp_20").structure, sorted(p.name for p in paths.REFERENCE.iterdir()))
-print(len(read_crystals(paths.LIBRARY / "crystals.parquet")) > 1000, load_recipe(paths.LIBRARY / "recipe.yaml").physical.min_distance > 0)
+print(len(read_crystals(paths.LIBRARY / "crystals.parquet")) > 1000, load_recipe(paths.LIBRARY / "recipe.yaml").symprec > 0)
 """
     (work / "look.py").write_text(code)
     done = run("look", cwd=work, path=f"{installed}{os.pathsep}{work}")
