@@ -8,6 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 reproduce: $(BIN)/.installed  ## run the pipeline; STUDIES="library" chooses others than params.yaml's
 	$(if $(STUDIES),crystalgen select $(STUDIES))
+	crystalgen compile
 	dvc repro
 	crystalgen show
 
@@ -15,6 +16,7 @@ help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 ablations: $(BIN)/.installed  ## variants that differ in one thing; about forty minutes on two cores
+	crystalgen compile ablations
 	dvc repro ablations/dvc.yaml
 
 test: $(BIN)/.installed  ## the tests that fit into CI

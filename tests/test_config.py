@@ -6,12 +6,13 @@ from conftest import RECIPE, ROOT
 from pydantic import ValidationError
 
 from crystalgen.config import load_study, read_study
+from crystalgen.config.compose import compose, files_of
 from crystalgen.generative.settings import PRESETS, Diffusion, Flow, Training
 from crystalgen.library.recipe import load_recipe
 from crystalgen.utils import paths
 from crystalgen.utils.strict import StudyError
 
-STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+STUDIES = sorted((ROOT / "studies").glob("*/study.yaml"))
 
 
 def _minimal() -> dict:
@@ -43,16 +44,74 @@ def _write(tmp_path, content) -> object:
     return path
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.parent.name)
 def test_every_study_loads_and_its_numbers_are_not_defaults(path):
-    study = read_study(path)
-    content = yaml.safe_load(path.read_text())
+    study, content = read_study(path), compose(path)
     assert study.models.keys() == content["models"].keys()
     for name, model in study.models.items():
         assert model.training.steps == content["models"][name]["training"]["steps"]
         assert model.objective.name == content["models"][name]["objective"]["name"]
         assert model.sampling.keys() == content["models"][name]["sampling"].keys()
     assert study.data.filter.max_sites == content["data"]["filter"]["max_sites"]
+
+
+def _composed(tmp_path, presets: dict | None = None, **studies: dict):
+    (tmp_path / "presets.yaml").write_text(yaml.safe_dump(presets or {}))
+    for name, content in studies.items():
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "study.yaml").write_text(yaml.safe_dump(content))
+    return lambda name: read_study(tmp_path / name / "study.yaml")
+
+
+def test_presets_are_named_or_changed_and_a_studys_own_come_first(tmp_path):
+    presets = {"training": {"short": {"steps": 3, "batch_size": 4}}, "objective": {"plain": {"name": "flow"}}}
+    content = _changed("models.one", training={"preset": "short", "batch_size": 5}, objective="plain", net="published")
+    content["models"]["two"]["training"] = "mine"
+    content["presets"] = {"training": {"mine": {"preset": "short", "steps": 9}}}
+    study = _composed(tmp_path, presets, a=content)("a")
+    assert (study.models["one"].training.steps, study.models["one"].training.batch_size) == (3, 5)
+    assert (study.models["two"].training.steps, study.models["two"].training.batch_size) == (9, 4)
+    assert study.models["one"].objective == Flow() and study.models["one"].net == PRESETS["published"]
+
+
+def test_one_way_to_sample_is_named_as_its_model(tmp_path):
+    content = _changed("models.one", sampling={"sampler": "euler", "steps": 3})
+    assert list(read_study(_write(tmp_path, content)).models["one"].sampling) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"training": "shrt"}, r"models.one.training: no preset 'shrt'; expected one of \['circle', 'short'\]"),
+        ({"training": {"preset": "shrt"}}, "models.one.training: no preset 'shrt'"),
+        ({"net": {"preset": "lan"}}, "models.one.net: no preset 'lan'"),
+        ({"training": "circle"}, "no preset 'circle'"),
+    ],
+)
+def test_an_unknown_preset_is_named(tmp_path, values, said):
+    presets = {"training": {"short": {"steps": 3}, "circle": {"preset": "circle"}}}
+    with pytest.raises(StudyError, match=said):
+        _composed(tmp_path, presets, a=_changed("models.one", **values))("a")
+
+
+def test_a_study_may_build_on_another(tmp_path):
+    base = _changed("models.one.training", preset="short") | {"benchmark": "perov_5"}
+    variant = {"base": "a", "title": "variant", "benchmark": None, "models": {"two": None, "one": {"training": {"batch_size": 3}}}}
+    read = _composed(tmp_path, {"training": {"short": {"warmup": 8}}}, a=base, b=variant)
+    study = read("b")
+    assert study.title == "variant" and study.benchmark is None and list(study.models) == ["one"]
+    training = study.models["one"].training
+    assert (training.steps, training.batch_size, training.warmup) == (5, 3, 8)
+    assert read("a").benchmark == "perov_5"
+    assert [file.parent.name for file in files_of(tmp_path / "b" / "study.yaml")][:2] == ["b", "a"]
+    with pytest.raises(StudyError, match="base: no study 'c'"):
+        _composed(tmp_path, None, d={"base": "c"})("d")
+
+
+def test_another_objective_replaces_the_one_before(tmp_path):
+    base = _changed("models.two", objective={"name": "diffusion", "clip": 1.0})
+    variant = {"base": "a", "models": {"two": {"objective": {"name": "flow"}, "sampling": {"two": {"sampler": "euler"}}}}}
+    assert _composed(tmp_path, None, a=base, b=variant)("b").models["two"].objective == Flow()
 
 
 def test_a_minimal_study_takes_the_defaults_of_its_representation(tmp_path):
@@ -256,7 +315,8 @@ def test_training_seeds_are_some_and_distinct(tmp_path, seeds):
 
 def test_an_unknown_study_lists_the_known_ones(tmp_path, monkeypatch):
     for name in ("b", "a"):
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(_minimal()))
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "study.yaml").write_text(yaml.safe_dump(_minimal()))
     monkeypatch.setattr(paths, "STUDIES", tmp_path)
     assert load_study("a").title == "t"
     with pytest.raises(StudyError, match=r"no such study; expected one of \['a', 'b'\]"):

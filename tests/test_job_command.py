@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from test_jobs import folder  # noqa: F401  (a fixture: tensors of a few crystals)
 
 from crystalgen.config import read_study
+from crystalgen.config.compose import compose
 from crystalgen.generative import __main__
 from crystalgen.generative.jobs import load_data, load_nets
 from crystalgen.generative.settings import MatrixModel
@@ -22,7 +23,7 @@ TRAINING = {"steps": 6, "batch_size": 8, "threads": 1, "report_every": 3, "check
 
 @pytest.fixture
 def study(tmp_path):
-    content = yaml.safe_load((ROOT / "studies/smoke.yaml").read_text())
+    content = compose(ROOT / "studies/smoke/study.yaml")
     model = content["models"]["matrix_generation_flow_uniform"]
     content["models"] = {"flow": model | {"training": TRAINING, "sampling": {"flow": {"sampler": "euler", "steps": 2}}}}
     content |= {"search": None, "energies": None, "sampler_steps": None}

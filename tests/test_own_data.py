@@ -56,7 +56,7 @@ def test_stages_find_the_python_that_train_was_called_with(cifs, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     called = []
     monkeypatch.setattr(subprocess, "run", lambda command, **given: called.append(given) or subprocess.CompletedProcess(command, 1))
-    monkeypatch.setattr("crystalgen.workflow.selection.select_studies", lambda names, file: None)
+    monkeypatch.setattr("crystalgen.workflow.selection.select_studies", lambda names: None)
     assert main(["train", "--data", str(cifs)]) == 1
     assert Path(shutil.which("python", path=called[0]["env"]["PATH"])).parent == Path(sys.executable).parent
 

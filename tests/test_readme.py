@@ -16,15 +16,13 @@ from crystalgen.workflow.readme import results_table, single_table, stage_edges,
 ROOT = Path(__file__).parents[1]
 
 
-def test_edges_join_the_runs_of_a_stage_and_leave_other_files_out():
-    dot = """strict digraph  {
-    "clean-notebooks" -> "sample@demo-a";
-    "train@demo-a" -> "sample@demo-a";
-    "train@demo-b" -> "sample@demo-b";
-    "sample@demo-b" -> "ablations/dvc.yaml:ablation@noise";
-    "build" -> "train@demo-a";
-    }"""
-    assert stage_edges(dot) == [("build", "train"), ("train", "sample")]
+def test_edges_join_the_runs_of_a_stage():
+    def stage(deps, outs, **more):
+        return {"cmd": "", "deps": deps, "outs": outs, **more}
+
+    runs = {"foreach": ["a", "b"], "do": stage(["build/file", "settings/x.json"], ["${item}/weights"])}
+    stages = {"settings": stage([], ["settings"]), "build": stage([], ["build"]), "train": runs, "sample": stage(["a/weights"], [])}
+    assert stage_edges(stages) == [("build", "train"), ("train", "sample")]
 
 
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -25,7 +25,6 @@ def machine(tmp_path, monkeypatch):
     def switch(name):
         for which in ("MODELS", "INTERIM", "PROCESSED"):
             monkeypatch.setattr(paths, which, tmp_path / name / which.lower())
-        monkeypatch.setattr(paths, "CLEAN_NOTEBOOKS", tmp_path / name / "notebooks")
 
     monkeypatch.setattr(paths, "SHIPPED", tmp_path / "shipped")
     switch("first")
@@ -87,7 +86,7 @@ def test_weights_serve_on_another_machine(machine, monkeypatch, capsys):
     monkeypatch.setattr(shipping, "run_notebook", lambda name, parameters: ran.append(name) or _prepare() or 0)
     for _ in range(2):
         assert main(["use-shipped", "demo"]) == 0
-    assert ran == ["02-filter-and-split", "03-representations"], "once: the data is there then"
+    assert ran == ["data", "representations"], "once: the data is there then"
     weights = paths.model("demo", MODELS[0]) / "weights"
     assert [file.name for file in weights.iterdir()] == ["42.safetensors"]
     assert (weights / "42.safetensors").read_bytes() == f"{MODELS[0]} 42".encode()

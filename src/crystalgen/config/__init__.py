@@ -15,6 +15,7 @@ from crystalgen.config.study import (
     Search,
     Split,
     Study,
+    load_ablations,
     load_study,
     read_study,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Search",
     "Split",
     "Study",
+    "load_ablations",
     "load_study",
     "read_study",
 ]

@@ -5,9 +5,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from crystalgen.config.compose import compose
 from crystalgen.generative.settings import MatrixModel, Model
 from crystalgen.utils import paths
-from crystalgen.utils.strict import Strict, StudyError, read_strict
+from crystalgen.utils.strict import Strict, StudyError, check_strict
 
 
 class Filter(Strict):
@@ -54,6 +55,7 @@ class Baseline(Strict):
     """What nothing is trained for: template substitution (see `baselines.template`), the structure to modify as it is, or a
     draw of training crystals where nothing is asked."""
 
+    label: str | None = None  # in tables and figures
     kind: Literal["template", "input", "copies"] = "template"
     task: Literal["generation", "modification", "composition"] | None = "generation"
     choice: Literal["random", "nearest_energy", "nearest_composition"] = "random"  # of templates
@@ -166,6 +168,12 @@ class Study(Strict):
             raise ValueError(f"search.rows: {unknown} do not sample a conditional generation model; expected some of {sorted(allowed)}")
         return self
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Representations that the models and the baselines' requests need."""
+        asked = {"unimat" if b.task == "composition" else "matrix" for b in self.baselines.values() if b.task}
+        return tuple(sorted(asked | {model.representation for model in self.models.values()}))
+
     def model_of(self, row: str) -> str:
         """The model that a way to sample belongs to."""
         return next(name for name, model in self.models.items() if row in model.sampling)
@@ -179,28 +187,31 @@ class Ablation(Strict):
 
 
 class Ablations(Strict):
-    """ablations/params.yaml: the ablations and the study on whose validation crystals they are judged."""
+    """ablations/ablations.yaml: the ablations and the study on whose validation crystals they are judged."""
 
     study: str
     targets: int
-    names: tuple[str, ...]
     ablations: dict[str, Ablation]
 
 
 def load_study(name: str) -> Study:
-    """Read `studies/<name>.yaml`.
+    """Read `studies/<name>/study.yaml`, or the study of a try by its name.
 
     Raises:
         StudyError: there is no such study, or keys are unknown, missing or of the wrong kind.
     """
     paths.need_checkout()
-    path = paths.STUDIES / f"{name}.yaml"
+    path = paths.study_file(name)
     if not path.is_file():
-        known = sorted(p.stem for p in paths.STUDIES.glob("*.yaml"))
-        raise StudyError(f"{path}: no such study; expected one of {known}")
+        raise StudyError(f"{path}: no such study; expected one of {paths.study_names()}")
     return read_study(path)
 
 
 def read_study(path: Path) -> Study:
     """Read a study file from anywhere (see `load_study`)."""
-    return read_strict(Study, path)
+    return check_strict(Study, compose(path), path)
+
+
+def load_ablations(path: Path = paths.ABLATIONS) -> Ablations:
+    """Read `ablations/ablations.yaml`, whose models name presets as those of studies do."""
+    return check_strict(Ablations, compose(path), path)

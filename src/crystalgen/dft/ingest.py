@@ -10,6 +10,7 @@ from crystalgen.dft.rows import COLUMNS, FailedRun
 from crystalgen.dft.text import read_text
 from crystalgen.dft.vasp import read_vasp
 from crystalgen.utils.cache import compute_keyed, digest, versions
+from crystalgen.utils.code_digest import function_digest
 from crystalgen.utils.files import file_hash
 from crystalgen.utils.timeout import TimeLimit, time_limit
 
@@ -44,7 +45,7 @@ def ingest(root: Path, cache: Path, workers: int = 2, limit: float = TIME_LIMIT)
     if not found:
         raise ValueError(f"{root}: no calculations; expected vasprun.xml or OUTCAR files, or outputs of GPAW or Quantum ESPRESSO, "
                          "plain or gzipped, in any folder below")  # fmt: skip
-    basis = digest(*versions("pymatgen", "ase"))
+    basis = digest(function_digest(read_calculation), *versions("pymatgen", "ase"))
     items = [(digest(basis, *(_content(file) for file in files.values()), *files), _paths(files)) for files in found.values()]
     rows = compute_keyed(read_calculation, items, {"limit": limit}, cache, workers, batch=8, unit="calculation")
     table = pd.DataFrame([{"id": name, "calculation": step} | row for (name, step), row in zip(found, rows, strict=True)])

@@ -44,7 +44,7 @@ def trained_study(composition: str | None = None) -> str:
         ValueError: none is trained; with the command that trains one.
     """
     selected = yaml.safe_load((paths.ROOT / "params.yaml").read_text())["studies"]
-    names = [*selected, *sorted({path.stem for path in paths.STUDIES.glob("*.yaml")} - set(selected))]
+    names = [*selected, *(name for name in paths.study_names() if name not in selected)]
     trained = [name for name in names if any((paths.MODELS / name).glob("*/weights/*.safetensors"))]
     if not trained:
         raise ValueError(f"no trained models of {', '.join(selected)}; run `make reproduce` first, or name a --study that was run")

@@ -2,21 +2,17 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 
-import crystalgen
 from crystalgen.config import Study
 from crystalgen.crystals import read_crystals, write_crystals
+from crystalgen.experiments.composition_sets import generate_sets
 from crystalgen.utils import paths
-from crystalgen.utils.cache import digest
+from crystalgen.utils.code_digest import function_digest
 from crystalgen.utils.files import file_hash, write_json
 
 TABLE, BASIS = "sets.parquet", "sets.json"
-# What decides sets besides weights and settings: whatever changes in these files, sets are generated anew
-_CODE = ("generate.py", "objectives.py", "samplers.py", "sampling.py", "nets", "represent",
-         "physics/composition_sets.py", "physics/conditions.py", "physics/prototypes.py", "physics/random_search.py")  # fmt: skip
 
 
 def kept_sets(study: str, config: Study, compositions: list[str], make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -50,13 +46,11 @@ def _basis(study: str, config: Study, compositions: list[str]) -> dict:
         model, weights = config.models[name], paths.weights(study, name, config.models[name].training.seeds[0])
         if not weights.is_file():
             raise FileNotFoundError(f"{weights}: no trained weights; train {name} first, or see `crystalgen use-shipped --help`")
-        models[row] = {"weights": file_hash(weights), "settings": model.model_dump(mode="json", exclude={"training"})}
+        models[row] = {"weights": file_hash(weights), "settings": model.model_dump(mode="json", exclude={"training", "label"})}
     asked = {"compositions": list(compositions), "per_composition": config.energies.per_composition, "seed": config.energies.seed}
     return json.loads(json.dumps({"code": _code(), "models": models, **asked}))
 
 
 def _code() -> str:
-    """A digest of the files of `_CODE`."""
-    source = Path(crystalgen.__file__).parent
-    files = sorted(file for name in _CODE for file in ([source / name] if name.endswith(".py") else (source / name).rglob("*.py")))
-    return digest(*(part for file in files for part in (str(file.relative_to(source)), file.read_bytes())))
+    """Return a digest of the code that generates sets."""
+    return function_digest(generate_sets)

@@ -13,7 +13,7 @@ from crystalgen.crystals import to_structures
 from crystalgen.crystals.plausibility import MIN_CONTACT, without_implausible
 from crystalgen.matching.duplicates import Reduced, group_duplicates
 from crystalgen.metrics.validity import INVALID, structure_validity
-from crystalgen.potentials.single_point import ENERGY_SOURCE, RATED, basis, rate_table, relax
+from crystalgen.potentials.single_point import ENERGY_SOURCE, RATED, RELAXED, basis, rate_table, relax
 from crystalgen.represent.canonical import wrap
 from crystalgen.stability.hull import Hull
 from crystalgen.utils.cache import compute
@@ -70,7 +70,7 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
     """
     chosen = choose_for_relaxation(rated, settings)
     how = {"min_distance": MIN_CONTACT, "fmax": settings.fmax, "max_steps": settings.relax_steps}
-    outcomes = compute(relax, to_structures(chosen), how, basis(), folder, settings.workers)
+    outcomes = compute(relax, to_structures(chosen), how, basis(), folder, settings.workers, version=RELAXED)
     table = chosen.assign(
         relaxation=[o["status"] for o in outcomes],
         relaxation_steps=[o["steps"] for o in outcomes],

@@ -20,7 +20,7 @@ from crystalgen.utils.files import file_hash, write_json
 def main(arguments: list[str] | None = None) -> int:
     """Train every seed of one model of a study; a killed job, started again, goes on."""
     parser = argparse.ArgumentParser(prog="python -m crystalgen.generative", description=__doc__.splitlines()[0])
-    parser.add_argument("study", type=Path, help="studies/NAME.yaml")
+    parser.add_argument("study", type=Path, help="studies/NAME/study.yaml")
     parser.add_argument("model", help="one of the study's")
     parser.add_argument("tensors", type=Path, help="data/processed/NAME/tensors/matrix.safetensors or unimat.safetensors")
     parser.add_argument("--out", type=Path, required=True, help="for weights/SEED.safetensors, curve.csv and card.json; models/NAME/MODEL")
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         table.writerows(rows)
     card = {
         "model": options.model,
-        "study": options.study.stem,
+        "study": options.study.resolve().parent.name if options.study.name == "study.yaml" else options.study.stem,
         **training_facts(model, trained),
         "gpus": PartialState().num_processes if torch.cuda.is_available() else 0,
         "hardware": {"machine": platform.machine(), "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None},

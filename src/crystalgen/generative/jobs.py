@@ -51,7 +51,7 @@ def run_job(model: MatrixModel | UniMatModel, file: Path, checkpoints: Path) -> 
 
 def training_fingerprint(model: MatrixModel | UniMatModel, file: Path) -> str:
     """Of the data and all settings that decide a run's weights: a checkpoint of another run is not taken up."""
-    decisive = model.model_dump(mode="json", exclude={"sampling": True, "training": {"seeds", "processes"}})
+    decisive = model.model_dump(mode="json", exclude={"label": True, "sampling": True, "training": {"seeds", "processes"}})
     return hashlib.sha256((json.dumps(decisive, sort_keys=True) + file_hash(file)).encode()).hexdigest()
 
 

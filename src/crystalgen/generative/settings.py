@@ -140,6 +140,7 @@ _SAMPLERS = {"regression": ("one_step",), "flow": ("euler",), "diffusion": ("ddp
 class _ModelBase(Strict):
     """What the models of both representations share: a way to train and named ways to sample, each a row of the tables."""
 
+    label: str | None = None  # in tables and figures, in place of one that follows from the settings
     training: Training
     sampling: dict[str, Sampling] = Field(min_length=1)
 

@@ -10,7 +10,7 @@ from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import to_structures
 from crystalgen.crystals.plausibility import MIN_CONTACT, without_implausible
 from crystalgen.potentials.calculators import energy_source
-from crystalgen.potentials.single_point import ENERGY, GEOMETRY, TIME_LIMIT, basis, relax
+from crystalgen.potentials.single_point import ENERGY, GEOMETRY, RELAXED, TIME_LIMIT, basis, relax
 from crystalgen.represent.canonical import wrap
 from crystalgen.stability.hull import Hull
 from crystalgen.utils.cache import compute
@@ -51,7 +51,14 @@ def relax_table(table: pd.DataFrame, settings: Relaxation, folder: Path, workers
         EnergySourceError: the hull's energies are of another potential.
     """
     outcomes = compute(
-        relax, to_structures(table), asdict(settings), basis(settings.geometry, settings.energy), folder, workers, shipped=shipped
+        relax,
+        to_structures(table),
+        asdict(settings),
+        basis(settings.geometry, settings.energy),
+        folder,
+        workers,
+        shipped=shipped,
+        version=RELAXED,
     )
     done = [outcome["lattice"] is not None for outcome in outcomes]
     cells = list(zip(table["lattice"], table["frac_coords"], outcomes, done, strict=True))

@@ -23,7 +23,7 @@ from crystalgen.utils.timeout import TimeLimit, time_limit
 ENERGY_SOURCE = potentials.ENERGY_SOURCE
 GEOMETRY, ENERGY = LIBRARY_POTENTIALS = ("chgnet", "7net-l3i5")
 _RATE_BATCH = 8
-_OUTCOMES = 2  # counts what an outcome says; results kept with another number are computed anew
+RELAXED = 2  # version of `relax` (see `cache.compute`); count it up when a change moves its results, and ship them anew
 _DIGITS = 8  # of Å and of fractional coordinates, as many as tell two crystals apart (see `store`)
 RATED, CONVERGED, UNCONVERGED = "rated", "converged", "unconverged"
 TIME_LIMIT = 600.0  # s for one relaxation
@@ -44,7 +44,7 @@ def basis(*names: str) -> list:
         ModuleNotFoundError: its package is not installed.
     """
     names = names or LIBRARY_POTENTIALS
-    return [_OUTCOMES, [energy_source(name) for name in names], versions(*(package_of(name) for name in names))]
+    return [[energy_source(name) for name in names], versions(*(package_of(name) for name in names))]
 
 
 def rate_table(table: pd.DataFrame, hull: Hull, folder: Path, workers: int = 1) -> pd.DataFrame:

@@ -19,16 +19,15 @@ from crystalgen.report.views import crystals_of_points, element_styles
 _TEMPLATES = Path(__file__).parent / "templates"
 _CSS_DPI = 96  # a figure is shown in the inches it was drawn for, so that letters match the text
 _STAGES = {
-    "02": "Data",
-    "03": "Representations",
-    "08": "Sampling steps",
-    "09": "Search for new phases",
-    "10": "Results",
-    "12": "Results",
-    "13": "Energies after relaxation",
-    "14": "Density-functional theory",
+    "data": "Data",
+    "representations": "Representations",
+    "sampler-steps": "Sampling steps",
+    "search": "Search for new phases",
+    "results": "Results",
+    "energies": "Energies after relaxation",
+    "dft": "Density-functional theory",
 }
-_TABLES_FIRST = ("10", "12", "13", "14", "09", "08")  # what was found, then what it was found with
+_TABLES_FIRST = ("results", "energies", "dft", "search", "sampler-steps")  # what was found, then what it was found with
 _TABLE_FILES = (".csv", ".md", ".tex")
 
 

@@ -31,11 +31,19 @@ def write_study_page(study: str) -> Path:
         if not file.is_file():
             raise FileNotFoundError(f"{file}: missing; `make reproduce STUDIES={study}` writes it")
     metrics, run = (json.loads((folder / name).read_text()) for name in ("metrics.json", _RUN))
-    executed = sorted(p for p in (folder / "notebooks").glob("*.ipynb") if "failed" not in p.name and not p.name.startswith("11-"))
+    executed = [file for file in _in_order(folder / "notebooks") if file.stem != "report"]
     settings = config.model_dump(mode="json")
     figures = paths.figures(study, "")
     about = (study, config.title, config.description, folder, figures, settings)
     return build_report(*about, metrics, headline_reference(config), executed, run["cards"], run["missing"])
+
+
+def _in_order(folder: Path) -> list[Path]:
+    """Return executed notebooks in the order of running."""
+    keys = list(paths.notebooks())
+    found = [file for file in folder.glob("*.ipynb") if "failed" not in file.name]
+    of = {file: max((key for key in keys if f"{file.stem}-".startswith(f"{key}-")), key=len, default="") for file in found}
+    return sorted(found, key=lambda file: (keys.index(of[file]) if of[file] else len(keys), file.name))
 
 
 def write_index() -> Path:
@@ -49,7 +57,7 @@ def write_index() -> Path:
 
 
 def _is_study(name: str) -> bool:
-    return (paths.STUDIES / f"{name}.yaml").is_file()
+    return paths.study_file(name).is_file()
 
 
 def _entry(folder: Path) -> dict:

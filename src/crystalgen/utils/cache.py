@@ -12,17 +12,18 @@ import numpy as np
 from pymatgen.core import Structure
 from tqdm import tqdm
 
+from crystalgen.utils.code_digest import function_digest
 from crystalgen.utils.files import atomic, write_json
 
 _DIGITS = 8  # of Å and of fractional coordinates; what differs less is one crystal
 
 
 def compute(function: Callable[..., dict], structures: Sequence[Structure], settings: dict, basis: list, folder: Path,
-            workers: int = 1, batch: int = 1, shipped: Path | None = None) -> list[dict]:  # fmt: skip
+            workers: int = 1, batch: int = 1, shipped: Path | None = None, version: int | None = None) -> list[dict]:  # fmt: skip
     """`function(structure, **settings)` of each structure, in order; what is in `folder` or `shipped` already is only read.
 
     Args:
-        function: its name, its settings and `basis` are part of what a result is kept under.
+        function: its name, its settings, the code that it reaches and `basis` are part of what a result is kept under.
         structures: equal ones are computed once.
         settings: the function's further arguments, JSON values.
         basis: what else a result depends on, such as `versions` of packages; JSON values.
@@ -30,8 +31,10 @@ def compute(function: Callable[..., dict], structures: Sequence[Structure], sett
         workers: processes; in this one if 1.
         batch: structures per file; a killed run loses the batches at work.
         shipped: a folder of packed results (see `pack`), never written to.
+        version: stands for the code, of results that took hours: they are computed anew when it is counted up, and not with every edit.
     """
-    base = json.dumps([settings, *basis], sort_keys=True)
+    code = function_digest(function) if version is None else version
+    base = json.dumps([settings, code, *basis], sort_keys=True)
     items = [(_key(base, structure), structure) for structure in structures]
     return compute_keyed(function, items, settings, folder, workers, batch, shipped=shipped)
 

@@ -1,6 +1,7 @@
 """Where things lie; the only module that knows the folders of the repository and of the installed package."""
 
 import os
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -31,7 +32,36 @@ FIGURES = ROOT / "figures"
 REPORTS = ROOT / "reports"
 MODELS = ROOT / "models"
 FINGERPRINTS = INTERIM / "fingerprints"  # kept by content, across studies; no stage's output
-CLEAN_NOTEBOOKS = INTERIM / "notebooks"
+CLEAN_NOTEBOOKS = INTERIM / "notebooks"  # without outputs, by their key
+CODE = INTERIM / "code"  # digests of the code that each notebook reaches
+TRIES = INTERIM / "tries"  # studies that overrides of a notebook's parameters made, NAME/study.yaml
+ABLATIONS = ROOT / "ablations" / "ablations.yaml"
+
+
+def study_file(name: str) -> Path:
+    """Return a study's settings: of `studies/`, or of a try (see `pipeline.overrides`)."""
+    tried = TRIES / name / "study.yaml"
+    return tried if tried.is_file() else STUDIES / name / "study.yaml"
+
+
+def study_names() -> list[str]:
+    """Return the names of the studies in `studies/`."""
+    return sorted(file.parent.name for file in STUDIES.glob("*/study.yaml"))
+
+
+def notebook_key(name: str) -> str:
+    """Return a notebook's key, by which stages, figures and tables are named: its file's name without number and suffix."""
+    return re.sub(r"^\d+-", "", Path(name).name.removesuffix(".ipynb"))
+
+
+def notebooks() -> dict[str, Path]:
+    """Return the notebooks by their key, in the order of their files' names, which is the order of running."""
+    return {notebook_key(file.name): file for file in sorted(NOTEBOOKS.glob("*.ipynb"))}
+
+
+def settings(study: str) -> Path:
+    """Return the folder of a study's resolved settings, a file for each part that stages read."""
+    return INTERIM / "settings" / study
 
 
 def need_checkout() -> Path:
@@ -96,11 +126,6 @@ def samples(study: str, name: str) -> Path:
 def evaluation(study: str, name: str) -> Path:
     """Folder of a model's evaluation: per way to sample (row) a folder with verdicts.parquet and metrics.json."""
     return PROCESSED / study / "evaluation" / name
-
-
-def asked_models(study: str) -> Path:
-    """Folder of digests of the models that a stage asks, a file each stage."""
-    return PROCESSED / study / "asked"
 
 
 def figures(study: str, stage: str) -> Path:

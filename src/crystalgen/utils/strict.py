@@ -26,10 +26,31 @@ def read_strict(kind: type[Settings], path: Path) -> Settings:
     Raises:
         StudyError: the file is no YAML, or keys are unknown, missing or of the wrong kind.
     """
+    return check_strict(kind, read_yaml(path), path)
+
+
+def read_yaml(path: Path):
+    """Read a YAML file.
+
+    Raises:
+        StudyError: it is not there, or no YAML.
+    """
     try:
-        return kind.model_validate(yaml.safe_load(path.read_text()))
+        return yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise StudyError(f"{path}: no such file") from None
     except yaml.YAMLError as error:
         raise StudyError(f"{path}: not YAML ({error})") from None
+
+
+def check_strict(kind: type[Settings], content, source: Path | str) -> Settings:
+    """Check settings, as a YAML file gives them, against a strict model.
+
+    Raises:
+        StudyError: keys are unknown, missing or of the wrong kind; naming them and the source.
+    """
+    try:
+        return kind.model_validate(content)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise StudyError(f"{path}: {faults}") from None
+        raise StudyError(f"{source}: {faults}") from None

@@ -48,6 +48,6 @@ def _git_commit() -> str:
         return subprocess.run(["git", "-C", str(paths.ROOT), *command], capture_output=True, text=True).stdout.strip()
 
     commit = git("describe", "--always", "--abbrev=12")
-    written = [f":(exclude){name}" for name in ("dvc.lock", "params.yaml", "reports", "figures")]
+    written = [f":(exclude){name}" for name in ("*dvc.lock", "*dvc.yaml", "params.yaml", "reports", "figures", "data/library/card.md")]
     changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *written)
     return commit + ("-dirty" if changed else "") if commit else "not a git checkout"

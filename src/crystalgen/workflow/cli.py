@@ -35,30 +35,38 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="execute a notebook for a study, as the pipeline does")
-    run.add_argument("notebook", help="name in notebooks/, without .ipynb")
-    run.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="e.g. study=demo")
+    run.add_argument("notebook", help="a notebook of notebooks/, with or without its number: train")
+    run.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="e.g. study=demo; values are YAML")
     run.set_defaults(run=_run)
 
     clean = commands.add_parser("clean-notebooks", help="write copies without outputs, which the stages depend on")
     clean.set_defaults(run=_clean)
 
     select = commands.add_parser("select", help="choose the studies that `dvc repro` runs")
-    select.add_argument("studies", nargs="+", metavar="STUDY", help="names of studies/NAME.yaml, whose stages `dvc repro` then runs")
+    select.add_argument("studies", nargs="+", metavar="STUDY", help="folders in studies/, whose stages `dvc repro` then runs")
     select.set_defaults(run=_select)
 
-    asked = commands.add_parser("asked-models", help="for the pipeline: digests of the models that some stages depend on")
-    asked.add_argument("study", help="name of studies/NAME.yaml")
-    asked.set_defaults(run=_asked_models)
+    compile_ = commands.add_parser("compile", help="write the dvc.yaml of studies from their study.yaml, after one was changed")
+    compile_.add_argument("studies", nargs="*", metavar="STUDY", help="folders in studies/, or ablations; all without a name")
+    compile_.set_defaults(run=_compile)
+
+    digests = commands.add_parser("digests", help="for the pipeline: digests of the code that each notebook reaches")
+    digests.set_defaults(run=_digests)
+
+    settings = commands.add_parser("settings", help="for the pipeline: a study's settings, defaults filled in, by stages")
+    settings.add_argument("study", help="a folder in studies/, or ablations")
+    settings.set_defaults(run=_settings)
 
     ship = commands.add_parser("ship", help="for maintainers: put a study's asked weights and finished relaxations into data/shipped")
-    ship.add_argument("study", help="name of studies/NAME.yaml")
+    ship.add_argument("study", help="a folder in studies/")
     ship.set_defaults(run=_ship)
 
     shipped = commands.add_parser("use-shipped", help="trained weights that come with the repository, to ask without training")
-    shipped.add_argument("study", help="name of studies/NAME.yaml, of those in data/shipped")
+    shipped.add_argument("study", help="a folder in studies/, of those in data/shipped")
     shipped.set_defaults(run=_use_shipped)
 
-    show = commands.add_parser("show", help="print where each selected study's report is, and its headline table")
+    show = commands.add_parser("show", help="print where studies' reports are, and their headline tables; and list all reports")
+    show.add_argument("studies", nargs="*", metavar="STUDY", help="folders in studies/; the selected ones without a name")
     show.set_defaults(run=_show)
 
     report = commands.add_parser("report", help="make studies' pages again of their tables and figures, and reports/index.html")
@@ -129,21 +137,37 @@ def _run(options) -> int:
 def _clean(options) -> int:
     from crystalgen.workflow.notebooks import clean_notebooks
 
-    clean_notebooks(paths.NOTEBOOKS, paths.CLEAN_NOTEBOOKS)
+    clean_notebooks()
     return 0
 
 
 def _select(options) -> int:
     from crystalgen.workflow.selection import select_studies
 
-    select_studies(options.studies, paths.ROOT / "params.yaml")
+    select_studies(options.studies)
     return 0
 
 
-def _asked_models(options) -> int:
-    from crystalgen.workflow.asked_models import write_digests
+def _compile(options) -> int:
+    from crystalgen.workflow.compile import compile_studies
+    from crystalgen.workflow.stages import ABLATIONS
 
-    write_digests(options.study)
+    for file in compile_studies(options.studies or [*paths.study_names(), ABLATIONS]):
+        print(file)
+    return 0
+
+
+def _digests(options) -> int:
+    from crystalgen.workflow.digests import write_digests
+
+    write_digests()
+    return 0
+
+
+def _settings(options) -> int:
+    from crystalgen.workflow.compile import write_settings
+
+    write_settings(options.study)
     return 0
 
 
@@ -162,14 +186,13 @@ def _use_shipped(options) -> int:
 
 
 def _show(options) -> int:
-    import yaml
-
     from crystalgen.config import load_study
     from crystalgen.report.references import headline_reference
     from crystalgen.report.study_pages import write_index
     from crystalgen.report.tables import headline_table
+    from crystalgen.workflow.selection import selected_studies
 
-    for study in yaml.safe_load((paths.ROOT / "params.yaml").read_text())["studies"]:
+    for study in options.studies or selected_studies():
         report = paths.REPORTS / study
         print(f"\n{study}: {report / 'index.html'}\n")
         reference = headline_reference(load_study(study))
@@ -202,14 +225,14 @@ def _train(options) -> int:
     from crystalgen.workflow.selection import select_studies
 
     name = write_study(options.data, options.name, options.steps, options.max_sites, options.skip_broken)
-    print(paths.STUDIES / f"{name}.yaml")
+    print(paths.study_file(name))
     if options.only_write:
         return 0
-    select_studies([name], paths.ROOT / "params.yaml")
+    select_studies([name])
     print(f"selected in params.yaml in place of what was; `crystalgen select demo {name}` would have `dvc repro` keep both")
     here = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # stages call `python`: this one
     done = subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=paths.ROOT, env={**os.environ, "PATH": here}).returncode
-    return done or _show(options)
+    return done or main(["show", name])
 
 
 def _generate(options) -> int:

@@ -14,15 +14,15 @@ ask, look, judge:
   crystalgen generate Ta1W1B4 -n 50 --relax        crystals of a composition, from a model that was trained here
   crystalgen evaluate samples.zip --reference T    any generator's crystals beside a table T of real ones
   crystalgen relax samples/                        any crystals, relaxed, above a hull
-  make lab                                         JupyterLab: notebooks/00-tour, 90-browse-structures, 91-ask
+  make lab                                         JupyterLab: notebooks/tour, browse, ask
 
 your own:
   crystalgen train --data my_cifs/                 a study of them, trained and judged
-  crystalgen select mine && dvc repro              a study that you wrote, studies/mine.yaml
+  crystalgen select mine && dvc repro              a study that you wrote, studies/mine/study.yaml
   crystalgen fetch perov_5                         a benchmark set, by checksum
 
 what is where:
-  studies/NAME.yaml         every setting of a study
+  studies/NAME/study.yaml   every setting of a study
   reports/NAME/index.html   its page; reports/index.html lists all
   models/NAME/MODEL         weights, curve and card
   data/processed/NAME       crystals, samples and verdicts, as parquet
@@ -31,19 +31,24 @@ Each command has options of its own: crystalgen COMMAND --help. Errors are one l
 
 # Command lines without the word `crystalgen`, and what they are for.
 EXAMPLES = {
-    "run": {"run 04-train -p study=demo -p model=unimat": "one notebook, executed"},
+    "run": {
+        "run train -p study=demo -p model=unimat": "one notebook, executed",
+        "run train -p study=demo -p model=unimat -p overrides='{training: {steps: 200}}'": "other settings; results lie apart",
+    },
     "clean-notebooks": {"clean-notebooks": "after a notebook was edited, before `dvc repro` looks"},
     "select": {"select demo library": "`dvc repro` then runs both"},
-    "asked-models": {"asked-models demo": "as its stage does"},
+    "compile": {"compile demo": "after its study.yaml was changed", "compile": "every study, and the ablations"},
+    "digests": {"digests": "as its stage does"},
+    "settings": {"settings demo": "as its stage does"},
     "ship": {"ship library": "after its training and its energies, or part of them"},
     "use-shipped": {"use-shipped library": "then: generate Ta1W1B4 --study library"},
-    "show": {"show": ""},
+    "show": {"show": "", "show library": "one study"},
     "report": {"report": "every page", "report library": "one study's"},
     "readme": {"readme": "after a study of theirs was run"},
     "train": {
         "train --data my_cifs/": "two models, about a quarter of an hour each on two cores",
         "train --data my_cifs/ --steps 200": "to see that it runs",
-        "train --data table.csv --name mine --only-write": "studies/mine.yaml, to be edited first",
+        "train --data table.csv --name mine --only-write": "studies/mine/study.yaml, to be edited first",
     },
     "generate": {
         "generate Ta1W1B4": "twenty crystals; a space group and an energy are chosen for each",

@@ -3,13 +3,14 @@
 import os
 import re
 import sys
-from pathlib import Path
 
 import nbformat
 import papermill
+import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from crystalgen.utils import paths
+from crystalgen.workflow.prepare import prepare
 
 KERNEL = "python3"
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -19,25 +20,34 @@ _ENVIRONMENT = {"PYTHONHASHSEED": "0", "JUPYTER_PREFER_ENV_PATH": "1", "CRYSTALG
 
 
 def run_notebook(name: str, parameters: dict) -> int:
-    """Execute `notebooks/<name>.ipynb` (its cleaned copy) with parameters; returns the exit status.
+    """Execute a notebook of `paths.NOTEBOOKS` with parameters; returns the exit status.
 
-    The executed, normalised notebook goes to `paths.executed_notebook`; a failed one beside it, as
-    `<name>.failed.ipynb`.
+    The executed, normalised notebook goes to `paths.executed_notebook`; a failed one beside it, as `<name>.failed.ipynb`. The notebook
+    of a stage starts only if all that it reads is there; with `overrides` it writes to a place of its own (see `prepare.prepare`).
+
+    Args:
+        name: its key, `train`, or its file's name.
+        parameters: by name; text is read as YAML where the notebook's default is no text.
 
     Raises:
-        FileNotFoundError: there is no such notebook.
-        ValueError: a parameter that the notebook's `parameters` cell doesn't have; its name is given.
+        FileNotFoundError: there is no such notebook, or an input is missing.
+        ValueError: a parameter that the notebook's `parameters` cell doesn't have, or a value that cannot be.
     """
     paths.need_checkout()
-    source = paths.CLEAN_NOTEBOOKS / f"{name}.ipynb"
-    if not source.is_file():
-        raise FileNotFoundError(
-            f"{source}: no such notebook; expected one of {sorted(p.stem for p in paths.CLEAN_NOTEBOOKS.glob('*.ipynb'))}"
-        )
+    key, notebooks = paths.notebook_key(name), paths.notebooks()
+    if key not in notebooks:
+        raise FileNotFoundError(f"{paths.NOTEBOOKS}: no notebook '{name}'; expected one of {list(notebooks)}")
+    source = notebooks[key]
     known = papermill.inspect_notebook(str(source))
     if unknown := sorted(set(parameters) - set(known)):
         raise ValueError(f"{source.name}: unknown parameter {unknown}; expected some of {sorted(known)}")
-    target = paths.executed_notebook(name, parameters)
+    parameters = {name: _typed(name, value, known[name]["default"]) for name, value in parameters.items()}
+    if "overrides" in known:
+        default = {name: yaml.safe_load(known[name]["default"]) for name in ("study", "model") if name in known}
+        chosen = default | parameters
+        study = prepare(key, chosen["study"], chosen.get("model"), chosen.get("overrides"))
+        parameters = {**parameters, "study": study, **({"overrides": {}} if "overrides" in parameters else {})}
+    target = paths.executed_notebook(key, parameters)
     target.parent.mkdir(parents=True, exist_ok=True)
     failed = target.with_suffix(".failed.ipynb")
     os.environ.update(_ENVIRONMENT)
@@ -48,7 +58,7 @@ def run_notebook(name: str, parameters: dict) -> int:
             stdout_file=sys.stdout, stderr_file=sys.stderr, cwd=str(paths.ROOT),
         )  # fmt: skip
     except PapermillExecutionError as error:
-        print(f"\n{failed} holds the run up to the failure; {name}, cell {error.exec_count}:", file=sys.stderr)
+        print(f"\n{failed} holds the run up to the failure; {source.name}, cell {error.exec_count}:", file=sys.stderr)
         print(_ANSI.sub("", "\n".join(error.traceback)), file=sys.stderr)
         return 1
     notebook = nbformat.read(failed, as_version=4)
@@ -57,17 +67,29 @@ def run_notebook(name: str, parameters: dict) -> int:
     return 0
 
 
-def clean_notebooks(source: Path, target: Path) -> None:
-    """Copy notebooks without outputs, counts and metadata, so that saving an executed one changes nothing downstream."""
-    target.mkdir(parents=True, exist_ok=True)
-    wanted = sorted(source.glob("*.ipynb"))
-    for path in wanted:
+def _typed(name: str, value, default: str):
+    """Return a parameter's value: text as it is where the default is text, else read as YAML."""
+    if not isinstance(value, str) or default[:1] in ("'", '"'):
+        return value
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"parameter {name}: {value!r} is no YAML ({error})".replace("\n", " ")) from None
+
+
+def clean_notebooks() -> None:
+    """Copy notebooks to `paths.CLEAN_NOTEBOOKS` by their keys, without outputs, counts and metadata.
+
+    Stages depend on the copies, so that neither saving a notebook with outputs nor another number in its name changes anything.
+    """
+    for key, path in paths.notebooks().items():
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-        nbformat.write(normalise(notebook), target / path.name)
-    for stale in set(target.glob("*.ipynb")) - {target / p.name for p in wanted}:
+        paths.CLEAN_NOTEBOOKS.mkdir(parents=True, exist_ok=True)
+        nbformat.write(normalise(notebook), paths.CLEAN_NOTEBOOKS / f"{key}.ipynb")
+    for stale in set(paths.CLEAN_NOTEBOOKS.glob("*.ipynb")) - {paths.CLEAN_NOTEBOOKS / f"{key}.ipynb" for key in paths.notebooks()}:
         stale.unlink()
 
 

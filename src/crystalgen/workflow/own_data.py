@@ -21,43 +21,78 @@ description: >-
 
 data:
   path: {path}
-  filter: {{polymorphs: false, min_sites: 1, max_sites: {max_sites}}}
-  split: {{val: 0.1, test: 0.1, seed: 42}} # by formula
+  filter:
+    polymorphs: false
+    min_sites: 1
+    max_sites: {max_sites}
+  split:  # by formula
+    val: 0.1
+    test: 0.1
+    seed: 42
 
-benchmark: null
-guidance: null
-representations: {{}}
+presets:
+  training:
+    own:
+      preset: minutes
+      steps: {steps}
+      warmup: {warmup}
+      report_every: {report}
+      checkpoint_every: {report}
 
 models:
   unimat_composition:
     representation: unimat
-    input: {{cell: token, composition: exact, augment: [order, axes]}}
+    input:
+      cell: token
+      composition: exact
+      augment: [order, axes]
     net: occupied
-    objective: &diffusion {{name: diffusion, train_steps: 1024, schedule: cosine_log_snr, prediction: sample, times: min_snr, clip: 1.0}}
-    training: {{steps: {steps}, batch_size: {batch}, learning_rate: 1.0e-3, warmup: {warmup}, ema: 0.999,
-               seeds: [42], threads: 2, report_every: {report}, checkpoint_every: {report}}}
+    objective: unimat_data
+    training:
+      preset: own
+      batch_size: {batch}
+      learning_rate: 1.0e-3
     sampling:
-      unimat_composition: {{sampler: ddim, steps: 64, max_targets: 100, per_target: 5}}
+      sampler: ddim
+      steps: 64
+      max_targets: 100
+      per_target: 5
+
   unimat:
     representation: unimat
-    input: {{cell: token, augment: [order, axes]}}
-    net: {{name: places, token: element, scores: true, channels: 64, blocks: 4, heads: 4}}
-    objective: *diffusion
-    training: {{steps: {steps}, batch_size: {half}, learning_rate: 2.0e-3, warmup: {warmup}, ema: 0.999,
-               seeds: [42], threads: 2, report_every: {report}, checkpoint_every: {report}}}
+    input:
+      cell: token
+      augment: [order, axes]
+    net: elements
+    objective: unimat_data
+    training:
+      preset: own
+      batch_size: {half}
+      learning_rate: 2.0e-3
     sampling:
-      unimat: {{sampler: ddpm, steps: 128, count: 200}}
+      sampler: ddpm
+      steps: 128
+      count: 200
 
 baselines:
-  template_composition: {{task: composition, choice: nearest_composition, max_targets: 100, per_target: 5}}
-  training_copies: {{kind: copies, task: null, count: 200}}
+  template_composition:
+    task: composition
+    choice: nearest_composition
+    max_targets: 100
+    per_target: 5
+  training_copies:
+    kind: copies
+    task: null
+    count: 200
 
-report: {{bootstrap: 1000, gallery: 6}}
+report:
+  bootstrap: 1000
+  gallery: 6
 """
 
 
 def write_study(data: Path, name: str | None = None, steps: int = 4000, max_sites: int = 20, skip_broken: bool = False) -> str:
-    """Write `studies/<name>.yaml` for a source of crystals and check that it can be read; returns the name.
+    """Write `studies/<name>/study.yaml` for a source of crystals and check that it can be read; returns the name.
 
     Args:
         data: whatever `datasets.sources.load_source` reads.
@@ -95,12 +130,13 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
         warmup=min(200, steps // 5),
         report=max(1, min(500, steps // 4)),
     )
-    file = paths.STUDIES / f"{name}.yaml"
+    file = paths.STUDIES / name / "study.yaml"
     if file.exists() and file.read_text() != text:
         raise ValueError(
             f"{file}: there is such a study already, with other settings; `crystalgen select {name}` and `dvc repro` run it as it is, "
             "or go on with it; else choose another --name, or remove that file"
         )
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
     load_study(name)
     return name

@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from crystalgen.config import load_study
 from crystalgen.report.references import headline_reference
 from crystalgen.report.tables import headline_table
 from crystalgen.utils import paths
+from crystalgen.workflow.stages import concrete, study_stages
 
 
 def update_texts(files: list[Path]) -> list[str]:
@@ -51,15 +50,19 @@ def results_table(study: str) -> str:
     return headline_table(metrics, headline_reference(load_study(study))).to_markdown(index=False)
 
 
-def stage_graph() -> str:
-    """DVC's graph of the root's `dvc.yaml` as Mermaid, the stages of one name drawn once."""
-    command = [sys.executable, "-m", "dvc", "dag", "--dot"]
-    dot = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout
-    return "\n".join(["```mermaid", "flowchart LR", *(f"    {a} --> {b}" for a, b in stage_edges(dot)), "```"])
+def stage_graph(study: str = "demo") -> str:
+    """Markdown of the graph of a study's stages, as Mermaid, those of several models drawn once."""
+    stages = study_stages(study, load_study(study), [])
+    return "\n".join(["```mermaid", "flowchart LR", *(f"    {a} --> {b}" for a, b in stage_edges(stages)), "```"])
 
 
-def stage_edges(dot: str) -> list[tuple[str, str]]:
-    """Edges of `dvc dag --dot`: stages of one name once, without other files' stages (`ablations/dvc.yaml:ablation`)."""
-    edges = {(a.split("@")[0], b.split("@")[0]) for a, b in re.findall(r'"([^"]+)" -> "([^"]+)"', dot)}
-    # clean-notebooks feeds every stage, so that its edges say nothing
-    return sorted((a, b) for a, b in edges if a != "clean-notebooks" and ":" not in a + b)
+def stage_edges(stages: dict[str, dict]) -> list[tuple[str, str]]:
+    """Edges between stages whose outputs others depend on; `settings` feeds every stage, so that its edges say nothing."""
+    spelt_out = concrete(stages)
+    made = {out: stage.split("@")[0] for stage, what in spelt_out.items() for out in what["outs"]}
+    edges = set()
+    for stage, what in spelt_out.items():
+        for dep in what["deps"]:
+            edges |= {(made[out], stage.split("@")[0]) for out in made if out == dep or f"{dep}/".startswith(f"{out}/")}
+            edges |= {(made[out], stage.split("@")[0]) for out in made if out.startswith(f"{dep}/")}
+    return sorted(edge for edge in edges if edge[0] != "settings")

@@ -10,8 +10,7 @@ from crystalgen.potentials.single_point import relax
 from crystalgen.utils import paths
 from crystalgen.utils.cache import pack
 from crystalgen.utils.files import atomic, file_hash
-from crystalgen.workflow.asked_models import asked_rows
-from crystalgen.workflow.notebooks import clean_notebooks, run_notebook
+from crystalgen.workflow.notebooks import run_notebook
 
 MOST_BYTES = 16 * 2**20  # of a file in git
 
@@ -60,8 +59,7 @@ def use_shipped(study: str) -> list[str]:
         if place.is_file() and file_hash(place) != file_hash(file):
             raise ValueError(f"{place}: differs from {file}, and is kept; move models/{study} away to use what is shipped")
     if not paths.crystals(study).is_file():
-        clean_notebooks(paths.NOTEBOOKS, paths.CLEAN_NOTEBOOKS)
-        for notebook in ("02-filter-and-split", "03-representations"):
+        for notebook in ("data", "representations"):
             if status := run_notebook(notebook, {"study": study}):
                 raise ValueError(f"{notebook} of {study} ended with status {status}; see above")
     for file, place in files:
@@ -70,7 +68,7 @@ def use_shipped(study: str) -> list[str]:
 
 
 def _asked(study: str, config: Study) -> list[str]:
-    rows = [row for stage in ("search", "energies") for row in asked_rows(config)[stage]]
+    rows = [row for stage in (config.search, config.energies) if stage for row in stage.rows]
     if not rows:
         raise ValueError(f"study {study}: neither search nor energies, whose models could be shipped")
     return sorted({config.model_of(row) for row in rows})

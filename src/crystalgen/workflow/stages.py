@@ -1,0 +1,219 @@
+"""The stages of a study, as DVC has them: what runs each, everything that decides its result, and what it leaves."""
+
+from crystalgen.config import Ablations, Study
+from crystalgen.utils import paths
+
+_PYTHON = "python -m crystalgen"
+RESULTS, RESULTS_UNIMAT = "results", "results-unimat"
+ABLATIONS = "ablations"  # their name where a study's stands
+
+
+def command(key: str, **parameters: str) -> str:
+    """Return the command that runs a notebook, as a stage has it."""
+    return " ".join([f"{_PYTHON} run {key}", *(f"-p {name}={value}" for name, value in parameters.items())])
+
+
+def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]:
+    """Return the stages of a study by name, those of several models as one with `foreach`.
+
+    Args:
+        name: the study's.
+        study: its settings, which say what there is to run.
+        sources: files that the settings come from.
+    """
+    home, models = f"data/processed/{name}", f"models/{name}"
+    crystals, library = f"{home}/crystals.parquet", "data/library/crystals.parquet"
+
+    def tensors(*kinds: str) -> list[str]:
+        return [f"{home}/tensors/{kind}.safetensors" for kind in kinds]
+
+    def settings(*parts: str) -> list[str]:
+        return [f"data/interim/settings/{name}/{part}.json" for part in parts]
+
+    def sampled(*rows: str, sampling: bool = True) -> list[str]:
+        """What ways to sample models rest on: weights and settings of those models, and no others."""
+        names = sorted({study.model_of(row) for row in rows})
+        parts = [f"models/{model}/{part}" for model in names for part in ("model", *(["sampling"] if sampling else []))]
+        return [*(f"{models}/{model}/weights" for model in names), *settings(*parts)]
+
+    def run(key: str, deps: list[str], outs: list[str] = (), shown: list[str] = (), model: str | None = None, **more) -> dict:
+        """A stage that runs a notebook; `shown` are outputs that stay out of DVC's cache, for they are looked at and committed."""
+        parameters = {"study": name} | ({"model": model} if model else {})
+        executed = _relative(paths.executed_notebook(key, parameters))
+        kept = [*outs, *({path: {"cache": False}} for path in (*shown, executed))]
+        return {"cmd": command(key, **parameters), "deps": _deps(key, deps), "outs": kept, **more}
+
+    def figures(key: str) -> str:
+        return _relative(paths.figures(name, key))
+
+    def tables(key: str) -> str:
+        return _relative(paths.tables(name, key))
+
+    stages = {
+        "settings": {
+            "cmd": f"{_PYTHON} settings {name}",
+            "deps": ["data/interim/code/settings.json", *sources],
+            "outs": [f"data/interim/settings/{name}"],
+        },
+        "data": run("data", [study.data.path, *settings("data")], [crystals], [figures("data"), tables("data")]),
+        "representations": run(
+            "representations", [crystals, *settings("representations")], [f"{home}/tensors"], [figures("representations")]
+        ),
+        "train": {
+            "foreach": {model: {"tensors": settings_.representation} for model, settings_ in study.models.items()},
+            "do": run(
+                "train",
+                [f"{home}/tensors/${{item.tensors}}.safetensors", *settings("models/${key}/model", "models/${key}/training")],
+                [f"{models}/${{key}}/weights"],
+                [f"{models}/${{key}}/card.json"],
+                "${key}",
+                plots=[{f"{models}/${{key}}/curve.csv": {"cache": False, "x": "step", "y": "val_loss"}}],
+            ),
+        },
+        "sample": {
+            "foreach": {model: {"tensors": settings_.representation} for model, settings_ in study.models.items()},
+            "do": run(
+                "sample",
+                [crystals, f"{home}/tensors/${{item.tensors}}.safetensors", f"{models}/${{key}}/weights",
+                 *settings("models/${key}/model", "models/${key}/sampling")],
+                [f"{home}/samples/${{key}}"],
+                model="${key}",
+            ),
+        },
+    }  # fmt: skip
+    if study.baselines:
+        stages["baseline"] = {
+            "foreach": list(study.baselines),
+            "do": run(
+                "baseline",
+                [crystals, f"{home}/tensors", *settings("baselines/${item}")],
+                [f"{home}/samples/${{item}}"],
+                model="${item}",
+            ),
+        }
+    judged = {model: {"settings": f"models/{model}/model"} for model in study.models}
+    judged |= {baseline: {"settings": f"baselines/{baseline}"} for baseline in study.baselines}
+    stages["evaluate"] = {
+        "foreach": judged,
+        "do": run(
+            "evaluate",
+            [crystals, f"{home}/samples/${{key}}", "src/crystalgen/reference/benchmarks.yaml",
+             "src/crystalgen/reference/composition_scaling.csv",
+             *settings("evaluate", "${item.settings}")],
+            [f"{home}/evaluation/${{key}}"],
+            model="${key}",
+        ),
+    }  # fmt: skip
+    if study.sampler_steps:
+        rows = [row for m in study.models.values() if m.representation == "matrix" and m.task == "generation" for row in m.sampling]
+        stages["sampler-steps"] = run(
+            "sampler-steps",
+            [crystals, *tensors("matrix"), *settings("sampler-steps"), *sampled(*rows)],
+            shown=[figures("sampler-steps"), tables("sampler-steps")],
+        )
+    if study.search:
+        stages["search"] = run(
+            "search",
+            [crystals, library, "data/library/recipe.yaml", "src/crystalgen/reference/table3.yaml", *tensors("matrix"), *settings("search"),
+             *sampled(*study.search.rows)],
+            [f"{home}/search"],
+            [figures("search"), tables("search"), f"reports/{name}/candidates"],
+        )  # fmt: skip
+        # Every study shows the calculations for the candidates of `library`, which are committed: no stage that would make them again
+        own = [f"reports/{name}/candidates"] if name == "library" else []
+        stages["dft"] = run(
+            "dft",
+            ["data/dft", "src/crystalgen/reference/known_structures.yaml", "src/crystalgen/reference/table3.yaml", *own],
+            shown=[figures("dft"), tables("dft")],
+        )
+    if study.energies:
+        kinds = sorted({study.models[study.model_of(row)].representation for row in study.energies.rows})
+        stages["energies"] = run(
+            "energies",
+            [crystals, library, "data/library/recipe.yaml", *tensors(*kinds), *settings("energies"), *sampled(*study.energies.rows)],
+            [f"{home}/energies"],
+            [figures("energies"), tables("energies")],
+        )
+    told = [key for key in ("data", "sampler-steps", "search", "dft", "energies") if key in stages]
+    stages["results"] = run(
+        results_key(study),
+        [crystals, "src/crystalgen/reference", *settings("results"), *_drawn(name, study, sampled, tensors, library),
+         *(f"{home}/{what}/{row}" for what in ("samples", "evaluation") for row in judged),
+         *(f"{models}/{model}/{file}" for model in study.models for file in ("card.json", "curve.csv"))],
+        shown=[figures("results"), tables("results")],
+        metrics=[{f"reports/{name}/metrics.json": {"cache": False}}],
+    )  # fmt: skip
+    stages["report"] = run(
+        "report",
+        ["src/crystalgen/reference", f"reports/{name}/metrics.json", *settings("report"), figures("representations"),
+         *(folder(key) for key in (*told, "results") for folder in (figures, tables)),
+         *(f"{home}/samples/{row}" for row in judged), *(f"{models}/{model}/card.json" for model in study.models)],
+        shown=[f"reports/{name}/index.html", f"reports/{name}/run.json"],
+    )  # fmt: skip
+    return {stage: {"wdir": "../..", **what} if "cmd" in what else _placed(what) for stage, what in stages.items()}
+
+
+def results_key(study: Study) -> str:
+    """Return the notebook that shows a study's results: studies of the periodic table alone have one of their own."""
+    return RESULTS if any(model.representation == "matrix" for model in study.models.values()) else RESULTS_UNIMAT
+
+
+def ablation_stages(ablations: Ablations, sources: list[str]) -> dict[str, dict]:
+    """Return the stages of the ablations, which stand beside the studies and need one of them."""
+    home, item = f"data/processed/{ablations.study}", "${item}"
+    shown = [paths.figures(ABLATIONS, item), paths.tables(ABLATIONS, item), paths.executed_notebook("ablation", {"ablation": item})]
+    settings = {
+        "cmd": f"{_PYTHON} settings {ABLATIONS}",
+        "deps": ["data/interim/code/settings.json", *sources],
+        "outs": [f"data/interim/settings/{ABLATIONS}"],
+    }
+    run = {
+        "cmd": command("ablation", ablation=item),
+        "deps": _deps("ablation", [f"{home}/crystals.parquet", f"{home}/tensors/matrix.safetensors",
+                                   f"data/interim/settings/{ABLATIONS}/{item}.json"]),
+        "outs": [{_relative(path): {"cache": False}} for path in shown],
+    }  # fmt: skip
+    return {"settings": {"wdir": "..", **settings}, "ablation": _placed({"foreach": list(ablations.ablations), "do": run}, "..")}
+
+
+def concrete(stages: dict[str, dict]) -> dict[str, dict]:
+    """Return stages with those of `foreach` spelt out, `train@unimat` and so on, and outputs as a list of paths."""
+    found = {}
+    for stage, what in stages.items():
+        items = what.get("foreach")
+        for item in [None] if items is None else items:
+            fields = {"item": item, "key": item}
+            fields |= {f"item.{name}": value for name, value in items[item].items()} if isinstance(items, dict) else {}
+            found[stage if item is None else f"{stage}@{item}"] = _filled(what.get("do", what), fields)
+    return found
+
+
+def _filled(what: dict, fields: dict[str, str | None]) -> dict:
+    def fill(text: str) -> str:
+        for name, value in fields.items():
+            text = text.replace(f"${{{name}}}", str(value))
+        return text
+
+    left = [out if isinstance(out, str) else next(iter(out)) for kind in ("outs", "plots", "metrics") for out in what.get(kind, ())]
+    return {"cmd": fill(what["cmd"]), "deps": [fill(dep) for dep in what["deps"]], "outs": [fill(out) for out in left]}
+
+
+def _drawn(name: str, study: Study, sampled, tensors, library: str) -> list[str]:
+    """Return what the results of a study of the periodic table alone sample for their figures: see the notebook."""
+    if results_key(study) == RESULTS:
+        return []
+    first = next(iter(next(iter(study.models.values())).sampling))
+    rows = [first, *([study.guidance.row] if study.guidance else [])]
+    return [*tensors("unimat"), *sampled(*rows), *([library] if study.guidance else [])]
+
+
+def _deps(key: str, deps: list[str]) -> list[str]:
+    return list(dict.fromkeys([f"data/interim/notebooks/{key}.ipynb", f"data/interim/code/{key}.json", *deps]))
+
+
+def _placed(what: dict, root: str = "../..") -> dict:
+    return {"foreach": what["foreach"], "do": {"wdir": root, **what["do"]}}
+
+
+def _relative(path) -> str:
+    return str(path.relative_to(paths.ROOT))

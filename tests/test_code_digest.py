@@ -1,0 +1,158 @@
+"""Digests of code: they cover what a notebook's imports load, and change with statements only."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from pydantic import BaseModel
+
+from crystalgen.utils import code_digest, paths, strict
+from crystalgen.utils.code_digest import RUNNING, SETTINGS, code_of, data_files, exports, function_digest, is_left_out, modules
+from crystalgen.workflow.digests import notebook_code
+
+# Runs a notebook's imports and names the modules of the package that were loaded. Packages that hand on names import on demand here,
+# since what they import besides does not decide what a notebook does.
+LOADED = """
+import ast, importlib, importlib.machinery, json, re, sys, types
+cells, handing, folders = json.loads(sys.stdin.read())
+class OnDemand(types.ModuleType):
+    def __getattr__(self, name):
+        if name in handing[self.__name__]:
+            return getattr(importlib.import_module(handing[self.__name__][name]), name)
+        raise AttributeError(name)
+for name in handing:
+    sys.modules[name] = OnDemand(name)
+    sys.modules[name].__path__ = [folders[name]]
+    sys.modules[name].__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
+scope = {}
+tree = ast.parse(cells)
+for node in ast.walk(tree):
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        exec(ast.unparse(node), scope)
+for node in ast.walk(tree):
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and isinstance(scope.get(node.value.id), types.ModuleType):
+        getattr(scope[node.value.id], node.attr)
+print(json.dumps(sorted(name for name in sys.modules if name.split(".")[0] == "crystalgen")))
+"""
+
+
+def notebook(key: str) -> dict:
+    return json.loads(paths.notebooks()[key].read_text())
+
+
+@pytest.mark.parametrize("key", ["train", "evaluate", "search"])
+def test_a_digest_covers_what_the_imports_load(key):
+    cells = "\n".join("".join(cell["source"]) for cell in notebook(key)["cells"] if cell["cell_type"] == "code")
+    cells = cells.replace("from crystalgen.workflow.prepare import prepare\n", "")  # decides where results go
+    handing = {
+        name: {attr: module for module, names in re.findall(r"^from (\S+) import (\([^)]+\)|.+)$", file.read_text(), re.M)
+               for attr in re.findall(r"\w+", names)}
+        for name, file in modules().items()
+        if file.name == "__init__.py" and exports(name)
+    }  # fmt: skip
+    assert "crystalgen.crystals" in handing
+    sent = json.dumps([cells, handing, {name: str(modules()[name].parent) for name in handing}])
+    done = subprocess.run([sys.executable, "-c", LOADED], input=sent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = {name for name in json.loads(done.stdout) if not any(name == out or name.startswith(f"{out}.") for out in SETTINGS + RUNNING)}
+    assert loaded - set(handing) <= set(notebook_code(notebook(key))) and len(loaded) > 20
+
+
+def test_imports_within_functions_and_of_packages_count():
+    code = code_of("def late():\n    from crystalgen import losses")
+    assert set(code) == {"crystalgen", "crystalgen.generative.losses", "crystalgen.generative.data.matrix"}, "and what that imports"
+    assert "crystalgen.report.figures.training" in code_of("from crystalgen.present import figures\nfigures.training_curves()")
+    assert "crystalgen.report.figures.model" not in code_of("from crystalgen.present import figures\nfigures.training_curves()")
+    assert "crystalgen.report.figures.model" in code_of("from crystalgen.present import figures\nprint(figures)")
+    assert "crystalgen.crystals.table" in code_of("from crystalgen.crystals import read_crystals")
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """The package's files as a copy that may be edited; gives a function that digests every module anew."""
+    root = ROOT / "src/crystalgen"
+    shutil.copytree(root, tmp_path / "crystalgen", ignore=shutil.ignore_patterns("__pycache__"))
+    found = {name: tmp_path / "crystalgen" / file.relative_to(root) for name, file in modules().items()}
+    monkeypatch.setattr(code_digest, "modules", lambda: found)
+
+    def digests() -> dict[str, str]:
+        for function in (code_digest._tree, code_digest._module_digest, code_digest.exports):
+            function.cache_clear()
+        return {name: code_digest._module_digest(name) for name in found}
+
+    yield found, digests
+    for function in (code_digest._tree, code_digest._module_digest, code_digest.exports):
+        function.cache_clear()
+
+
+def test_docstrings_and_comments_are_no_code_and_statements_are(copied):
+    files, digests = copied
+    before = digests()
+    for file in files.values():
+        text = file.read_text()
+        file.write_text(re.sub(r'"""(\w)', r'"""Said anew: \1', text) + "\n\n# a comment\n")
+    assert digests() == before
+    losses = files["crystalgen.generative.losses"]
+    losses.write_text(losses.read_text() + "\nCONSTANT = 1\n")
+    assert {name for name, digest in digests().items() if digest != before[name]} == {"crystalgen.generative.losses"}
+    style = files["crystalgen.report.report"].parent / "templates" / "style.css.j2"
+    style.write_text(style.read_text() + "/* wider */")
+    assert {name for name, digest in digests().items() if digest != before[name]} == {
+        "crystalgen.generative.losses",
+        "crystalgen.report.report",
+    }
+
+
+def test_losses_decide_training_and_not_the_librarys_card():
+    assert "crystalgen.generative.losses" in notebook_code(notebook("train"))
+    assert "crystalgen.generative.losses" not in notebook_code(notebook("library"))
+
+
+def test_every_other_file_of_the_package_belongs_to_a_module():
+    others = {file for file in (ROOT / "src/crystalgen").rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")}
+    assert others == {file for module in modules() for file in data_files(module)}
+
+
+def test_the_modules_left_out_of_digests_exist_and_settings_declare_nothing_else():
+    assert all(name in modules() for name in SETTINGS + RUNNING)
+    left_out = [name for name in modules() if is_left_out(name) and not any(name.startswith(out) for out in RUNNING)]
+    allowed = {"crystalgen.utils.paths", *left_out}
+    readers = re.compile(r"_?(load|read|check|compose|fill|patch|base|presets|shared|spelt|filled|files|mappings|named)")
+    for name in left_out:
+        tree = ast.parse(modules()[name].read_text())
+        reached = {module for module in code_of(f"import {name}", everything=True) if module.count(".")}
+        assert reached <= allowed, f"{name} reaches code that computes: {sorted(reached - allowed)}"
+        module = __import__(name, fromlist=["_"])
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                assert issubclass(getattr(module, node.name), (BaseModel, ValueError)), f"{name}.{node.name} is no settings class"
+            elif isinstance(node, ast.FunctionDef):
+                assert readers.match(node.name), f"{name}.{node.name} reads no settings"
+            else:
+                assert isinstance(node, (ast.Import, ast.ImportFrom, ast.Assign, ast.Expr)), f"{name}: {ast.unparse(node)[:60]}"
+
+
+def test_what_settings_classes_compute_is_in_the_settings_that_stages_read():
+    """A property of a settings class is code that no digest covers: each must be known here, and be written out."""
+    computed = set()
+    for name in (n for n in modules() if n.startswith("crystalgen.config.")):
+        for kind in ast.walk(ast.parse(modules()[name].read_text())):
+            for node in kind.body if isinstance(kind, ast.ClassDef) else []:
+                if isinstance(node, ast.FunctionDef) and not any("validator" in ast.unparse(d) for d in node.decorator_list):
+                    computed.add(node.name)
+    assert computed == {"task", "kinds", "model_of"}  # model.json, representations.json; which weights the compiler names
+    assert issubclass(strict.Strict, BaseModel)
+
+
+def _local(structure):
+    return {"value": 1}
+
+
+def test_a_function_elsewhere_is_digested_by_its_source():
+    assert function_digest(_local) != function_digest(notebook)
+    assert re.fullmatch("[0-9a-f]{24}", function_digest(_local))
