@@ -22,10 +22,11 @@ BOUNDARY_TOLERANCE = 1e-2  # fractional
 _TURN, _TILT = np.radians(24), np.radians(14)  # away from a lattice plane, so that no two corners coincide
 _SEGMENTS = 24  # pieces per cell edge, each hidden or drawn by its own depth
 _COLUMNS = 6  # crystals side by side before a gallery goes on below
+_VERDICTS = {None: "", True: "match", False: "no match"}
 
 
 def boundary_images(frac_coords: np.ndarray, tolerance: float = BOUNDARY_TOLERANCE) -> tuple[np.ndarray, np.ndarray]:
-    """Atoms to draw in one closed cell: those on a face, edge or corner are repeated on the opposite one.
+    """Return the atoms to draw in one closed cell: those on a face, edge or corner are repeated on the opposite one.
 
     Args:
         frac_coords: (n, 3), any real numbers; wrapped into the cell first.
@@ -81,7 +82,7 @@ def draw_crystal(ax: Axes, lattice: np.ndarray, atomic_numbers: np.ndarray, frac
 
 
 def element_legend(where: Axes | Figure, atomic_numbers: np.ndarray) -> None:
-    """A legend of the elements present: below a figure, or to the right of one picture."""
+    """Draw a legend of the elements present: below a figure, or to the right of one picture."""
     numbers = np.unique(np.asarray(atomic_numbers, dtype=int))
     handles = [
         Line2D([], [], ls="", marker="o", ms=9, mfc=jmol_colors[z], mec="#333333", mew=0.6, label=chemical_symbols[z]) for z in numbers
@@ -93,7 +94,7 @@ def element_legend(where: Axes | Figure, atomic_numbers: np.ndarray) -> None:
 
 
 def gallery(items: list[dict]) -> Figure:
-    """Crystals above one another, such as a target above what was generated for it.
+    """Draw crystals above one another, such as a target above what was generated for it.
 
     Args:
         items: dicts of `title`, `crystals` (rows of the crystals table by name, the same names in every item, shown
@@ -107,48 +108,32 @@ def gallery(items: list[dict]) -> Figure:
         ax.set_axis_off()
     for block, lines in zip(blocks, axes.reshape(-1, len(names), columns), strict=True):
         for item, column in zip(block, lines.T, strict=False):  # the last block may be shorter
-            titles = [item["title"], *[""] * (len(names) - 2), _verdict(item["matched"])]
+            titles = [item["title"], *[""] * (len(names) - 2), _VERDICTS[item["matched"]]]
             for ax, row, title in zip(column, item["crystals"].values(), titles, strict=True):
-                _draw_row(ax, row, title)
+                draw_crystal(ax, row["lattice"], row["atomic_numbers"], row["frac_coords"], title)
         for ax, name in zip(lines[:, 0], names, strict=True):
             ax.text(-0.04, 0.5, name, rotation=90, ha="right", va="center", transform=ax.transAxes)
     element_legend(figure, np.concatenate([row["atomic_numbers"] for item in items for row in item["crystals"].values()]))
     return figure
 
 
-def gallery_points(items: list[dict]) -> pd.DataFrame:
-    """`site_points` of every crystal of a gallery, with columns item (from 1) and shown (its name there)."""
-    parts = []
-    for number, item in enumerate(items, 1):
-        for name, row in item["crystals"].items():
-            parts.append(site_points([row], [item["title"]]).assign(item=number, shown=name))
-    return pd.concat(parts, ignore_index=True)
+def gallery_crystals(items: list[dict]) -> dict[str, pd.Series]:
+    """Return the crystals of a gallery by name, `1. TaB2, target`, to be turned below it."""
+    shown = [(f"{i}. {item['title']}, {name}", row) for i, item in enumerate(items, 1) for name, row in item["crystals"].items()]
+    return dict(shown)
 
 
 def crystal_strip(rows: list[pd.Series], titles: list[str]) -> Figure:
-    """One row of crystals (rows of the crystals table) with a title above each."""
+    """Draw crystals (rows of the crystals table) side by side, a title above each."""
     figure, axes = new_figure(1, len(rows), size=(max(2.1 * len(rows), 3.0), 2.9))
     for ax, row, title in zip(axes[0], rows, titles, strict=True):
-        _draw_row(ax, row, title)
+        draw_crystal(ax, row["lattice"], row["atomic_numbers"], row["frac_coords"], title)
     element_legend(figure, np.concatenate([row["atomic_numbers"] for row in rows]))
     return figure
 
 
-def site_points(rows: list[pd.Series], labels: list[str]) -> pd.DataFrame:
-    """The atoms drawn, for the CSV beside a picture: crystal, element, x, y, z (fractional) and the cell (Å)."""
-    tables = []
-    for row, label in zip(rows, labels, strict=True):
-        table = pd.DataFrame(np.asarray(row["frac_coords"]), columns=["x", "y", "z"])
-        table.insert(0, "crystal", label)
-        table.insert(1, "element", [chemical_symbols[int(z)] for z in row["atomic_numbers"]])
-        for (i, axis), (j, component) in itertools.product(enumerate("abc"), enumerate("xyz")):
-            table[f"{axis}_{component}"] = row["lattice"][i][j]
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
-
-
 def view_rotation(lattice: np.ndarray) -> np.ndarray:
-    """Rotation (3, 3), applied as `x @ view`, to the axes right, up and towards the reader."""
+    """Return the rotation (3, 3), applied as `x @ view`, to the axes right, up and towards the reader."""
     lengths = np.linalg.norm(lattice, axis=1)
     up = 2 if lengths[2] > 0.9 * lengths.max() else int(lengths.argmax())  # near-equal cells look alike
     rest = [i for i in range(3) if i != up]
@@ -188,13 +173,3 @@ def _draw_atom(ax: Axes, center: np.ndarray, radius: float, number: int, zorder:
     place = Affine2D().translate(-(box.x0 + box.x1) / 2, -(box.y0 + box.y1) / 2).scale(scale).translate(*center)
     ink = "#000000" if color @ (0.299, 0.587, 0.114) > 0.4 else "#FFFFFF"
     ax.add_patch(PathPatch(place.transform_path(text), facecolor=ink, edgecolor="none", zorder=zorder + 0.2))
-
-
-def _draw_row(ax: Axes, row: pd.Series, title: str) -> None:
-    draw_crystal(ax, row["lattice"], row["atomic_numbers"], row["frac_coords"], title)
-
-
-def _verdict(matched: bool | None) -> str:
-    if matched is None:
-        return ""
-    return "match" if matched else "no match"

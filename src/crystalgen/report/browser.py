@@ -1,4 +1,4 @@
-"""A browser of a study's crystals for JupyterLab: filters, a list, and the crystal asked for beside the one made, by NGL."""
+"""A browser of a study's crystals for JupyterLab: filters, a list, and the target beside the generated crystal, by NGL."""
 
 from io import BytesIO, StringIO
 
@@ -10,10 +10,10 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from ase.io import write
 
-from crystalgen.report.browsing import DATA, chosen
-from crystalgen.report.pictures import RADIUS_SCALE, crystal_strip, view_rotation
+from crystalgen.report.browsing import chosen, shown_crystals
+from crystalgen.report.structures import RADIUS_SCALE, crystal_strip, view_rotation
 from crystalgen.report.style import PNG_DPI
-from crystalgen.report.views import cell_edges, closed_cell, element_color
+from crystalgen.report.viewer import cell_edges, closed_cell, element_color
 
 _LISTED = 300  # lines; more are counted, not shown
 _EDGE = [0.35, 0.35, 0.35]
@@ -21,7 +21,7 @@ _VERDICTS = {"any": None, "match": True, "no match": False}
 
 
 def closed_cell_pdb(crystal: pd.Series, repeats: int = 1) -> str:
-    """The closed cell as PDB, turned as in the crystal's picture; of a CIF, NGL would draw atoms outside the cell."""
+    """Return the closed cell as PDB, turned as in the crystal's picture; of a CIF, NGL would draw atoms outside the cell."""
     lattice = np.asarray(crystal["lattice"], float)
     numbers, places = closed_cell(lattice, crystal["atomic_numbers"], crystal["frac_coords"], (repeats,) * 3)
     text = StringIO()
@@ -30,7 +30,7 @@ def closed_cell_pdb(crystal: pd.Series, repeats: int = 1) -> str:
 
 
 def structure_view(crystal: pd.Series, repeats: int = 1) -> nglview.NGLWidget:
-    """A row of the crystals table as a widget to turn: `repeats` cells along each axis, atoms on the boundary drawn on both sides."""
+    """Return a row of the crystals table as a widget to turn: `repeats` cells along each axis, boundary atoms on both sides."""
     lattice = np.asarray(crystal["lattice"], float)
     view = nglview.NGLWidget(nglview.TextStructure(closed_cell_pdb(crystal, repeats), ext="pdb"), default_representation=False)
     view.add_spacefill(radius_type="covalent", radius_scale=RADIUS_SCALE, color_scheme="element")
@@ -77,7 +77,7 @@ class StructureBrowser(widgets.VBox):
         self._filter()
 
     def selected(self) -> pd.Series | None:
-        """The line of the table that is shown."""
+        """Return the line of the table that is shown."""
         return None if self.listing.value is None else self._found.iloc[self.listing.value]
 
     def _filter(self, _=None) -> None:
@@ -118,14 +118,8 @@ class StructureBrowser(widgets.VBox):
         self.picture.value = png.getvalue()
 
 
-def shown_crystals(line: pd.Series) -> dict[str, pd.Series]:
-    """What a line of a `browsable` table shows, by name: the target, where there is one, before what was made."""
-    asked = {} if line["target"] is None else {"target": line["target"]}
-    return asked | {("crystal" if line["made_by"] == DATA else "generated"): line["crystal"]}
-
-
 def picture(line: pd.Series):
-    """A static figure of what the line shows."""
+    """Draw a static figure of what the line shows."""
     crystals = shown_crystals(line)
     return crystal_strip(list(crystals.values()), [f"{crystal['formula']}\n{name}" for name, crystal in crystals.items()])
 

@@ -1,40 +1,31 @@
-"""Which rows and which crystals a gallery shows: crystals by a draw, never a selection of the best."""
+"""Which crystals a gallery shows: by a draw, never a selection of the best."""
 
 import numpy as np
 import pandas as pd
 
-from crystalgen.config import Study, load_study
+from crystalgen.config import load_study
 from crystalgen.crystals import read_crystals
 from crystalgen.utils import paths
 
-_COMPARED = ("matrix_generation_flow_uniform", "matrix_generation_flow_normal", "matrix_generation_ddim")
-
 
 def best_row(metrics: dict, task: str) -> str:
-    """The way to sample, of a model for the task, with the highest match rate.
+    """Return the way to sample, of a model for the task, with the highest match rate.
 
     Raises:
         ValueError: no model was evaluated for the task.
     """
     rates = {
-        key.removesuffix(".match_rate"): row["value"]
-        for key, row in metrics.items()
-        if key.endswith(".match_rate") and row["task"] == task and not row["baseline"]
+        key.removesuffix(".match_rate"): found["value"]
+        for key, found in metrics.items()
+        if key.endswith(".match_rate") and found["task"] == task and not found["baseline"]
     }
     if not rates:
         raise ValueError(f"no match rate of a model for {task}; expected the evaluation of at least one")
     return max(rates, key=rates.get)
 
 
-def coordinate_rows(config: Study) -> list[str]:
-    """At most three ways to generate by a matrix model, for the figure of coordinates (B Fig. 3): the paper's if the study has them."""
-    models = [model for model in config.models.values() if model.representation == "matrix" and model.task == "generation"]
-    rows = [row for model in models for row in model.sampling]
-    return ([row for row in _COMPARED if row in rows] or rows)[:3]
-
-
 def gallery_items(study: str, row: str, crystals: pd.DataFrame, count: int, seed: int = 0) -> list[dict]:
-    """`count` requests, a target once, with what the row's first training seed made of them, for `pictures.gallery`."""
+    """Draw `count` targets with what the row's first training seed generated for them, for `structures.gallery`."""
     folder = load_study(study).model_of(row)
     verdicts = pd.read_parquet(paths.evaluation(study, folder) / row / "verdicts.parquet")
     first = verdicts["seed"].iloc[0]
@@ -43,9 +34,9 @@ def gallery_items(study: str, row: str, crystals: pd.DataFrame, count: int, seed
     samples = read_crystals(paths.samples(study, folder) / row / "crystals.parquet")
     generated = samples[samples["seed"] == first].set_index("request", drop=False)
     by_id = crystals.set_index("id", drop=False)
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(verdicts))[:count])
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(verdicts))[:count])
     items = []
-    for _, verdict in verdicts.iloc[chosen].iterrows():
+    for _, verdict in verdicts.iloc[drawn].iterrows():
         shown = {"input": by_id.loc[verdict["input_id"]]} if "input_id" in verdict else {}
         shown |= {"target": by_id.loc[verdict["target_id"]], "generated": generated.loc[verdict["request"]]}
         items.append({"title": verdict["formula"], "crystals": shown, "matched": bool(verdict["matched"])})
@@ -53,7 +44,7 @@ def gallery_items(study: str, row: str, crystals: pd.DataFrame, count: int, seed
 
 
 def formula_pairs(samples: pd.DataFrame, reference: pd.DataFrame, count: int) -> list[dict]:
-    """Generated crystals of a composition that real ones have too, each beside a real one, for `pictures.gallery` (A Fig. 3).
+    """Return generated crystals of a composition that real ones have too, each beside a real one, for `structures.gallery` (A Fig. 3).
 
     The first of each composition in the order of sampling; none are chosen by their looks.
     """
