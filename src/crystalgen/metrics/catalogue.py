@@ -1,6 +1,6 @@
 """Every metric by name: its label, its unit and, in a sentence, what it is. Tables and figures take their words from here."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
@@ -27,11 +27,13 @@ METRICS = {
     ),
     "match_rate_csp": Metric(
         "Match rate (0.3/0.5/10)",
-        "the same with the wider tolerances of CDVAE and DiffCSP; a sample with two atoms closer than 0.5 Å does not match",
+        "the share of targets that match with the wider tolerances of CDVAE and DiffCSP; a sample with two atoms closer than 0.5 Å does not match",
     ),
     "match_rate_valid": Metric("Matched and valid", "matched, and no two atoms closer than 0.5 Å"),
-    "match_rate_x2": Metric("Match rate, ×2", "with tolerances twice as wide"),
-    "match_rate_x5": Metric("Match rate, ×5", "with tolerances five times as wide, at which crystals match that nobody would call alike"),
+    "match_rate_x2": Metric("Match rate, ×2", "the match rate with tolerances twice as wide"),
+    "match_rate_x5": Metric(
+        "Match rate, ×5", "the match rate with tolerances five times as wide, at which crystals match that nobody would call alike"
+    ),
     "rmse": Metric("RMSE of the matched", "the mean displacement of matched samples, in units of (volume / sites)^(1/3)"),
     "metre": Metric("METRe", "the share of targets that match any sample, so that another polymorph of the formula is no failure"),
     "crmse": Metric("cRMSE", "the displacement of METRe's matches; an unmatched target counts with the tolerance of sites"),
@@ -47,8 +49,8 @@ METRICS = {
     "amcd_recall": Metric("Nearest composition (AMCD), recall"),
     "amcd_precision": Metric("Nearest composition (AMCD), precision"),
     "wasserstein_density": Metric("Density, Wasserstein", "the distance of valid samples' densities from those of real crystals", "g/cm³"),
-    "wasserstein_elements": Metric("Elements, Wasserstein", "the same of the number of different elements"),
-    "wasserstein_energy": Metric("Energy, Wasserstein", "the same of a potential's energy", "eV/atom"),
+    "wasserstein_elements": Metric("Elements, Wasserstein", "the distance of their numbers of different elements"),
+    "wasserstein_energy": Metric("Energy, Wasserstein", "the distance of their energies by a potential", "eV/atom"),
     "p1_0.01": Metric("P1 at 0.01 Å", "the share of crystals without symmetry at that symprec"),
     "p1_0.1": Metric("P1 at 0.1 Å"),
     "unique": Metric("Unique", "the first of the samples that StructureMatcher calls alike"),
@@ -64,11 +66,15 @@ def metric(name: str) -> Metric:
     """Return what is known of a metric; `match_rate_csp_20` is the best of 20 samples, an unknown one stands by its name."""
     stem, _, samples = name.rpartition("_")
     if stem in METRICS and samples.isdigit():
-        return Metric(f"{METRICS[stem].label}, best of {samples}", "a target counts as matched if one of its samples matches")
+        return Metric(f"{METRICS[stem].label}, best of {samples}")
     return METRICS.get(name, Metric(name.replace("_", " ").capitalize()))
 
 
-def notes(names: Iterable[str]) -> str:
-    """Return one sentence for each metric that needs one, for the note below a table."""
-    told = [metric(name) for name in names]
-    return " ".join(f"{found.label}: {found.note}." for found in told if found.note)
+def notes(headings: Collection[str]) -> str:
+    """Return a sentence for each of a table's columns that is a metric and needs one, for the note below the table."""
+    known = {found.heading: f"{found.label}: {found.note}." for found in METRICS.values() if found.note}
+    told = [known.get(heading, "") for heading in headings]
+    best = (
+        ["Best of several: a target counts as matched if one of its samples matches."] if any(", best of " in h for h in headings) else []
+    )
+    return " ".join([text for text in told if text] + best)

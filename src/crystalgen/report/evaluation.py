@@ -41,7 +41,7 @@ def write_assessment(found: Assessment, generated: pd.DataFrame, reference: pd.D
     broken = counts.rename_axis("Reason").reset_index(name="Crystals")
     tables = {
         "metrics": (_readable(found.metrics[~matching]), "Metrics", _SHARES),
-        "matching": (_matching(found.metrics[matching]), "The reference found among the generated", notes(("metre", "crmse"))),
+        "matching": (_matching(found.metrics[matching]), "The reference found among the generated", notes(("METRe", "cRMSE"))),
         "failures": (broken, "What could not be read or compared", "crystals.csv names every one."),
     }
     figures = {

@@ -48,13 +48,17 @@ def write_page(path: Path, title: str, body: str, paragraphs: Sequence[str] = ()
     return path
 
 
-def notebook_html(path: Path) -> str:
-    """Return an executed notebook as HTML, its code folded."""
+def notebook_html(path: Path, only_shown: bool = False) -> str:
+    """Return an executed notebook as HTML, its code folded; `only_shown` leaves out sections of cells that show nothing."""
     notebook = nbformat.read(path, as_version=4)
+    sections: list[list] = [[]]
     for cell in notebook.cells:
-        cell.id = re.sub(r"[^\w-]", "", cell.get("id", "")) or "cell"
-        if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", [])):
-            cell.metadata.tags = []
+        if cell.cell_type == "markdown" and cell.source.startswith("#"):
+            sections.append([])
+        sections[-1].append(cell)
+    if only_shown:
+        sections = [cells for cells in sections if cells is sections[1] or any(cell.get("outputs") for cell in cells)]
+    notebook.cells = [cell for cells in sections for cell in cells]
     return _exporter().from_notebook_node(notebook)[0]
 
 
@@ -76,7 +80,9 @@ def write_study_pages(study: str) -> Path:
     for path in notebooks:
         up, name = ("", "index.html") if path == first else ("../", f"pages/{path.stem}.html")
         links = [(_words(other.stem), up + ("index.html" if other == first else f"pages/{quote(other.stem)}.html")) for other in notebooks]
-        write_page(folder / name, f"{title}: {_words(path.stem)}", notebook_html(path), links=links, heading=False)
+        write_page(
+            folder / name, f"{title}: {_words(path.stem)}", notebook_html(path, only_shown=path == first), links=links, heading=False
+        )
     return folder / "index.html"
 
 

@@ -52,7 +52,7 @@ def paper_note(task: str, config: Study) -> str:
         sentences.append(f"Normal noise has the scaled data's mean {mean:g} and standard deviation {std:g}; in the paper 0 and 1.")
     if task == "modification":
         sentences.append("Each less stable polymorph of a formula is to become the most stable one.")
-    return " ".join([*sentences, notes(("match_rate", "structure_validity"))])
+    return " ".join([*sentences, notes(("Match rate", "Structure validity"))])
 
 
 def de_novo_table(metrics: dict, labels: dict[str, str], rows: list[str], test: pd.DataFrame, published: dict) -> pd.DataFrame:
@@ -69,12 +69,12 @@ def de_novo_table(metrics: dict, labels: dict[str, str], rows: list[str], test: 
     return results_table(metrics, labels, rows, DE_NOVO, {"Test crystals": own} | published.get("unconditional", {}))
 
 
-def prediction_table(metrics: dict, labels: dict[str, str], published: dict) -> tuple[pd.DataFrame, list[str]]:
-    """Return match rates of samples conditioned on the composition beside published ones, and the names of the metrics shown."""
+def prediction_table(metrics: dict, labels: dict[str, str], published: dict) -> pd.DataFrame:
+    """Return match rates of samples conditioned on the composition beside published ones."""
     best = sorted({key.partition(".")[2] for key in metrics if "match_rate_csp_" in key}, key=lambda name: int(name.rpartition("_")[2]))
     names = ["match_rate_csp", *best, "match_rate"]
     theirs = {f"{method} (published)": values for method, values in published.get("structure_prediction", {}).items()}
-    return results_table(metrics, labels, rows_of_task(metrics, "composition"), names, theirs), names
+    return results_table(metrics, labels, rows_of_task(metrics, "composition"), names, theirs)
 
 
 def quality_by_size(metrics: dict, labels: dict[str, str], models: dict[str, str], cards: dict[str, dict]) -> pd.DataFrame:

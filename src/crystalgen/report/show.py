@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -59,7 +60,8 @@ def figure_html(png: Path, caption: str, crystals: Mapping[str, pd.Series] | Non
 
 def table_html(frame: pd.DataFrame, caption: str = "", note: str = "") -> str:
     """Return the table as a reader sees it, its caption above and its note below."""
-    text = as_shown(frame).to_html(index=False, border=0, na_rep="") if len(frame) else "<p>None.</p>"
+    text = as_shown(frame).to_html(index=False, border=0) if len(frame) else "<p>None.</p>"
+    text = re.sub(r"(\[[^\]<]+), ([^\]<]+\])", r"\1,&nbsp;\2", text)  # an interval stays on one line
     above = f'<p class="caption">{escape(caption)}</p>' if caption else ""
     return f'{above}<div class="wide">{text}</div>' + (f'<p class="note">{escape(note)}</p>' if note else "")
 

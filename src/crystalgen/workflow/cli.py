@@ -61,8 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="print where each selected study's report is, and its headline table")
     show.set_defaults(run=_show)
 
-    report = commands.add_parser("report", help="make studies' pages again of their tables and figures, and reports/index.html")
-    report.add_argument("studies", nargs="*", metavar="STUDY", help="names; without any, all whose results are here")
+    report = commands.add_parser("report", help="make studies' pages of their executed notebooks, and reports/index.html")
+    report.add_argument("studies", nargs="*", metavar="STUDY", help="names; without any, all whose executed notebooks are here")
     report.set_defaults(run=_report)
 
     readme = commands.add_parser("readme", help="rewrite the README's and docs' tables of results and graph of stages")
@@ -165,25 +165,26 @@ def _show(options) -> int:
     import yaml
 
     from crystalgen.config import load_study
-    from crystalgen.report.references import headline_reference
-    from crystalgen.report.study_pages import write_index
+    from crystalgen.report.labels import row_labels
+    from crystalgen.report.pages import write_index
+    from crystalgen.report.paper_tables import headline_reference
     from crystalgen.report.tables import headline_table
 
     for study in yaml.safe_load((paths.ROOT / "params.yaml").read_text())["studies"]:
         report = paths.REPORTS / study
         print(f"\n{study}: {report / 'index.html'}\n")
-        reference = headline_reference(load_study(study))
-        headline = headline_table(json.loads((report / "metrics.json").read_text()), reference)
-        print(headline.drop(columns=["Seeds", "Paper's data"]).to_string(index=False))
+        config, metrics = load_study(study), json.loads((report / "metrics.json").read_text())
+        headline = headline_table(metrics, row_labels(config), headline_reference(config))
+        print(headline.drop(columns=["Seeds"]).to_string(index=False))
     print(f"\nall reports: {write_index()}")
     return 0
 
 
 def _report(options) -> int:
-    from crystalgen.report.study_pages import write_index, write_study_page
+    from crystalgen.report.pages import write_index, write_study_pages
 
-    for study in options.studies or sorted(file.parent.name for file in paths.REPORTS.glob("*/run.json")):
-        print(write_study_page(study))
+    for study in options.studies or sorted({file.parents[1].name for file in paths.REPORTS.glob("*/notebooks/*.ipynb")}):
+        print(write_study_pages(study))
     print(write_index())
     return 0
 

@@ -25,7 +25,8 @@ def match_rates(rates: pd.DataFrame, label: str = "match rate") -> Figure:
     if rates.empty:
         return say_empty(ax, "no match rates")
     look = {"hue": "model", "hue_order": list(colors), "palette": colors, "order": list(colors), "ax": ax}
-    sns.pointplot(_long(rates), x="rate", y="model", linestyle="none", capsize=0.25, marker="s", legend=False, **look, **_INTERVAL)
+    sns.pointplot(_long(rates), x="rate", y="model", linestyle="none", capsize=0.25, marker="s", markersize=6, err_kws={"linewidth": 1.5},
+                  legend=False, **look, **_INTERVAL)  # fmt: skip
     seeds = rates[rates["by_seed"].map(len) > 1].explode("by_seed").astype({"by_seed": float})
     if len(seeds):
         sns.stripplot(seeds, x="by_seed", y="model", jitter=False, color="black", size=4, alpha=0.7, order=list(colors), ax=ax,

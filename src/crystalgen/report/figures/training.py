@@ -1,5 +1,7 @@
 """Training curves: loss against step, one panel per model."""
 
+from textwrap import fill
+
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -28,7 +30,7 @@ def training_curves(curves: dict[str, pd.DataFrame]) -> Figure:
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a loss seldom spans a decade
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.set_title(label.replace(", ", ",\n"), fontsize=9)
+        ax.set_title(fill(label, 32), fontsize=9)
         count = curve["seed"].nunique()
         ax.text(0.98, 0.96, f"{count} seeds" if count > 1 else "1 seed", transform=ax.transAxes, ha="right", va="top", fontsize=8)
     legend_above(figure, axes[0, 0])

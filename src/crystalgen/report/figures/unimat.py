@@ -32,7 +32,7 @@ def denoising(states: np.ndarray, elements: np.ndarray, steps: list[int]) -> Fig
         shown = frame.max(axis=0)  # the layer that is nearest to an atom
         named = np.where((shown >= NULL_THRESHOLD) | (step != steps[-1]), symbols, "")
         sns.heatmap(shown, mask=elements == 0, cmap="viridis", vmin=NULL, vmax=1, square=True, cbar=False, annot=named, fmt="",
-                    annot_kws={"fontsize": 5.5}, ax=ax)  # fmt: skip
+                    annot_kws={"fontsize": 5.5 if width > 8 else 9}, ax=ax)  # fmt: skip
         ax.set_title(f"after {step} steps: {int((frame[:, elements > 0] >= NULL_THRESHOLD).sum())} atoms", fontsize=9)
     figure.colorbar(ax.collections[0], ax=axes, label="mean coordinate of the layer\nnearest to an atom; −1 is none", shrink=0.8)
     return figure
