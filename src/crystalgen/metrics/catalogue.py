@@ -27,7 +27,7 @@ METRICS = {
     ),
     "match_rate_csp": Metric(
         "Match rate (0.3/0.5/10)",
-        "the share of targets that match with the wider tolerances of CDVAE and DiffCSP; a sample with two atoms closer than 0.5 Å does not match",
+        "the match rate with the wider tolerances of CDVAE and DiffCSP; a sample with two atoms closer than 0.5 Å does not match",
     ),
     "match_rate_valid": Metric("Matched and valid", "matched, and no two atoms closer than 0.5 Å"),
     "match_rate_x2": Metric("Match rate, ×2", "the match rate with tolerances twice as wide"),

@@ -56,7 +56,7 @@ def lowest_energies(sets: pd.DataFrame, library: pd.DataFrame, hull: Hull, label
     """Return per composition and method the least energy above the hull (eV/atom), and its difference to random search's.
 
     Returns:
-        composition, model (a label), e_above_hull, difference, library_e_above_hull (the library's lowest crystal).
+        composition, row, model (its label), e_above_hull, difference, library_e_above_hull (the library's lowest crystal).
     """
     lowest = sets[sets["e_above_hull"].notna()].groupby(["composition", "row"])["e_above_hull"].min().reset_index()
     searched = lowest[lowest["row"] == RANDOM].set_index("composition")["e_above_hull"]
@@ -64,9 +64,8 @@ def lowest_energies(sets: pd.DataFrame, library: pd.DataFrame, hull: Hull, label
     formulas = sets.drop_duplicates("composition").set_index("composition")["reduced_formula"]
     own = {name: known.get(formula, np.nan) - hull.energy_at(formula) for name, formula in formulas.items()}
     names = lowest["composition"]
-    found = lowest.assign(difference=lowest["e_above_hull"] - names.map(searched), library_e_above_hull=names.map(own))
-    found.insert(1, "model", labelled(found.pop("row"), labels))
-    return found
+    differences = {"difference": lowest["e_above_hull"] - names.map(searched), "library_e_above_hull": names.map(own)}
+    return lowest.assign(model=labelled(lowest["row"], labels), **differences)
 
 
 def show_lowest(lowest: pd.DataFrame) -> pd.DataFrame:

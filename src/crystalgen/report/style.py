@@ -69,9 +69,12 @@ def legend_above(figure: Figure, ax: Axes, columns: int = 3) -> None:
     """Move a panel's legend above the figure."""
     handles, labels = ax.get_legend_handles_labels()
     if (own := ax.get_legend()) is not None:
-        handles, labels = own.legend_handles, [text.get_text() for text in own.get_texts()]
+        if not handles:  # of a histogram, which seaborn labels in its legend alone
+            handles, labels = own.legend_handles, [text.get_text() for text in own.get_texts()]
         own.remove()
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+    found = dict(zip(labels, handles, strict=True))  # each label once
+    if found:
+        figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=columns)
 
 
 def say_empty(ax: Axes, text: str) -> Figure:

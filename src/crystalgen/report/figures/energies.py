@@ -5,6 +5,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from crystalgen.baselines.random_search import RANDOM
 from crystalgen.crystals.columns import axis_label
 from crystalgen.report.style import GREY, counted, legend_above, new_figure, palette, say_empty
 from crystalgen.stability.hull import METASTABLE
@@ -70,8 +71,7 @@ def composition_differences(lowest: pd.DataFrame) -> Figure:
     Args:
         lowest: of `energy_tables.lowest_energies`.
     """
-    points = lowest[(lowest["difference"] != 0) & lowest["difference"].notna()]
-    points = points.assign(model=points["model"].astype(object))
+    points = lowest[(lowest["row"] != RANDOM) & lowest["difference"].notna()].astype({"model": object})
     order = list(points.groupby("composition")["difference"].min().sort_values().index)
     figure, axes = new_figure(size=(max(6.0, 2.5 + 0.17 * len(order)), 4.8))
     ax = axes[0, 0]

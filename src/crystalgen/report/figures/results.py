@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
@@ -40,7 +39,7 @@ def match_rates(rates: pd.DataFrame, label: str = "match rate") -> Figure:
         ax.text(1.02, place, f"{found['value']:.3f}  (n = {int(found['n'])})", va="center", transform=ax.get_yaxis_transform())
     top = np.nanmax([*rates["value"], *rates["high"], *paper])
     ax.set(xlabel=f"{label}, with 95 % intervals", ylabel="", xlim=(-0.01, 1.01) if top > 0.5 else (-0.02 * top, max(1.15 * top, 0.02)))
-    _legend_once(figure, ax)
+    legend_above(figure, ax)
     return figure
 
 
@@ -116,11 +115,3 @@ def _long(rates: pd.DataFrame) -> pd.DataFrame:
     """Three lines for each rate, its low, value and high, for seaborn to draw as a median and its full range."""
     ends = rates.assign(low=rates[["low", "value"]].min(axis=1), high=rates[["high", "value"]].max(axis=1))  # rounding may cross them
     return ends.melt([name for name in rates if name not in ("low", "value", "high")], ["low", "value", "high"], value_name="rate")
-
-
-def _legend_once(figure: Figure, ax: Axes) -> None:
-    handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    if ax.get_legend() is not None:
-        ax.get_legend().remove()
-    if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3)

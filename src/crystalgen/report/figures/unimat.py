@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from crystalgen.crystals.columns import axis_label
 from crystalgen.generative.data.format import NULL, NULL_THRESHOLD
 from crystalgen.metrics.distributions import densities, numbers_of_elements
-from crystalgen.report.style import GREY, counted, new_figure, palette
+from crystalgen.report.style import GREY, counted, legend_above, new_figure, palette
 
 
 def denoising(states: np.ndarray, elements: np.ndarray, steps: list[int]) -> Figure:
@@ -59,7 +59,5 @@ def property_distributions(reference: pd.DataFrame, generated: dict[str, pd.Data
         bins = {"bins": 40} if name == "density" else {"discrete": True}
         sns.histplot(data, x=name, hue="crystals", palette=colors, ax=ax, **style, **bins)
         ax.set(xlabel=axis_label(name), ylabel="share of crystals")
-    handles, labels = axes[0, 0].get_legend().legend_handles, list(colors)
-    axes[0, 0].get_legend().remove()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    legend_above(figure, axes[0, 0])
     return figure
