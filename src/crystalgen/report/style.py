@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colour-blind-safe palette without its yellow, which is faint on white, then the strong ones of Tol's muted palette
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#332288", "#999933", "#44AA99", "#AA4499")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#332288", "#999933", "#44AA99", "#AA4499", "#000000")
 GREY = "#767676"
 PNG_DPI = 150
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -51,11 +51,12 @@ def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7, 
 
 
 def palette(names: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each name that occurs, by its order; a categorical column keeps the colours of its categories."""
-    column = names.dtype.categories if isinstance(getattr(names, "dtype", None), pd.CategoricalDtype) else names
-    colors = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(dict.fromkeys(column))}
-    present = set(names)
-    return {name: color for name, color in colors.items() if name in present}
+    """Return a colour for each name that occurs, by its order; a categorical keeps the colours of its categories while they suffice."""
+    categorical, present = isinstance(getattr(names, "dtype", None), pd.CategoricalDtype), set(names)
+    order = list(dict.fromkeys(names.dtype.categories if categorical else names))
+    if len(order) > len(PALETTE):
+        order = [name for name in order if name in present]
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(order) if name in present}
 
 
 def counted(names: pd.Series) -> pd.Series:
