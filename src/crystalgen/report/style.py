@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colour-blind-safe palette without its yellow, which is faint on white, then the strong ones of Tol's muted palette
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#332288", "#999933", "#44AA99", "#AA4499", "#000000")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+PALETTE += ("#882255", "#332288", "#999933", "#44AA99", "#AA4499", "#000000")
 GREY = "#767676"
 PNG_DPI = 150
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
