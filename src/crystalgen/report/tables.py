@@ -113,7 +113,8 @@ def paper_value(row: str, reference: dict) -> str:
     for name in ("match_rate", "match_rate_csp", "structure_validity"):
         if found := reference.get(f"{row}.{name}"):
             what = "" if name == "match_rate" else f"{metric(name).label.lower()}, "
-            return f"{_number(found['value'], 4)} ({what}{found['where']}, {found['data']})"
+            data = "" if found["data"] in found["where"] else f", {found['data']}"
+            return f"{_number(found['value'], 4)} ({what}{found['where']}{data})"
     return ""
 
 
