@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from crystalgen.report.dft_tables import DFT, SOURCES
 from crystalgen.report.style import GREY, PALETTE, new_figure, say_empty
 
-_PANELS = {"formation_energy_per_atom": "formation energy", "e_above_hull": "energy above the hull of the same phases"}
+_PANELS = {"formation_energy_per_atom": "formation energy", "e_above_hull": "energy above its hull"}
 
 
 def parity(opinions: dict) -> pd.DataFrame:
