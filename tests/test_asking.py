@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import generic
-from crystalgen.workflow.asking import Request
 from pymatgen.core import Structure
 from search_case import boride_library, counted_potentials
 
 from crystalgen.crystals import from_structures, read_crystals, write_crystals
 from crystalgen.crystals.schema import COLUMNS
 from crystalgen.experiments import generate_crystals
+from crystalgen.experiments.generate_crystals import Request
 from crystalgen.report.answer import answer_folder, summary, write_answer
 from crystalgen.stability.hull import Hull
 from crystalgen.utils import paths
@@ -59,7 +59,7 @@ def test_an_answer_is_files_a_table_and_a_picture(answer, tmp_path):
     assert shown["file"].iloc[0] == "cifs/001-Ta1B2W1.cif"
     for name, volume in zip(shown["file"], [abs(np.linalg.det(m)) for m in table["lattice"]], strict=True):
         assert Structure.from_file(tmp_path / "out" / name).volume == pytest.approx(volume, rel=1e-6)
-    assert (tmp_path / "out/figures/01-best.png").stat().st_size > 5000
+    assert (tmp_path / "out/figures/best.png").stat().st_size > 5000
     assert "Crystals of Ta1W1B2" in page.read_text() and 'class="turn"' in page.read_text()
     assert len(read_crystals(tmp_path / "out" / "crystals.parquet")) == 5
     write_answer(table.head(2), tmp_path / "out", {"composition": "Ta1W1B2"})
@@ -96,11 +96,9 @@ def test_the_summary_says_how_much_is_as_asked(answer):
     table = answer(False)
     median = table.loc[table["valid"], "formation_energy_per_atom"].median()
     text = summary(table)
-    assert (
-        "5 crystals: 4 valid, 3 of them neither in the study nor in the library; 4 of the space group that the model was asked for" in text
-    )
-    assert text.endswith(f"formation energy -0.60 eV/atom asked, median {median:.2f}.")
-    assert summary(table.assign(valid=False)).endswith("asked, median unknown.")
+    assert "5 crystals: 4 valid, 3 of them neither in the study nor in the library; 4 of the target space group" in text
+    assert text.endswith(f"target formation energy -0.60 eV/atom, median {median:.2f}.")
+    assert summary(table.assign(valid=False)).endswith("eV/atom, median unknown.")
 
 
 def test_an_answer_to_something_else_has_a_folder_of_its_own(answer, tmp_path):

@@ -165,13 +165,13 @@ def test_evaluate_writes_its_page_and_tables(crystals, tmp_path, capsys):
     assert main([*arguments, "--cutoffs", "none", "--workers", "1", "--out", str(tmp_path / "out")]) == 0
     page = (tmp_path / "out" / "index.html").read_text()
     assert "Structure validity" in page
-    matching = pd.read_csv(tmp_path / "out" / "tables" / "02-matching.csv")
+    matching = pd.read_csv(tmp_path / "out" / "tables" / "matching.csv")
     assert matching["METRe"].notna().all() and len(matching) == 8, "four settings, of all crystals and of the valid ones"
     assert 'src="data:image/png;base64' in page
     record = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert record["metrics"]["valid_structure"]["value"] == 1
     assert record["facts"]["Energies"] == "not measured"
     assert len(pd.read_csv(tmp_path / "out" / "crystals.csv")) == 20
-    assert (tmp_path / "out" / "tables" / "01-metrics.csv").is_file()
+    assert (tmp_path / "out" / "tables" / "metrics.csv").is_file()
     assert main([*arguments, "--split", "nowhere", "--cutoffs", "none"]) == 1
     assert "no crystals of the split 'nowhere'" in capsys.readouterr().err

@@ -6,8 +6,8 @@ import pytest
 from conftest import caesium_chloride, rocksalt
 
 from crystalgen.crystals import from_structures
-from crystalgen.report.browsing import DATA, browsable, chosen
-from crystalgen.report.structure_browser import StructureBrowser, closed_cell_pdb, shown_crystals, structure_view
+from crystalgen.report.browser import StructureBrowser, closed_cell_pdb, structure_view
+from crystalgen.report.browsing import DATA, browsable, chosen, shown_crystals
 from crystalgen.utils import paths
 
 

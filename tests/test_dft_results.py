@@ -14,7 +14,7 @@ from crystalgen.dft import targets
 from crystalgen.dft.ase_inputs import SETTINGS, same_input, settings_id
 from crystalgen.potentials import potentials
 from crystalgen.report import dft_tables
-from crystalgen.report.figures.dft import convergence_curves, potential_parity
+from crystalgen.report.figures.dft import convergence_curves, parity, potential_parity
 from crystalgen.stability.hull import EnergySourceError
 from crystalgen.utils import paths
 
@@ -83,28 +83,27 @@ def test_tables_and_figures_of_what_is_there(results, opinions):
     phases = dft_tables.phase_table(opinions, paths.REFERENCE / "known_structures.yaml")
     assert phases["Phase"].tolist() == ["α-B", "bcc Ta", "bcc W", "TaB2", "TaB", "Ta2B"]
     reference = {"experiments": [{"values": {"Ta1W1B6": [3.0, -1.5]}}]}
-    table3 = dft_tables.table3_by_dft(opinions, results, reference)
+    table3 = dft_tables.table3_by_dft(opinions, results, reference, {})
     assert table3["Ta1W1B6, meV/atom"].tolist() == [0.0, -1.5] and table3["Ta1W1B6 computed"][0] == "1 of 1"
     assert "6 of the 6 phases" in dft_tables.hull_state(results)
     unfinished = results.assign(status=results["status"].mask(results["name"] == "06-Ta2B-140", "not run"))
     assert "5 of the 6 phases that make the hull; those" in dft_tables.hull_state(unfinished)
-    assert dft_tables.table3_by_dft(opinions, unfinished, reference)["Ta1W1B6, at least, meV/atom"].tolist() == [0.0, -1.5]
+    assert dft_tables.table3_by_dft(opinions, unfinished, reference, {})["Ta1W1B6, at least, meV/atom"].tolist() == [0.0, -1.5]
     search = pd.DataFrame({"file": ["01-Ta1W1B6-template.cif"], "e_above_hull": [0.02]})
-    assert dft_tables.candidate_table(opinions, search)["7net-l3i5, library's hull, meV/atom"].tolist() == [20.0]
+    assert dft_tables.candidate_table(opinions, search, {})["7net-l3i5, library's hull, meV/atom"].tolist() == [20.0]
     moved = dft.convergence(results)
     assert dft_tables.convergence_table(moved)["Phases"].tolist() == [4]
     assert dft_tables.run_table(results)["Calculations"].sum() == len(results)
     assert dft_tables.code_table(results).empty
-    assert len(potential_parity(opinions)[1]) == 2 * (len(DONE) + 1)
-    assert not convergence_curves(moved)[1].empty
-    assert convergence_curves(moved.head(0))[1].empty
+    assert len(parity(opinions)) == 2 * (len(DONE) + 1)
+    assert potential_parity(parity(opinions)).axes[0].get_title() == f"n = {len(DONE) + 1} crystals"
+    assert convergence_curves(moved).axes[0].get_lines()
+    assert convergence_curves(moved.head(0)).axes[0].texts[0].get_text() == "nothing is computed"
 
 
 def test_targets_are_those_that_the_repository_holds(library, tmp_path):
     """Written anew they are the same, so that no committed result belongs to another input."""
-    written = targets.write_targets(
-        library, paths.REFERENCE / "known_structures.yaml", ROOT / "reports" / "library" / "candidates", tmp_path
-    )
+    written = targets.write_targets(library, paths.REFERENCE / "known_structures.yaml", ROOT / "data" / "dft" / "found", tmp_path)
     for file in written:
         ours, kept = (json.loads(path.read_text()) for path in (file, ROOT / "data" / "dft" / file.relative_to(tmp_path)))
         assert ours["settings_id"] == settings_id(ours["settings"])

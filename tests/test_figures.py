@@ -2,11 +2,14 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
-from present_case import three_crystals
+from present_case import made_up_study, three_crystals
 
-from crystalgen.report import figures, pictures
-from crystalgen.report.style import PALETTE, model_colors, model_label, save_figure
+from crystalgen.report import figures, structures
+from crystalgen.report.figures.coordinates import BINS, wrapped_coordinates
+from crystalgen.report.labels import model_labels, row_labels
+from crystalgen.report.style import PALETTE, palette, save_figure
 
 table = pytest.fixture(three_crystals)
 
@@ -15,23 +18,23 @@ def _read(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def _save_twice(make, tmp_path):
+def _save_twice(make, tmp_path, **options):
     for folder in ("one", "two"):
-        figure, points = make()
-        save_figure(figure, tmp_path / folder, "it", "caption", "alt", points)
+        save_figure(make(), tmp_path / folder, "it", **options)
     return _read(tmp_path / "one"), _read(tmp_path / "two")
 
 
 def test_saved_figure_is_byte_identical(table, tmp_path):
-    one, two = _save_twice(lambda: figures.energy_histogram(table), tmp_path)
-    assert sorted(one) == ["it.csv", "it.json", "it.pdf", "it.png"]
+    one, two = _save_twice(lambda: figures.energy_histogram(table), tmp_path, pdf=True)
+    assert sorted(one) == ["it.pdf", "it.png"]
     assert one == two
     assert b"CreationDate" not in one["it.pdf"]
 
 
 def test_saved_gallery_is_byte_identical(table, tmp_path):
     item = {"title": "CsCl", "crystals": {"target": table.iloc[0], "generated": table.iloc[1]}, "matched": False}
-    one, two = _save_twice(lambda: (pictures.gallery([item]), pictures.gallery_points([item])), tmp_path)
+    one, two = _save_twice(lambda: structures.gallery([item]), tmp_path)
+    assert list(one) == ["it.png"]
     assert one == two
 
 
@@ -40,37 +43,46 @@ def test_a_notebook_shows_a_figure_once(table):
     assert plt.get_fignums() == []  # an open one is shown again below the cell that names it
 
 
-def test_unknown_models_keep_their_id_and_share_no_colour_with_known_ones():
-    colors = model_colors(["unimat", "mine", "yours", "template"])
-    assert len(set(colors.values())) == 4
-    assert colors["unimat"] == model_colors(["unimat"])["unimat"]
-    assert colors["mine"] in PALETTE
-    assert model_label("mine") == "mine"
+def test_a_name_keeps_its_colour_whatever_else_is_shown():
+    names = pd.Series(pd.Categorical(["b", "c"], ["a", "b", "c"]))
+    assert palette(names) == {"b": PALETTE[1], "c": PALETTE[2]}
+    assert palette(["x", "y", "x"]) == {"x": PALETTE[0], "y": PALETTE[1]}
+
+
+def test_labels_follow_from_the_settings_and_a_name_in_the_study_stands():
+    study = made_up_study()
+    labels = row_labels(study)
+    assert labels["matrix_generation_ddim"] == "Matrix U-Net, diffusion (DDIM)"
+    assert labels["matrix_modification_flow"] == "Matrix U-Net, modification by flow matching"
+    assert labels["unimat"] == "UniMat, diffusion"
+    assert labels["modification_input"] == "Input structure unchanged"
+    assert list(labels)[-1] == "random_search" and len(set(labels.values())) == len(labels)
+    same = study.model_copy(update={"models": {"one": study.models["unimat"], "two": study.models["unimat"]}})
+    assert model_labels(same) == {"one": "UniMat, diffusion (one)", "two": "UniMat, diffusion (two)"}
 
 
 def test_histograms_count_every_crystal_once(table):
-    _, energies = figures.energy_histogram(table)
-    assert energies.groupby("split")["count"].sum().to_dict() == {"train": 1, "unassigned": 1}
-    _, groups = figures.space_group_bars(table, most=2)
-    assert groups["crystals"].sum() == 3
-    _, sizes = figures.group_size_histogram(table)
-    assert dict(zip(sizes["size"], sizes["groups"], strict=True)) == {1: 1, 2: 1}
-    _, elements = figures.element_bars(table)
-    assert elements.set_index("element")["share"].round(3).to_dict() == {"Cl": 0.667, "Cs": 0.667, "B": 0.333, "W": 0.333}
+    legend = figures.energy_histogram(table).axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["train (n = 1)", "unassigned (n = 1)"]
+    bars = figures.space_group_bars(table, most=2).axes[0]
+    assert [patch.get_width() for patch in bars.patches] == [1, 1]
+    assert bars.get_title() == "2 of 3 space groups, 67% of n = 3 crystals"
+    assert "2 groups, n = 3 crystals" in figures.group_size_histogram(table).axes[0].get_title()
+    elements = figures.element_bars(table).axes[0]
+    shares = dict(zip([label.get_text() for label in elements.get_xticklabels()], elements.patches, strict=True))
+    assert {name: round(patch.get_height(), 3) for name, patch in shares.items()} == {"Cs": 0.667, "Cl": 0.667, "W": 0.333, "B": 0.333}
 
 
 def test_coordinates_are_wrapped_and_both_sides_of_the_boundary_are_one_place(table):
     shifted = table.assign(frac_coords=[x - 3 for x in table["frac_coords"]])
     edge = table.assign(frac_coords=[np.where(x > 0.5, 0.999, -1e-9) for x in table["frac_coords"]])
-    figure, points = figures.coordinate_distribution(table, {"a": shifted, "b": edge})
-    assert points.groupby(["axis", "crystals"])["count"].sum().eq(7).all()
-    wide = points.pivot_table(index=["axis", "center"], columns="crystals", values="count")
-    assert (wide["a"] == wide["training data"]).all()
-    assert wide["b"].xs(0.0, level="center").eq(7).all()
-    assert len(figure.axes) == 6
+    np.testing.assert_allclose(wrapped_coordinates(shifted), wrapped_coordinates(table), atol=1e-9)
+    assert (np.abs(wrapped_coordinates(edge)) < 0.5 / BINS).all()
+    figure = figures.coordinate_distribution(table, {"a": shifted, "b": edge})
+    assert len(figure.axes) == 6 and figure.axes[1].get_title() == "a (n = 7 atoms)"
 
 
-def test_data_without_energies_still_gives_a_figure(table, tmp_path):
-    figure, points = figures.energy_histogram(table.assign(formation_energy_per_atom=np.nan))
-    assert points.empty
-    assert save_figure(figure, tmp_path, "empty", "c", "a", points).is_file()
+def test_data_without_energies_still_give_a_figure(table, tmp_path):
+    figure = figures.energy_histogram(table.assign(formation_energy_per_atom=np.nan))
+    assert "no formation energies" in figure.axes[0].texts[0].get_text()
+    assert save_figure(figure, tmp_path, "empty").is_file()

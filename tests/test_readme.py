@@ -37,12 +37,6 @@ def test_the_tables_shown_are_those_of_the_committed_reports(file):
             assert f"<!-- {kind} {name}: begin -->\n{table(name)}\n<!-- {kind} {name}: end -->" in text
 
 
-def test_the_readme_shows_results_beside_the_papers():
-    text = (ROOT / "README.md").read_text()
-    assert "<!-- results library: begin -->" in text
-    assert "<!-- table perov_5_demo/12/01-unconditional: begin -->" in text
-
-
 @pytest.mark.parametrize("file", TEXTS, ids=lambda file: file.name)
 def test_links_lead_to_files_and_commands_exist(file):
     text = file.read_text()

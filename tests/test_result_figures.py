@@ -11,10 +11,13 @@ from crystalgen.generative.settings import UNet1dConfig
 from crystalgen.metrics.study_results import match_rows
 from crystalgen.report import figures
 from crystalgen.report.figures.model import trunk_plan
-from crystalgen.report.style import model_label
+from crystalgen.report.labels import labelled
 from crystalgen.report.tables import steps_table
 
 metrics = pytest.fixture(made_up_metrics)
+
+
+LABELS = {"flow": "Flow", "ddim": "DDIM"}
 
 
 def _rates(**rows) -> pd.DataFrame:
@@ -22,37 +25,36 @@ def _rates(**rows) -> pd.DataFrame:
         pd.DataFrame({"row": row, "sampler": "euler", "steps": [10, 1, 5], "value": [0.5, 0.0, value], "low": 0.0, "high": 0.6, "n": 8})
         for row, value in rows.items()
     ]
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(model=labelled(table["row"], LABELS))
 
 
 def test_steps_are_drawn_in_order_and_tabulated():
-    rates = _rates(matrix_generation_ddim=0.2, matrix_generation_flow_uniform=0.4)
-    figure, points = figures.rate_by_steps(rates)
-    assert points["row"].tolist() == ["matrix_generation_flow_uniform"] * 3 + ["matrix_generation_ddim"] * 3
-    assert points["steps"].tolist() == [1, 5, 10] * 2
-    ax = figure.axes[0]
+    rates = _rates(ddim=0.2, flow=0.4)
+    ax = figures.rates_by_steps(rates).axes[0]
     assert ax.get_xscale() == "log"
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "5", "10"]
-    assert ax.get_ylim()[0] < 0  # a marker at 0 is not cut
     drawn = [line.get_ydata().tolist() for line in ax.get_lines() if len(line.get_ydata()) == 3 and line.get_linestyle() != "None"]
     assert drawn == [[0.0, 0.4, 0.5], [0.0, 0.2, 0.5]]
-    table = steps_table(rates)
-    assert table.columns.tolist() == ["Steps", model_label("matrix_generation_flow_uniform"), model_label("matrix_generation_ddim")]
+    table = steps_table(rates, LABELS)
+    assert table.columns.tolist() == ["Steps", "Flow", "DDIM"]
     assert table.iloc[1].tolist() == ["5", "0.400 [0, 0.6]", "0.200 [0, 0.6]"]
 
 
 def test_no_steps_still_make_a_figure():
-    assert figures.rate_by_steps(_rates(a=0.1).head(0))[1].empty
+    assert "no generation model" in figures.rates_by_steps(_rates(a=0.1).head(0)).axes[0].texts[0].get_text()
 
 
-def test_match_rates_are_shown_with_each_seed(metrics):
+def test_match_rates_are_shown_with_interval_and_each_seed(metrics):
     rows = match_rows(metrics, REFERENCE, "generation")
     assert rows["model"].tolist() == ["template", "matrix_generation_ddim"]
-    figure, points = figures.match_rate_bars(rows)
-    assert points["by_seed"].tolist() == ["0.56 0.512 0.578", "0.5"]
-    assert points["paper_value"].tolist()[0] == 0.82
-    dots = next(c for c in figure.axes[0].collections if c.get_label() == "each training seed")
-    assert dots.get_offsets()[:, 0].tolist() == [0.56, 0.512, 0.578]
+    ax = figures.match_rates(rows).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == rows["model"].tolist()
+    assert [text.get_text() for text in ax.texts] == ["0.500  (n = 100)", "0.550  (n = 100)"]
+    offsets = [value for dots in ax.collections for value in dots.get_offsets()[:, 0].tolist()]
+    assert {0.56, 0.512, 0.578, 0.82} <= set(offsets), "the seeds and the paper's value"
+    ends = {round(float(x), 3) for line in ax.get_lines() for x in line.get_xdata()}
+    assert {0.4, 0.5, 0.6, 0.45, 0.55, 0.65} <= ends, "values and the ends of their intervals"
 
 
 def test_rates_by_size_have_a_panel_per_model_with_the_baselines_in_each():
@@ -63,24 +65,22 @@ def test_rates_by_size_have_a_panel_per_model_with_the_baselines_in_each():
             for nsites in (8, 4)
         ]
     )
-    figure, points = figures.rate_by_group(rows)
-    assert points["nsites"].tolist() == [4, 8] * 4
+    figure = figures.rates_by_size(rows)
     panels = [ax for ax in figure.axes if ax.get_title()]
-    assert [ax.get_title() for ax in panels] == [model_label("unimat"), "mine", "yours"]
+    assert [ax.get_title() for ax in panels] == ["unimat", "mine", "yours"]
     for ax in panels:
-        assert len(ax.containers) == 2
         assert [label.get_text() for label in ax.get_xticklabels()] == ["4\nn = 4", "8\nn = 8"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["template"]
 
 
-def test_training_curves_have_a_thin_line_per_seed_and_a_bold_mean():
+def test_training_curves_have_the_mean_of_the_seeds_and_a_band():
     curve = pd.DataFrame({"step": [1, 2, 1, 2], "loss": [4.0, 2.0, 2.0, 1.0], "val_loss": [5.0, np.nan, 3.0, np.nan], "seed": [1, 1, 2, 2]})
-    figure, points = figures.training_curves({"unimat": curve, "mine": curve[curve["seed"] == 1]})
-    lines = figure.axes[0].get_lines()
-    assert [line.get_ydata().tolist() for line in lines] == [[4, 2], [2, 1], [3, 1.5], [5], [3], [4]]
-    assert lines[2].get_linewidth() > lines[0].get_linewidth()
-    assert len(figure.axes[1].get_lines()) == 2
-    assert points.columns.tolist() == ["model", "seed", "step", "loss", "val_loss"]
-    assert len(points) == 6
+    figure = figures.training_curves({"two": curve, "one": curve[curve["seed"] == 1]})
+    lines = [line.get_ydata().tolist() for line in figure.axes[0].get_lines() if len(line.get_ydata())]
+    assert lines == [[3.0, 1.5], [4.0]]
+    band = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (1.0, 4.0)
+    assert [ax.texts[0].get_text() for ax in figure.axes] == ["2 seeds", "1 seed"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_the_diagram_is_of_the_network_that_is_built(rows, net):
 
 def test_the_diagram_shows_the_structure_to_modify_only_where_there_is_one():
     def text(*tasks: str) -> str:
-        figure, _ = figures.model_diagram(UNet1dConfig(), 24, tasks)
+        figure = figures.model_diagram(UNet1dConfig(), 24, tasks)
         return " ".join(t.get_text() for ax in figure.axes for t in ax.texts)
 
     assert "structure to modify" in text("generation", "modification")

@@ -12,7 +12,7 @@ from crystalgen import crystals as crystals_module
 from crystalgen.experiments import sampler_steps
 from crystalgen.generative.data.matrix import VAL
 from crystalgen.metrics import shortfalls, study_results
-from crystalgen.report import choose
+from crystalgen.report import galleries
 from crystalgen.represent.tensors import matrix_tensors, save_tensors
 from crystalgen.utils import paths
 
@@ -25,7 +25,7 @@ def evaluated(tmp_path, monkeypatch, study, crystals):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(paths, "PROCESSED", tmp_path / "processed")
     monkeypatch.setattr(paths, "LIBRARY", tmp_path / "data" / "library")
-    for module in (study_results, shortfalls, choose):
+    for module in (study_results, shortfalls, galleries):
         monkeypatch.setattr(module, "load_study", lambda _: study)
     rate = {"template": 0.5, "modification_input": 0.0, "modification_template": 0.9, "matrix_modification_flow": 0.4}
     for name, row in study_results.study_rows(study).items():
@@ -70,9 +70,9 @@ def test_collected_metrics_know_their_task(evaluated):
         "modification_input",
         "modification_template",
     ]
-    assert choose.best_row(metrics, "modification") == "matrix_modification_flow"  # not the template, which is better
+    assert galleries.best_row(metrics, "modification") == "matrix_modification_flow"  # not the template, which is better
     with pytest.raises(ValueError, match="modification"):
-        choose.best_row({key: row for key, row in metrics.items() if row.get("baseline")}, "modification")
+        galleries.best_row({key: row for key, row in metrics.items() if row.get("baseline")}, "modification")
 
 
 def test_rates_by_size_count_what_was_asked_for_once_for_all_seeds(evaluated):
@@ -108,15 +108,15 @@ def test_shortfalls_say_what_is_below_a_baseline_of_its_task(evaluated):
 
 
 def test_a_gallery_is_a_repeatable_draw_of_the_first_seed(evaluated):
-    items = choose.gallery_items("s", "matrix_modification_flow", evaluated, 3)
+    items = galleries.gallery_items("s", "matrix_modification_flow", evaluated, 3)
     assert len(items) == 3
     for item in items:
         assert list(item["crystals"]) == ["input", "target", "generated"]
         assert item["crystals"]["generated"]["seed"] == 2
         assert item["title"] == item["crystals"]["target"]["formula"] == item["crystals"]["generated"]["formula"]
-    again = choose.gallery_items("s", "matrix_modification_flow", evaluated, 3)
+    again = galleries.gallery_items("s", "matrix_modification_flow", evaluated, 3)
     assert [i["crystals"]["target"]["id"] for i in items] == [i["crystals"]["target"]["id"] for i in again]
-    everything = choose.gallery_items("s", "matrix_generation_ddim", evaluated, 99)
+    everything = galleries.gallery_items("s", "matrix_generation_ddim", evaluated, 99)
     assert list(everything[0]["crystals"]) == ["target", "generated"]
     assert len(everything) == 5
 

@@ -5,18 +5,20 @@ import pandas as pd
 import pytest
 from present_case import REFERENCE, made_up_metrics, made_up_study, metric
 
-from crystalgen.report.paper_tables import NOT_RUN, paper_note, paper_table
-from crystalgen.report.style import model_label
-from crystalgen.report.tables import MEASURES, format_interval, format_seeds, headline_table, measures_table, write_table
+from crystalgen.metrics.catalogue import MEASURES, notes
+from crystalgen.report.labels import row_labels
+from crystalgen.report.paper_tables import paper_note, paper_table
+from crystalgen.report.tables import format_interval, format_seeds, headline_table, results_table, rows_of_task, write_table
 
+LABELS = row_labels(made_up_study())
+DDIM = LABELS["matrix_generation_ddim"]
 metrics = pytest.fixture(made_up_metrics)
 study = pytest.fixture(made_up_study)
 
 
-def _notes(metrics: dict) -> dict[str, str]:
-    table = headline_table(metrics, {})
-    table = table[table["Metric"] == "Match rate"]
-    return dict(zip(table["Model"], table["Note"], strict=True))
+def _verdicts(metrics: dict) -> dict[str, str]:
+    table = headline_table(metrics, LABELS, {})
+    return dict(zip(table["Method"], table["Beside the baselines"], strict=True))
 
 
 def test_headline_claims_only_what_the_intervals_allow(metrics):
@@ -28,74 +30,66 @@ def test_headline_claims_only_what_the_intervals_allow(metrics):
         "better.structure_validity": metric(0.1, 0.05, 0.15),
         "better.metre": metric(0.9, 0.8, 1.0),
     }
-    notes = _notes(metrics)
-    assert {model: notes[model] for model in ("worse", "overlapping", "better", "bare", "Template substitution")} == {
+    found = _verdicts(metrics)
+    assert {model: found[model] for model in ("worse", "overlapping", "better", "bare", "Template substitution")} == {
         "worse": "below template substitution",
         "overlapping": "below template substitution",
         "better": "above template substitution",
         "bare": "not compared (an interval is missing) with template substitution",
         "Template substitution": "",
     }
-    assert notes[model_label("matrix_generation_ddim")] == "level with template substitution"
-    table = headline_table(metrics, REFERENCE).set_index(["Model", "Metric"])
-    assert table.loc[("better", "Structure validity"), "Note"] == ""
-    assert ("better", "METRe") not in table.index, "it has a table of its own"
-    more = measures_table({key: row | {"task": "generation"} for key, row in metrics.items()}, "generation", MEASURES).set_index("Method")
-    assert more.loc["better", ["Match rate", "METRe", "cRMSE"]].tolist() == ["0.800 [0.7, 0.9]", "0.900 [0.8, 1]", "–"]
-    assert table.loc[(model_label("matrix_generation_ddim"), "Match rate"), ["Paper", "Paper's data"]].tolist() == [
-        "0.82 (B, Table 1)",
-        "AFLOW",
-    ]
+    assert found[DDIM] == "level with template substitution"
+    table = headline_table(metrics, LABELS, REFERENCE).set_index("Method")
+    assert table.loc[DDIM, "Paper"] == "0.82 (B, Table 1, AFLOW)"
+    assert table.loc["better", "Structure validity"] == "0.100 [0.05, 0.15]"
+    more = results_table(metrics, LABELS, rows_of_task(metrics, "generation"), MEASURES).set_index("Method")
+    assert more.loc["better", ["Match rate", "METRe"]].tolist() == ["0.800 [0.7, 0.9]", "0.900 [0.8, 1]"]
+    assert more.loc[DDIM, "METRe"] == "–"
+    assert "cRMSE" not in more, "no row has it"
 
 
 def test_a_row_is_compared_with_the_baselines_of_its_own_task(metrics):
     """0.5 is level with generation's template, which is no rival of a modification."""
-    notes = _notes(metrics)
-    assert notes[model_label("matrix_modification_flow")] == "above returning the input; below template substitution"
+    flow = LABELS["matrix_modification_flow"]
+    assert _verdicts(metrics)[flow] == "above input structure unchanged; below template substitution for modification"
     metrics["matrix_modification_flow.match_rate"] |= {"value": 0.9, "low": 0.85, "high": 0.95}
-    assert _notes(metrics)[model_label("matrix_modification_flow")] == "above returning the input and template substitution"
+    assert _verdicts(metrics)[flow] == "above input structure unchanged and template substitution for modification"
     del metrics["template.match_rate"]
-    assert _notes(metrics)[model_label("matrix_generation_ddim")] == ""
+    assert _verdicts(metrics)[DDIM] == ""
 
 
-def test_headline_order_and_seeds(metrics):
-    table = headline_table(metrics, {})
-    rows = ["matrix_generation_ddim", "template", "matrix_modification_flow", "modification_input", "modification_template"]
-    assert table["Model"].tolist() == [model_label(row) for row in [*rows, *rows, "unimat"]]
-    assert table["Seeds"].tolist()[:5] == ["3: 0.512–0.578", "–", "2: 0.400–0.600", "–", "–"]
-    assert table["Seeds"].tolist()[-1] == "1"
+def test_headline_has_a_line_per_row_by_task_models_before_baselines(metrics):
+    table = headline_table(metrics, LABELS, {})
+    rows = ["matrix_generation_ddim", "template", "matrix_modification_flow", "modification_input", "modification_template", "unimat"]
+    assert table["Method"].tolist() == [LABELS[row] for row in rows]
+    assert table["Task"].tolist() == ["generation"] * 2 + ["modification"] * 3 + ["dng"]
+    assert table["Seeds"].tolist() == ["3: 0.512–0.578", "–", "2: 0.400–0.600", "–", "–", "1"]
+    assert table["Match rate"].iloc[-1] == "–"
+    assert headline_table({}, LABELS, {}).empty
 
 
-def test_metrics_written_before_there_were_seeds_still_make_a_table():
-    old = {"unimat.match_rate": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 7}}
-    assert headline_table(old, {})[["n", "Seeds", "Note"]].to_numpy().tolist() == [["7", "–", ""]]
-
-
-def test_table_1_has_the_papers_methods_then_our_own_then_the_baselines(metrics, study):
+def test_table_1_has_samplers_and_the_papers_values(metrics, study):
     metrics |= {f"guided.{name}": metrics[f"matrix_generation_ddim.{name}"] for name in ("match_rate", "structure_validity")}
-    table = paper_table("generation", metrics, REFERENCE, study).set_index("Method")
-    assert table.index.tolist() == ["DDPM", "DDIM", "CFM, normal noise", "CFM, U(0,1)", "guided", "Template substitution"]
-    assert table.loc["DDIM"].tolist() == [
+    table = paper_table("generation", metrics, LABELS, REFERENCE, study).set_index("Method")
+    assert table.index.tolist() == [DDIM, LABELS["guided"], "Template substitution"]
+    assert table.loc[DDIM].tolist() == [
         "0.550 [0.45, 0.65]",
+        "0.900 [0.8, 1]",
         "100",
         "3: 0.512–0.578",
-        "0.900 [0.8, 1]",
         "DDIM, 20 steps",
-        "0.82",
+        "0.82 (B, Table 1, AFLOW)",
         "level with template substitution",
     ]
-    assert table.loc["DDPM"].tolist() == ["–", "–", "–", "–", "–", "0.8074", NOT_RUN]
-    assert table.loc["guided", "Sampler"] == "DDPM, 9 steps, guidance 0.5"
-    assert table.loc["Template substitution"].tolist() == ["0.500 [0.4, 0.6]", "100", "–", "1.00 [1, 1]", "–", "", ""]
+    assert table.loc[LABELS["guided"], "Sampler"] == "DDPM, 9 steps, guidance 0.5"
+    assert table.loc["Template substitution"].tolist() == ["0.500 [0.4, 0.6]", "1.00 [1, 1]", "100", "–", "–", "", ""]
     assert "mean 0.5 and standard deviation 0.25" in paper_note("generation", study)
-
-
-def test_table_2_is_of_modification_alone(metrics, study):
-    table = paper_table("modification", metrics, REFERENCE, study).set_index("Method")
-    assert table.index.tolist() == ["Regression", "Diffusion", "CFM", "Returning the input", "Template substitution"]
-    assert table.loc["CFM", ["Seeds", "Note"]].tolist() == ["2: 0.400–0.600", "above returning the input; below template substitution"]
-    assert table.loc["Template substitution"].iloc[0] == "0.700 [0.6, 0.8]"
     assert "standard deviation" not in paper_note("modification", study)
+
+
+def test_a_note_explains_the_columns_that_are_shown():
+    text = notes(["Method", "Match rate", "Match rate (0.3/0.5/10), best of 20", "n"])
+    assert text.startswith("Match rate: the share of targets") and "one of its samples matches" in text and "METRe" not in text
 
 
 def test_seeds_text():
@@ -115,8 +109,10 @@ def test_interval_text():
 
 def test_table_files_escape_what_their_formats_reserve(tmp_path):
     frame = pd.DataFrame({"a_b": ["50 % | x", None], "v": [0.123456789, np.nan]})
-    write_table(frame, tmp_path, "t", "A & B", "note")
+    write_table(frame, tmp_path, "t", "A & B", "note", latex=True)
     assert r"50 % \| x" in (tmp_path / "t.md").read_text()
     tex = (tmp_path / "t.tex").read_text()
     assert r"a\_b" in tex and r"50 \% | x" in tex and r"A \& B" in tex
     assert pd.read_csv(tmp_path / "t.csv")["v"][0] == pytest.approx(0.123457)
+    write_table(frame, tmp_path, "plain", "A")
+    assert sorted(path.name for path in tmp_path.glob("plain*")) == ["plain.csv", "plain.md"]

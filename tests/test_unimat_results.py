@@ -16,10 +16,9 @@ from crystalgen.generative.jobs import load_data
 from crystalgen.generative.objectives import build_objective
 from crystalgen.generative.sample import draw_samples, draw_trajectory
 from crystalgen.generative.settings import Diffusion, Sampling, UniMatModel
-from crystalgen.metrics.study_results import Row
 from crystalgen.potentials import potentials
-from crystalgen.report import choose, figures
-from crystalgen.report.unimat_tables import sizes, structure_prediction_table, unconditional_table
+from crystalgen.report import figures, galleries
+from crystalgen.report.paper_tables import de_novo_table, prediction_table, quality_by_size
 from crystalgen.represent.tensors import save_tensors, unimat_tensors
 from crystalgen.stability.hull import Hull
 
@@ -50,28 +49,30 @@ def test_the_denoising_figure_counts_atoms():
     states = np.full((2, 3, 2, 1, 2), -1.0)
     states[0] = 0.5
     states[1, :, 0, 0, 1] = 0.25
-    figure, points = figures.denoising(states, np.array([[0, 5]]), [0, 8])
+    figure = figures.denoising(states, np.array([[0, 5]]), [0, 8])
     assert [ax.get_title() for ax in figure.axes[:2]] == ["after 0 steps: 2 atoms", "after 8 steps: 1 atoms"]
-    assert points["element"].unique().tolist() == ["B"] and len(points) == 4
+    assert [text.get_text() for text in figure.axes[1].texts] == ["B"]
 
 
 def test_distributions_are_shares_of_each_set(crystals):
-    figure, points = figures.property_distributions(crystals, {"made": crystals.head(7), "none": crystals.head(0)})
-    sums = points.groupby(["property", "crystals"])["share"].sum()
-    np.testing.assert_allclose(sums, 1)
-    assert set(points["crystals"]) == {"test crystals", "made"}
+    figure = figures.property_distributions(crystals, {"made": crystals.head(7), "none": crystals.head(0)})
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [f"test crystals (n = {len(crystals)})", "made (n = 7)"]
+    for ax in figure.axes[1:]:
+        for line in ax.get_lines():
+            assert line.get_ydata().max() <= 1
 
 
 def test_energies_obtained_are_summed_up_by_weight_and_asked_energy():
     found = pd.DataFrame({"asked": [-1.0] * 5 + [0.0] * 4, "weight": 2.0, "energy": [-2, -1, 0, -1, np.nan, 0, 0, 1, 1]})
-    _, points = figures.energies_obtained(found)
-    assert points[["asked", "median", "n"]].to_numpy().tolist() == [[-1.0, -1.0, 4], [0.0, 0.5, 4]]
-    assert len(figures.energies_obtained(found.assign(energy=np.nan))[1]) == 0
+    ax = figures.energies_obtained(found).axes[0]
+    assert [-1.0, 0.5] in [list(line.get_ydata()) for line in ax.get_lines()], "the medians"
+    assert ax.get_legend().get_title().get_text() == "n = 4 to 4 a point"
+    assert "no sample" in figures.energies_obtained(found.assign(energy=np.nan)).axes[0].texts[0].get_text()
 
 
 def test_pairs_have_one_composition_and_come_in_the_order_of_sampling(crystals):
     samples = crystals.iloc[[9, 9, 30, 2, 40]].assign(id=list("abcde"))
-    items = choose.formula_pairs(samples, crystals.iloc[:31], 3)
+    items = galleries.formula_pairs(samples, crystals.iloc[:31], 3)
     assert [item["crystals"]["generated"]["id"] for item in items] == ["a", "c", "d"]
     assert all(item["crystals"]["real"]["formula"] == item["crystals"]["generated"]["formula"] for item in items)
 
@@ -83,8 +84,8 @@ def _metric(value):
 def test_published_rows_stand_below_ours_and_the_data_themselves(crystals):
     metrics = {"mine.structure_validity": _metric(0.9), "mine.composition_validity": _metric(0.8), "mine.wasserstein_density": _metric(0.2)}
     published = {"unconditional": {"CDVAE": {"structure_validity": 1.0, "wasserstein_density": 0.125}}}
-    table = unconditional_table(metrics, ["mine"], crystals, published)
-    assert table["Method"].tolist() == ["mine", "Test crystals", "CDVAE"]
+    table = de_novo_table(metrics, {"mine": "Mine"}, ["mine"], crystals, published)
+    assert table["Method"].tolist() == ["Mine", "Test crystals", "CDVAE"]
     assert table["Density, Wasserstein (g/cm³)"].tolist() == ["0.200 [0.1, 0.3]", "–", "0.125"]
     assert "Elements, Wasserstein" not in table and "Coverage, recall" not in table  # nothing known of them
 
@@ -92,24 +93,26 @@ def test_published_rows_stand_below_ours_and_the_data_themselves(crystals):
 def test_sizes_have_a_panel_for_each_measure_that_was_taken():
     metrics = {f"{name}.structure_validity": _metric(0.9) for name in ("small", "large")} | {"large.coverage_recall": _metric(0.7)}
     cards = {"a": {"parameters": 1000, "seconds": [60.0, 120.0]}, "b": {"parameters": 9000, "seconds": [600.0]}}
-    found = sizes(metrics, {"small": "a", "large": "b"}, cards)
-    figure, points = figures.quality_by_size(found)
-    assert found[["label", "parameters", "seconds", "metric"]].to_numpy().tolist() == [
-        ["small", 1000, 90.0, "Structure validity"],
-        ["large", 9000, 600.0, "Structure validity"],
-        ["large", 9000, 600.0, "Coverage, recall"],
+    labels = {"small": "Small", "large": "Large"}
+    found = quality_by_size(metrics, labels, {"small": "a", "large": "b"}, cards)
+    figure = figures.quality_by_size(found)
+    assert found[["model", "parameters", "metric"]].to_numpy().tolist() == [
+        ["Small (2 min)", 1000, "Structure validity"],
+        ["Large (10 min)", 9000, "Structure validity"],
+        ["Large (10 min)", 9000, "Coverage, recall"],
     ]
     assert [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()] == ["structure validity", "coverage, recall"]
-    assert points is found
 
 
 def test_rates_given_a_composition_have_a_column_for_each_number_of_samples():
     metrics = {f"mine.{name}": _metric(0.5) for name in ("match_rate", "match_rate_csp", "match_rate_csp_4", "match_rate_csp_20")}
-    rows = {"mine": Row("m", "composition", False), "free": Row("f", None, False)}
+    metrics = {key: found | {"task": "composition"} for key, found in metrics.items()} | {"free.match_rate": _metric(0.1) | {"task": None}}
     published = {"structure_prediction": {"DiffCSP": {"match_rate_csp": 0.52, "match_rate_csp_20": 0.986, "recalled": True}}}
-    table = structure_prediction_table(metrics, rows, published)
-    assert table.columns.tolist() == ["Method", "1 sample", "best of 4", "best of 20", "1 sample, strict", "n", "Seeds"]
+    table = prediction_table(metrics, {"mine": "Mine"}, published)
+    wide = "Match rate (0.3/0.5/10)"
+    assert table.columns.tolist() == ["Method", wide, f"{wide}, best of 4", f"{wide}, best of 20", "Match rate", "n", "Seeds"]
     assert table.iloc[1].tolist() == ["DiffCSP (published)", "0.52", "–", "0.986", "–", "", ""]
+    assert len(table) == 2
 
 
 def test_every_energy_is_asked_for_at_every_weight_and_rated_on_the_hulls_scale(library, crystals, tmp_path, monkeypatch):

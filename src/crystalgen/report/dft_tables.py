@@ -1,4 +1,4 @@
-"""Tables of what density-functional theory says: known phases, Table 3 on its hull, convergence, a second code, and what was run."""
+"""Tables of density-functional theory: known phases, Table 3 on its hull, convergence, a second code, and what was run."""
 
 from pathlib import Path
 
@@ -9,19 +9,19 @@ import yaml
 from crystalgen.dft.results import CANDIDATES, CODES, KNOWN
 from crystalgen.dft.rows import CONVERGED
 from crystalgen.potentials import potentials
-from crystalgen.report.style import model_label, model_order
+from crystalgen.report.labels import ordered
 
 DFT = "GPAW PBE"
 SOURCES = (DFT, potentials.ENERGY_SOURCE, potentials.GEOMETRY_SOURCE)
 NOTE = (
     "GPAW: PBE, plane waves to 520 eV, 4 k-points per 1/Å, Fermi-Dirac smearing of 0.1 eV extrapolated to none, no spin; relaxed "
     "at 400 eV to 0.03 eV/Å from the library's or the search's. Each source is measured above its own hull of the same computed phases at "
-    "the same geometries; energies of two sources never meet. The Materials Project's formation energies carry its corrections."
+    "the same geometries; energies of two sources are never mixed. The Materials Project's formation energies carry its corrections."
 )
 
 
 def phase_table(opinions: dict, reference: Path) -> pd.DataFrame:
-    """Known phases: formation energies by each source and the Materials Project, eV/atom, and heights above the hull by DFT, meV/atom."""
+    """Return the known phases: formation energies by each source, eV/atom, and energies above the hull, meV/atom."""
     phases = yaml.safe_load(Path(reference).read_text())
     known = opinions[DFT][0]
     numbers = [int(name.split("-")[0]) for name in known["id"]]
@@ -43,17 +43,20 @@ def phase_table(opinions: dict, reference: Path) -> pd.DataFrame:
 
 
 def hull_state(results: pd.DataFrame) -> str:
-    """How much of the hull is computed, and what that means for heights above it."""
+    """Return how much of the hull is computed, and what that means for heights above it."""
     planned = results[results["group"] == KNOWN]
     missing = _missing(results)
     state = f"Computed: {len(planned) - missing} of the {len(planned)} phases that make the hull"
     return f"{state}; those that are missing can only lower it, so that heights are lower bounds." if missing else f"{state}."
 
 
-def candidate_table(opinions: dict, search: pd.DataFrame) -> pd.DataFrame:
-    """The search's candidates above the hulls, meV/atom, by composition and DFT.
+def candidate_table(opinions: dict, search: pd.DataFrame, labels: dict[str, str]) -> pd.DataFrame:
+    """Return the search's candidates above the hulls, meV/atom, by composition and DFT.
 
-    search: its candidates.csv, with file and e_above_hull on the library's hull.
+    Args:
+        opinions: of `dft.results.opinions`.
+        search: its candidates.csv, with file and e_above_hull on the library's hull.
+        labels: of the rows that found them.
     """
     computed = opinions[DFT][1]
     if computed.empty:
@@ -63,7 +66,7 @@ def candidate_table(opinions: dict, search: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "Composition": parts[1],
-            "Model": parts[2].map(model_label),
+            "Model": parts[2].map(lambda row: labels.get(row, row)),
             "Rank in the search": parts[0].astype(int),
             "Space group": computed["space_group"],
             "Formation energy, eV/atom": computed["formation_energy_per_atom"].round(3),
@@ -75,13 +78,14 @@ def candidate_table(opinions: dict, search: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["Composition", f"{DFT}, meV/atom"], ignore_index=True)
 
 
-def table3_by_dft(opinions: dict, results: pd.DataFrame, reference: dict) -> pd.DataFrame:
-    """Paper B's Table 3 on the DFT hull: the least of each model and composition, meV/atom, and the paper's least.
+def table3_by_dft(opinions: dict, results: pd.DataFrame, reference: dict, labels: dict[str, str]) -> pd.DataFrame:
+    """Return paper B's Table 3 on the DFT hull: the least of each model and composition, meV/atom, and the paper's least.
 
     Args:
         opinions: of `results.opinions`.
         results: of `results.read_results`, to say how many are still to be computed.
         reference: reference/table3.yaml.
+        labels: of the rows that found the candidates.
     """
     unit = "at least, meV/atom" if _missing(results) else "meV/atom"
     planned = results[results["group"] == CANDIDATES]
@@ -90,8 +94,8 @@ def table3_by_dft(opinions: dict, results: pd.DataFrame, reference: dict) -> pd.
     above = opinions[DFT][1].set_index("id")["e_above_hull"] * 1000
     planned = planned.assign(above=planned["name"].map(above) if len(above) else np.nan)
     rows = []
-    for row in sorted(set(planned["row"]), key=model_order):
-        line: dict = {"Model": model_label(row)}
+    for row in ordered(planned["row"], labels):
+        line: dict = {"Model": labels.get(row, row)}
         for composition in sorted(set(planned["composition"])):
             own = planned[(planned["row"] == row) & (planned["composition"] == composition)]
             line[f"{composition}, {unit}"] = round(own["above"].min(), 1)
@@ -105,7 +109,7 @@ def table3_by_dft(opinions: dict, results: pd.DataFrame, reference: dict) -> pd.
 
 
 def convergence_table(found: pd.DataFrame) -> pd.DataFrame:
-    """Per setting: how far total and formation energies lie from the settings in use, at most over the phases, meV/atom."""
+    """Return per setting how far total and formation energies lie from the settings in use, at most over the phases, meV/atom."""
     if found.empty or "as-used" not in set(found["setting"]):
         return pd.DataFrame(columns=["Cut-off, eV"])
     base = found[found["setting"] == "as-used"].set_index("name")
@@ -128,7 +132,7 @@ def convergence_table(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def code_table(results: pd.DataFrame) -> pd.DataFrame:
-    """Polymorphs by two codes: energies above the lowest of the same formula by GPAW, meV/atom."""
+    """Return polymorphs by two codes: energies above the lowest of the same formula by GPAW, meV/atom."""
     own = results[(results["group"] == CODES) & (results["status"] == CONVERGED)]
     if own.empty:
         return pd.DataFrame(columns=["Formula"])
@@ -143,7 +147,7 @@ def code_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_table(results: pd.DataFrame) -> pd.DataFrame:
-    """What was run: a row per group, code and state."""
+    """Return what was run: a line per group, code and state."""
 
     def described(part: pd.DataFrame) -> pd.Series:
         hours = (part["seconds"] * part["cores"]).sum() / 3600
@@ -163,6 +167,3 @@ def _mev(energies: pd.Series) -> pd.Series:
 def _missing(results: pd.DataFrame) -> int:
     """Phases of the hull that are not computed."""
     return int((results.loc[results["group"] == KNOWN, "status"] != CONVERGED).sum())
-
-
-__all__ = ["KNOWN", "NOTE", "candidate_table", "code_table", "convergence_table", "hull_state", "phase_table", "run_table", "table3_by_dft"]

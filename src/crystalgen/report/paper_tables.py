@@ -1,126 +1,100 @@
-"""Paper B's Tables 1 and 2: match rate by method, ours beside the paper's and the baselines'."""
-
-from dataclasses import dataclass
+"""The papers' tables with ours: B's Tables 1 and 2 by task, A's Table 1 and match rates beside published ones."""
 
 import pandas as pd
+import yaml
 
 from crystalgen.config import Study
 from crystalgen.generative.settings import Flow, Sampling
-from crystalgen.report.style import BASELINES, baseline_phrase, model_label, model_order
-from crystalgen.report.tables import OURS, baseline_verdict, format_interval, format_seeds
+from crystalgen.metrics.benchmarks import benchmark
+from crystalgen.metrics.catalogue import DE_NOVO, metric, notes
+from crystalgen.metrics.symmetry import SYMPRECS, space_groups, without_symmetry
+from crystalgen.metrics.validity import composition_validity, structure_validity
+from crystalgen.report.tables import UNKNOWN, baseline_verdict, ordered, paper_value, results_table, rows_of_task
+from crystalgen.utils import paths
 
-COLUMNS = ("Method", f"Match rate: {OURS.lower()}", "n", "Seeds", "Structure validity", "Sampler", "Paper", "Note")
-NOT_RUN = "not part of this study"
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """A table of the paper: its number, what it shows, and its methods in its order, by the row that stands for each."""
-
-    number: int
-    task: str
-    methods: dict[str, str]
-
-    @property
-    def caption(self) -> str:
-        """For `tables.write_table`."""
-        return f"{self.task.capitalize()}: match rate by method (paper B, Table {self.number})"
-
-
-TABLES = {
-    table.task: table
-    for table in (
-        PaperTable(
-            1,
-            "generation",
-            {
-                "matrix_generation_ddpm": "DDPM",
-                "matrix_generation_ddim": "DDIM",
-                "matrix_generation_flow_normal": "CFM, normal noise",
-                "matrix_generation_flow_uniform": "CFM, U(0,1)",
-            },
-        ),
-        PaperTable(
-            2,
-            "modification",
-            {
-                "matrix_modification_regression": "Regression",
-                "matrix_modification_diffusion": "Diffusion",
-                "matrix_modification_flow": "CFM",
-            },
-        ),
-    )
-}
+NUMBERS = {"generation": "paper B, Table 1", "modification": "paper B, Table 2"}
 _SAMPLERS = {"one_step": "one step", "euler": "Euler", "ddpm": "DDPM", "ddim": "DDIM"}
+_OURS = {"unconditional": ("unimat", "UniMat (paper)", "A, Table 1"), "structure_prediction": ("unimat_composition", "DiffCSP", "DiffCSP")}
 
 
-def tables_of(config: Study) -> dict[str, PaperTable]:
-    """The tables whose task the study has matrix models for, by task."""
-    tasks = {model.task for model in config.models.values() if model.representation == "matrix"}
-    return {task: table for task, table in TABLES.items() if task in tasks}
+def headline_reference(config: Study) -> dict:
+    """Return `<row>.<metric>` -> value, where and data, for `tables.headline_table`; a benchmark's values are of its own data."""
+    if not (published := benchmark(config)):
+        return yaml.safe_load((paths.REFERENCE / "headline.yaml").read_text())
+    return {
+        f"{row}.{name}": {"value": value, "where": where, "data": published["data"]}
+        for kind, (row, method, where) in _OURS.items()
+        for name, value in published[kind].get(method, {}).items()
+        if name != "recalled"
+    }
 
 
-def paper_table(task: str, metrics: dict, reference: dict, config: Study) -> pd.DataFrame:
-    """The paper's methods in its order, the study's own ways to sample, then the baselines of the task.
-
-    Args:
-        task: generation (Table 1) or modification (Table 2).
-        metrics, reference: see `tables.headline_table`.
-        config: the study, for how each row was sampled.
-
-    Returns:
-        strings in the columns `COLUMNS`; a method of the paper that the study lacks is said to be lacking.
-    """
-    methods = TABLES[task].methods
-    found = [key.removesuffix(".match_rate") for key, row in metrics.items() if key.endswith(".match_rate") and row["task"] == task]
-    others = sorted(set(found) - set(methods), key=lambda name: (metrics[f"{name}.match_rate"]["baseline"], model_order(name)))
-    rows = [_row(name, methods.get(name) or _label(name), metrics, reference, config) for name in [*methods, *others]]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+def paper_table(task: str, metrics: dict, labels: dict[str, str], reference: dict, config: Study) -> pd.DataFrame:
+    """Return match rate and validity of every row of a task, how it was sampled, the paper's value and the baselines beside it."""
+    rows = ordered(rows_of_task(metrics, task), labels)
+    table = results_table(metrics, labels, rows, ("match_rate", "structure_validity"))
+    ways = {row: sampling for model in config.models.values() for row, sampling in model.sampling.items()}
+    table["Sampler"] = [_sampler(ways[row]) if row in ways else UNKNOWN for row in rows]
+    table["Paper"] = [paper_value(row, reference) for row in rows]
+    table["Beside the baselines"] = [baseline_verdict(row, metrics, labels) for row in rows]
+    return table
 
 
 def paper_note(task: str, config: Study) -> str:
-    """What the table's numbers are and are not, a paragraph below it."""
+    """Return what the numbers of `paper_table` are and are not, a paragraph below it."""
     sentences = [
         "The paper's values are of another data set (AFLOW) and of its validation set; ours are of formulas held out for testing.",
-        "StructureMatcher with its default tolerances, no validity filter, one sample per target and training seed.",
-        "The value is the mean over training seeds, Seeds gives their range; the interval redraws whole formulas, all seeds together.",
+        "One sample is drawn for each target and training seed.",
+        "The value is the mean over training seeds, Seeds gives their range; the 95 % interval redraws whole formulas, all seeds together.",
     ]
-    objectives = {model.objective for model in config.models.values() if getattr(model, "task", None) == task}
+    objectives = {model.objective for model in config.models.values() if model.task == task}
     for mean, std in sorted({(o.mean, o.std) for o in objectives if isinstance(o, Flow) and o.prior == "normal"} - {(0.0, 1.0)}):
-        sentences.append(
-            f"Normal noise has mean {mean:g} and standard deviation {std:g} here, those of the scaled data; in the paper 0 and 1."
-        )
+        sentences.append(f"Normal noise has the scaled data's mean {mean:g} and standard deviation {std:g}; in the paper 0 and 1.")
     if task == "modification":
-        sentences.append("Each less stable polymorph of a formula is asked to become the most stable one.")
-    return " ".join(sentences)
+        sentences.append("Each less stable polymorph of a formula is to become the most stable one.")
+    return " ".join([*sentences, notes(("Match rate", "Structure validity"))])
 
 
-def _label(name: str) -> str:
-    """Without the task: the table has but one."""
-    phrase = baseline_phrase(name).removeprefix("the ") if name in BASELINES else model_label(name)
-    return name if phrase == name else phrase[:1].upper() + phrase[1:]  # an id stays as it is written
+def de_novo_table(metrics: dict, labels: dict[str, str], rows: list[str], test: pd.DataFrame, published: dict) -> pd.DataFrame:
+    """Return A's Table 1: samples without a target, then the test crystals themselves, then published values.
+
+    Args:
+        metrics, labels, rows: see `tables.results_table`.
+        test: the test crystals.
+        published: see `metrics.benchmarks.benchmark`.
+    """
+    groups = space_groups(test).items()
+    own = {f"p1_{symprec:g}": without_symmetry(found) for symprec, (_, found) in zip(SYMPRECS, groups, strict=True)}
+    own |= {"structure_validity": structure_validity(test).mean(), "composition_validity": composition_validity(test).mean()}
+    return results_table(metrics, labels, rows, DE_NOVO, {"Test crystals": own} | published.get("unconditional", {}))
 
 
-def _row(name: str, label: str, metrics: dict, reference: dict, config: Study) -> list[str]:
-    key = f"{name}.match_rate"
-    paper = f"{reference[key]['value']:g}" if key in reference else ""
-    if key not in metrics:
-        return [label, "–", "–", "–", "–", "–", paper, NOT_RUN]
-    ours, valid = metrics[key], metrics[f"{name}.structure_validity"]
-    return [
-        label,
-        format_interval(ours["value"], ours["low"], ours["high"]),
-        str(ours["n"]),
-        format_seeds(ours),
-        format_interval(valid["value"], valid["low"], valid["high"]),
-        "–" if ours["baseline"] else _sampler(config.models[config.model_of(name)].sampling[name]),
-        paper,
-        baseline_verdict(key, metrics),
-    ]
+def prediction_table(metrics: dict, labels: dict[str, str], published: dict) -> pd.DataFrame:
+    """Return match rates of samples conditioned on the composition beside published ones."""
+    best = sorted({key.partition(".")[2] for key in metrics if "match_rate_csp_" in key}, key=lambda name: int(name.rpartition("_")[2]))
+    names = ["match_rate_csp", *best, "match_rate"]
+    theirs = {f"{method} (published)": values for method, values in published.get("structure_prediction", {}).items()}
+    return results_table(metrics, labels, rows_of_task(metrics, "composition"), names, theirs)
+
+
+def quality_by_size(metrics: dict, labels: dict[str, str], models: dict[str, str], cards: dict[str, dict]) -> pd.DataFrame:
+    """Return validity and coverage of each network with its cost, for `figures.quality_by_size`.
+
+    Args:
+        metrics, labels: see `tables.results_table`.
+        models: the model of each row without a target.
+        cards: training cards by model.
+    """
+    lines = []
+    for name in DE_NOVO[:4]:
+        for row, model in models.items():
+            if found := metrics.get(f"{row}.{name}"):
+                minutes = sum(cards[model]["seconds"]) / len(cards[model]["seconds"]) / 60
+                cost = {"parameters": cards[model]["parameters"], "model": f"{labels[row]} ({minutes:.0f} min)"}
+                lines.append(cost | {"metric": metric(name).label} | {key: found[key] for key in ("value", "low", "high")})
+    return pd.DataFrame(lines, columns=["parameters", "model", "metric", "value", "low", "high"])
 
 
 def _sampler(sampling: Sampling) -> str:
-    text = _SAMPLERS[sampling.sampler]
-    if sampling.sampler != "one_step":
-        text += f", {sampling.steps} steps"
-    return text + (f", guidance {sampling.guidance:g}" if sampling.guidance else "")
+    steps = "" if sampling.sampler == "one_step" else f", {sampling.steps} steps"
+    return _SAMPLERS[sampling.sampler] + steps + (f", guidance {sampling.guidance:g}" if sampling.guidance else "")

@@ -1,187 +1,166 @@
-"""Tables for readers: values with their intervals, written as CSV, Markdown, LaTeX and JSON."""
+"""Tables for readers: values with their intervals, written as CSV and Markdown, those of the papers as LaTeX too."""
 
-import json
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from crystalgen.report.style import baseline_phrase, model_label, model_order
+from crystalgen.crystals.columns import axis_label
+from crystalgen.metrics.catalogue import metric
+from crystalgen.report.labels import labelled, ordered, within_sentence
 
-METRICS = {
-    "match_rate": "Match rate",
-    "match_rate_csp": "Match rate (0.3/0.5/10)",
-    "structure_validity": "Structure validity",
-    "composition_validity": "Composition validity",
-    "coverage_recall": "Coverage, recall",
-    "coverage_precision": "Coverage, precision",
-    "amsd_recall": "Nearest structure (AMSD), recall",
-    "amsd_precision": "Nearest structure (AMSD), precision",
-    "amcd_recall": "Nearest composition (AMCD), recall",
-    "amcd_precision": "Nearest composition (AMCD), precision",
-    "wasserstein_density": "Density, Wasserstein (g/cm³)",
-    "wasserstein_elements": "Elements, Wasserstein",
-}
-MEASURES = {
-    "match_rate_valid": "Matched and valid",
-    "match_rate_x2": "Match rate, ×2",
-    "match_rate_x5": "Match rate, ×5",
-    "rmse": "RMSE of the matched",
-    "metre": "METRe",
-    "crmse": "cRMSE",
-}
-SYMMETRY = {"p1_0.01": "P1 at 0.01 Å", "p1_0.1": "P1 at 0.1 Å", "unique": "Unique", "novel": "Novel"}
-OURS = "Ours [95 % interval]"
-HEADLINE_COLUMNS = ("Model", "Metric", OURS, "n", "Seeds", "Paper", "Paper's data", "Note")
-HEADLINE_NAME = "00-headline"  # of its files; the report shows it first, and not among the other tables
-_TASKS = ("generation", "modification", "composition")
-_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
-_TEX |= {character: f"\\{character}" for character in "&%$#_{}"}
-
-
-def metric_label(metric: str) -> str:
-    """What a reader calls a metric; an unknown one by its name."""
-    name, _, samples = metric.rpartition("_")
-    if name in METRICS and samples.isdigit():
-        return f"{METRICS[name]}, best of {samples}"
-    return METRICS.get(metric, metric.replace("_", " "))
+TASKS = {"generation": "generation", "modification": "modification", "composition": "csp", None: "dng"}
+UNKNOWN = "–"
 
 
 def spoken(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with words for column names."""
-    return table.rename(columns=lambda name: name.replace("_", " "))
+    """Return the table with labels and units for column names."""
+    return table.rename(columns=axis_label)
 
 
 def format_interval(value: float, low: float | None, high: float | None, digits: int = 3) -> str:
-    """`0.612 [0.58, 0.64]`: `digits` significant digits, at the ends without trailing zeros; `–` if unknown."""
-    ours = _number(value, digits, padded=True)
-    if not _known(low, high):
-        return ours
-    return f"{ours} [{_number(low, digits)}, {_number(high, digits)}]"
+    """Return `0.612 [0.58, 0.64]`: `digits` significant digits, at the ends without trailing zeros; `–` if unknown."""
+    shown = _number(value, digits, padded=True)
+    return f"{shown} [{_number(low, digits)}, {_number(high, digits)}]" if _known(low, high) else shown
 
 
-def format_seeds(row: dict, digits: int = 3) -> str:
-    """`3: 0.550–0.583`, the number of training seeds and the range of their values; `1`; `–` where nothing was trained."""
-    by_seed = row.get("by_seed") or []
-    if row.get("baseline") or not by_seed:
-        return "–"
-    if len(by_seed) == 1:
-        return "1"
-    return f"{len(by_seed)}: {_number(min(by_seed), digits, padded=True)}–{_number(max(by_seed), digits, padded=True)}"
+def format_seeds(found: dict) -> str:
+    """Return `3: 0.550–0.583`, the number of training seeds and the range of their values; `1`; `–` where nothing was trained."""
+    by_seed = found.get("by_seed") or []
+    if found.get("baseline") or not by_seed:
+        return UNKNOWN
+    return f"{len(by_seed)}: {_number(min(by_seed), 3, True)}–{_number(max(by_seed), 3, True)}" if len(by_seed) > 1 else "1"
 
 
-def write_table(frame: pd.DataFrame, folder: Path, name: str, caption: str, note: str = "") -> Path:
-    """Write `name`.csv (full values), .md, .tex and .json (as shown); return the CSV's path.
+def as_shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table as strings: four significant digits, `–` for what is unknown."""
+    return pd.DataFrame({str(name): frame[name].astype(object).map(_shown) for name in frame}, dtype=str)
 
-    The JSON holds name, caption, note, columns and rows of strings; the report is made from it.
-    """
-    folder = Path(folder)
+
+def write_table(frame: pd.DataFrame, folder: Path, name: str, caption: str, note: str = "", latex: bool = False) -> Path:
+    """Write `name`.csv (full values), `name`.md (as shown) and, with `latex`, `name`.tex; return the CSV's path."""
+    folder, shown = Path(folder), as_shown(frame)
     folder.mkdir(parents=True, exist_ok=True)
-    columns = [str(column) for column in frame.columns]
-    rows = [[_shown(value) for value in row] for row in frame.itertuples(index=False, name=None)]
     frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
-    card = {"name": name, "caption": caption, "note": note, "columns": columns, "rows": rows}
-    texts = {
-        "md": _markdown(columns, rows, caption, note),
-        "tex": _latex(columns, rows, name, caption, note),
-        "json": json.dumps(card, indent=1, ensure_ascii=False) + "\n",
-    }
-    for suffix, text in texts.items():
-        (folder / f"{name}.{suffix}").write_text(text, encoding="utf-8")
+    body = shown.replace(r"\|", r"\\|", regex=True).to_markdown(index=False, disable_numparse=True)
+    parts = [caption, body, note] if note else [caption, body]
+    (folder / f"{name}.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    if latex:
+        text = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+        caption = pd.Series([caption]).replace({r"([&%#_])": r"\\\1"}, regex=True)[0]
+        text.to_latex(folder / f"{name}.tex", caption=caption, label=f"tab:{name}", hrules=True, encoding="utf-8")
     return folder / f"{name}.csv"
 
 
-def headline_table(metrics: dict, reference: dict) -> pd.DataFrame:
-    """Our values beside the papers', with a verdict against the baselines of the same task.
+def results_table(metrics: dict, labels: dict[str, str], rows: Iterable[str], names: Iterable[str],
+                  published: Mapping[str, dict] | None = None) -> pd.DataFrame:  # fmt: skip
+    """Return a line per row and a column per metric, then lines of single values such as published ones.
 
     Args:
-        metrics: `<row>.<metric>` -> value, low, high (None where unknown), n, by_seed, task, baseline (bool), ...;
-            `library.*` is left out.
-        reference: the same keys -> value, where (e.g. `B, Table 1`) and data (the paper's data set).
+        metrics: `<row>.<metric>` -> value, low, high (None where unknown), n, by_seed, task, baseline (bool), ...
+        labels: of the rows (see `labels.row_labels`), in the order shown.
+        rows: which ones.
+        names: of the metrics, of `metrics.catalogue`; one that no line has makes no column.
+        published: by method, values by metric.
 
     Returns:
-        strings in the columns `HEADLINE_COLUMNS`; match rates first, by task, and models before baselines.
+        strings in the columns Method, the metrics' headings, n and Seeds.
     """
-    secondary = {*MEASURES, *SYMMETRY}  # in tables of their own
-    keys = [key for key in metrics if key.split(".", 1)[0] != "library" and key.split(".", 1)[1] not in secondary]
-    rows = []
-    for key in sorted(keys, key=lambda key: _headline_order(key, metrics[key])):
-        model, _, metric = key.partition(".")
-        ours, paper = metrics[key], reference.get(key)
-        rows.append(
-            [
-                model_label(model),
-                metric_label(metric),
-                format_interval(ours["value"], ours.get("low"), ours.get("high")),
-                _shown(ours.get("n")),
-                format_seeds(ours),
-                f"{_number(paper['value'], 4)} ({paper['where']})" if paper else "",
-                paper["data"] if paper else "",
-                baseline_verdict(key, metrics) if metric == "match_rate" else "",
-            ]
-        )
-    return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
+    published, rows = published or {}, ordered(rows, labels)
+    known = {key.partition(".")[2] for key in metrics if key.partition(".")[0] in rows}.union(*published.values())
+    names, lines = [name for name in names if name in known], []
+    for row in rows:
+        found = [metrics.get(f"{row}.{name}") for name in names]
+        first = next(filter(None, found), {})
+        cells = [format_interval(one["value"], one["low"], one["high"]) if one else UNKNOWN for one in found]
+        lines.append([labels.get(row, row), *cells, _shown(first.get("n")), format_seeds(first)])
+    for method, values in published.items():
+        lines.append([method, *(_shown(values.get(name)) for name in names), "", ""])
+    return pd.DataFrame(lines, columns=["Method", *(metric(name).heading for name in names), "n", "Seeds"])
 
 
-def measures_table(metrics: dict, task: str, names: dict[str, str]) -> pd.DataFrame:
-    """The rows of a task, a column for each measure; strings, `–` where a row has none.
+def rows_of_task(metrics: dict, task: str | None) -> list[str]:
+    """Return the rows whose samples were asked for the task."""
+    return list(dict.fromkeys(key.partition(".")[0] for key, found in metrics.items() if "task" in found and found["task"] == task))
+
+
+def headline_table(metrics: dict, labels: dict[str, str], reference: dict) -> pd.DataFrame:
+    """Return a line per row of the study: its task, match rate and validity, beside the papers' values and the baselines.
 
     Args:
-        metrics: see `headline_table`.
-        task: generation, modification or composition.
-        names: measure -> heading, such as `MEASURES`.
+        metrics, labels: see `results_table`; `library.*` is left out.
+        reference: `<row>.<metric>` -> value, where (e.g. `B, Table 1`) and data (the paper's data set).
     """
-    rows = [key.removesuffix(".match_rate") for key, row in metrics.items() if key.endswith(".match_rate") and row["task"] == task]
-    rows = sorted(rows, key=lambda name: (bool(metrics[f"{name}.match_rate"]["baseline"]), model_order(name)))
-    lines = []
-    for name in rows:
-        found = [metrics.get(f"{name}.{measure}") for measure in ("match_rate", *names)]
-        cells = [format_interval(row["value"], row["low"], row["high"]) if row else "–" for row in found]
-        lines.append([model_label(name), *cells, str(metrics[f"{name}.match_rate"]["n"]), format_seeds(metrics[f"{name}.match_rate"])])
-    return pd.DataFrame(lines, columns=["Method", "Match rate", *names.values(), "n", "Seeds"])
+    parts = []
+    for task, name in TASKS.items():
+        rows = ordered(rows_of_task(metrics, task), labels)
+        if rows:
+            table = results_table(metrics, labels, rows, ("match_rate", "structure_validity", "composition_validity"))
+            table.insert(1, "Task", name)
+            table["Paper"] = [paper_value(row, reference) for row in rows]
+            table["Beside the baselines"] = [baseline_verdict(row, metrics, labels) for row in rows]
+            parts.append(table)
+    if not parts:
+        return pd.DataFrame(columns=["Method", "Task", "n", "Seeds", "Paper"])
+    whole = pd.concat(parts, ignore_index=True).fillna(UNKNOWN)
+    last = [name for name in ("n", "Seeds", "Paper", "Beside the baselines") if (whole[name] != "").any()]
+    return whole[[name for name in whole if name not in ("n", "Seeds", "Paper", "Beside the baselines")] + last]
 
 
-MEASURES_NOTE = (
-    "Match rate: StructureMatcher with its default tolerances 0.2/0.3/5 (lengths, sites, angles), as the papers have it; ×2 and ×5 with "
-    "wider ones, at which crystals match that nobody would call alike. Matched and valid: and no two atoms closer than 0.5 Å. RMSE: mean "
-    "displacement of the matched, in units of (volume / sites)^(1/3). METRe: share of the targets that any sample matches, whichever "
-    "target it was asked for, so that a polymorph is no failure; cRMSE: its displacement, with the tolerance of sites for the unmatched."
-)
+def paper_value(row: str, reference: dict) -> str:
+    """Return the papers' value of a row, its match rate or validity, with where it stands and the data that it is of."""
+    for name in ("match_rate", "match_rate_csp", "structure_validity"):
+        if found := reference.get(f"{row}.{name}"):
+            what = "" if name == "match_rate" else f"{metric(name).label.lower()}, "
+            data = "" if found["data"] in found["where"] else f", {found['data']}"
+            return f"{_number(found['value'], 4)} ({what}{found['where']}{data})"
+    return ""
 
 
-def steps_table(rates: pd.DataFrame) -> pd.DataFrame:
-    """The rates of `experiments.sampler_steps` for readers: a line per number of steps, a column per way to sample; strings."""
-    rates = rates.assign(shown=[format_interval(r.value, r.low, r.high) for r in rates.itertuples()])
-    wide = rates.pivot_table(index="steps", columns="row", values="shown", aggfunc="first").fillna("–")
-    wide = wide[sorted(wide.columns, key=model_order)].rename(columns=model_label)
-    return wide.rename_axis(columns=None).reset_index().rename(columns={"steps": "Steps"}).astype(str)
+def baseline_verdict(row: str, metrics: dict, labels: dict[str, str]) -> str:
+    """Compare a row's match rate with each baseline of its task, e.g. `above random search; below template substitution`.
 
-
-def baseline_verdict(key: str, metrics: dict) -> str:
-    """How a model's value compares with each baseline of its task, e.g. `above returning the input; below template substitution`.
-
-    Empty for a baseline, and where the task has none.
+    A rate is level with another only where each lies in the other's 95 % interval: intervals that merely touch would flatter a
+    loser. Empty for a baseline, and where the task has none.
     """
-    ours, metric = metrics[key], key.rpartition(".")[2]
-    if ours.get("baseline"):
-        return ""
+    ours = metrics.get(f"{row}.match_rate", {"baseline": True})
     relations: dict[str, list[str]] = {}
-    for other, theirs in sorted(metrics.items(), key=lambda item: model_order(item[0].rpartition(".")[0])):
-        row, _, name = other.rpartition(".")
-        if name == metric and theirs.get("baseline") and theirs.get("task") == ours.get("task"):
-            relations.setdefault(_relation(ours, theirs), []).append(baseline_phrase(row))
+    for other in ordered((key.partition(".")[0] for key in metrics if key.endswith(".match_rate")), labels):
+        theirs = metrics[f"{other}.match_rate"]
+        if theirs.get("baseline") and not ours.get("baseline") and theirs.get("task") == ours.get("task"):
+            relations.setdefault(_relation(ours, theirs), []).append(within_sentence(labels.get(other, other)))
     return "; ".join(f"{relation} {' and '.join(names)}" for relation, names in relations.items())
 
 
-def _headline_order(key: str, row: dict) -> tuple:
-    model, _, metric = key.partition(".")
-    rank = list(METRICS).index(metric) if metric in METRICS else len(METRICS)
-    task = _TASKS.index(row["task"]) if row.get("task") in _TASKS else len(_TASKS)
-    return rank, metric, task, bool(row.get("baseline")), model_order(model)
+def steps_table(rates: pd.DataFrame, labels: dict[str, str]) -> pd.DataFrame:
+    """Return the rates of `experiments.sampler_steps` as strings: a line per number of steps, a column per way to sample."""
+    shown = [format_interval(r.value, r.low, r.high) for r in rates.itertuples()]
+    wide = rates.assign(shown=shown, row=labelled(rates["row"], labels)).pivot_table(
+        index="steps", columns="row", values="shown", aggfunc="first", observed=True
+    )
+    wide.columns = wide.columns.astype(str)
+    return wide.fillna(UNKNOWN).reset_index().rename(columns={"steps": "Steps"}).astype(str)
+
+
+def ablation_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `experiments.ablation.run_ablation` as strings."""
+    return pd.DataFrame(
+        {
+            "Variant": rows["model"],
+            "Match rate [95 %]": [format_interval(r.match_rate, r.low, r.high) for r in rows.itertuples()],
+            "By seed": [", ".join(f"{value:.3f}" for value in seeds) for seeds in rows["by_seed"]],
+            "n": rows["n"].astype(str),
+            "Parameters (M)": (rows["parameters"] / 1e6).map("{:.2f}".format),
+            "MFLOP a sample": (rows["flops"] / 1e6).map("{:.1f}".format),
+            "Training TFLOP": (rows["training_flops"] / 1e12).map("{:.1f}".format),
+            "Steps": rows["steps"].astype(str),
+            "Seconds": rows["seconds"].map("{:.0f}".format),
+        }
+    )
 
 
 def _relation(ours: dict, theirs: dict) -> str:
-    """Level only where each value lies in the other's 95 % interval: intervals that merely touch would flatter a loser."""
     if not _known(ours.get("low"), ours.get("high"), theirs.get("low"), theirs.get("high")):
         return "not compared (an interval is missing) with"
     if theirs["low"] <= ours["value"] <= theirs["high"] and ours["low"] <= theirs["value"] <= ours["high"]:
@@ -195,7 +174,7 @@ def _known(*values) -> bool:
 
 def _number(value: float | None, digits: int, padded: bool = False) -> str:
     if not _known(value):
-        return "–"
+        return UNKNOWN
     if isinstance(value, int) or abs(value) >= 10**digits:
         return f"{value:.0f}"
     return f"{value:#.{digits}g}".rstrip(".") if padded else f"{value:.{digits}g}"
@@ -203,38 +182,5 @@ def _number(value: float | None, digits: int, padded: bool = False) -> str:
 
 def _shown(value) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return "–"
+        return UNKNOWN
     return _number(value, 4) if isinstance(value, float) else str(value)
-
-
-def _markdown(columns: list[str], rows: list[list[str]], caption: str, note: str) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    body = "\n".join("| " + " | ".join(_one_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return f"{caption}\n\n{body}\n" + (f"\n{note}\n" if note else "")
-
-
-def _latex(columns: list[str], rows: list[list[str]], name: str, caption: str, note: str) -> str:
-    lines = [" & ".join(_tex(cell) for cell in line) + r" \\" for line in (columns, *rows)]
-    parts = [
-        r"\begin{table}",
-        rf"\caption{{{_tex(caption)}}}",
-        rf"\label{{tab:{name}}}",
-        rf"\begin{{tabular}}{{{'l' * len(columns)}}}",
-        r"\toprule",
-        lines[0],
-        r"\midrule",
-        *lines[1:],
-        r"\bottomrule",
-        r"\end{tabular}",
-        *([rf"\par\smallskip\footnotesize {_tex(note)}"] if note else []),
-        r"\end{table}",
-    ]
-    return "\n".join(parts) + "\n"
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(character, character) for character in _one_line(text))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -69,8 +69,8 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("studies", nargs="*", metavar="STUDY", help="folders in studies/; the selected ones without a name")
     show.set_defaults(run=_show)
 
-    report = commands.add_parser("report", help="make studies' pages again of their tables and figures, and reports/index.html")
-    report.add_argument("studies", nargs="*", metavar="STUDY", help="names; without any, all whose results are here")
+    report = commands.add_parser("report", help="make studies' pages of their executed notebooks, and reports/index.html")
+    report.add_argument("studies", nargs="*", metavar="STUDY", help="names; without any, all whose executed notebooks are here")
     report.set_defaults(run=_report)
 
     readme = commands.add_parser("readme", help="rewrite the README's and docs' tables of results and graph of stages")
@@ -187,26 +187,27 @@ def _use_shipped(options) -> int:
 
 def _show(options) -> int:
     from crystalgen.config import load_study
-    from crystalgen.report.references import headline_reference
-    from crystalgen.report.study_pages import write_index
+    from crystalgen.report.labels import row_labels
+    from crystalgen.report.pages import write_index
+    from crystalgen.report.paper_tables import headline_reference
     from crystalgen.report.tables import headline_table
     from crystalgen.workflow.selection import selected_studies
 
     for study in options.studies or selected_studies():
         report = paths.REPORTS / study
         print(f"\n{study}: {report / 'index.html'}\n")
-        reference = headline_reference(load_study(study))
-        headline = headline_table(json.loads((report / "metrics.json").read_text()), reference)
-        print(headline.drop(columns=["Seeds", "Paper's data"]).to_string(index=False))
+        config, metrics = load_study(study), json.loads((report / "metrics.json").read_text())
+        headline = headline_table(metrics, row_labels(config), headline_reference(config))
+        print(headline.drop(columns=["Seeds"]).to_string(index=False))
     print(f"\nall reports: {write_index()}")
     return 0
 
 
 def _report(options) -> int:
-    from crystalgen.report.study_pages import write_index, write_study_page
+    from crystalgen.report.pages import write_index, write_study_pages
 
-    for study in options.studies or sorted(file.parent.name for file in paths.REPORTS.glob("*/run.json")):
-        print(write_study_page(study))
+    for study in options.studies or sorted({file.parents[1].name for file in paths.REPORTS.glob("*/notebooks/*.ipynb")}):
+        print(write_study_pages(study))
     print(write_index())
     return 0
 
@@ -236,8 +237,8 @@ def _train(options) -> int:
 
 
 def _generate(options) -> int:
+    from crystalgen.experiments.generate_crystals import Request, generate_crystals, trained_study
     from crystalgen.report.answer import answer_folder, summary, write_answer
-    from crystalgen.workflow.asking import Request, generate_crystals, trained_study
 
     study = options.study or trained_study(options.composition)
     asked = Request(options.composition, options.count, options.space_group, options.energy, options.relax, options.seed, options.workers)

@@ -7,7 +7,7 @@ from crystalgen.utils.code_digest import code_of
 from crystalgen.utils.files import write_json
 
 # Stages that run no notebook, and the modules that they run
-_MODULES = {"settings": "crystalgen.workflow.compile", "build-library": "crystalgen.library.build"}
+_MODULES = {"settings": "crystalgen.workflow.compile", "build-library": "crystalgen.library.build", "report": "crystalgen.report.pages"}
 
 
 def write_digests() -> None:

@@ -72,7 +72,7 @@ EXAMPLES = {
     },
     "ingest": {"ingest runs/ --out runs.parquet": "", "ingest data/dft --out dft.csv": "the calculations of this repository"},
     "dft-inputs": {
-        "dft-inputs reports/library/candidates --most 10 --out vasp/": "VASP as in paper A",
+        "dft-inputs data/dft/found --most 10 --out vasp/": "VASP as in paper A",
         "dft-inputs cifs/ --preset gpaw --out gpaw/": "for `dft-run`",
         "dft-inputs cifs/ --preset espresso --pseudo Ta=Ta.UPF B=B.UPF --out qe/": "Quantum ESPRESSO",
     },

@@ -47,9 +47,7 @@ def add_physics_commands(commands) -> None:
     inputs.set_defaults(run=_dft_inputs)
 
     targets = commands.add_parser("dft-targets", help="folders of what Table 3 by DFT rests on; those there already stay")
-    targets.add_argument(
-        "--candidates", type=Path, default=paths.REPORTS / "library" / "candidates", metavar="FOLDER", help="a search's CIFs"
-    )
+    targets.add_argument("--candidates", type=Path, default=paths.DFT / "found", metavar="FOLDER", help="a search's CIFs")
     targets.add_argument("--out", type=Path, default=paths.DFT, metavar="FOLDER", help="where the folders go")
     targets.set_defaults(run=_dft_targets)
 

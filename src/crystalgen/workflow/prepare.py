@@ -11,7 +11,7 @@ from crystalgen.config.compose import compose, fill_presets, patched
 from crystalgen.utils import paths
 from crystalgen.utils.files import atomic
 from crystalgen.utils.strict import StudyError, check_strict
-from crystalgen.workflow.stages import command, concrete, results_key, study_stages
+from crystalgen.workflow.stages import command, concrete, study_stages
 
 _INTERNAL = ("data/interim/notebooks/", "data/interim/code/", "data/interim/settings/")  # for DVC to compare; notebooks read none of them
 
@@ -59,7 +59,7 @@ def _stage_of(key: str, study: str, model: str | None, stages: dict[str, dict]) 
     models = [stage.split("@")[1] for stage, what in stages.items() if what["cmd"].startswith(command(key, study=study) + " -p model=")]
     if models:
         raise ValueError(f"study {study}: nothing called '{model}' for the notebook {key}; expected one of {models}")
-    if key == results_key(load_study(study)) or not any(f" run {key} " in what["cmd"] for what in stages.values()):
+    if not any(f" run {key} " in what["cmd"] for what in stages.values()):
         raise ValueError(f"study {study}: its file asks for nothing that the notebook {key} does")
     raise ValueError(f"the notebook {key} takes no model, but was given '{model}'")
 
@@ -72,7 +72,7 @@ def _missing(path: str, study: str) -> str:
             by_hand = what["cmd"].removeprefix("python -m ")
             return f"{path}: missing; the stage {stage} makes it: `dvc repro studies/{study}/dvc.yaml:{stage}`, or `{by_hand}`"
     if path.startswith("data/raw/"):
-        return f"{path}: missing; `crystalgen fetch {path.split('/')[2]}` brings the benchmark sets of data/manifest.yaml"
+        return f"{path}: missing; `crystalgen fetch {path.split('/')[2]}` brings the benchmark sets"
     return f"{path}: missing; expected with the repository, or as the study {study} says (data.path)"
 
 

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 from crystalgen.config import load_study
-from crystalgen.report.references import headline_reference
+from crystalgen.report.labels import row_labels
+from crystalgen.report.paper_tables import headline_reference
 from crystalgen.report.tables import headline_table
 from crystalgen.utils import paths
 from crystalgen.workflow.stages import concrete, study_stages
@@ -46,8 +47,8 @@ def single_table(name: str) -> str:
 
 def results_table(study: str) -> str:
     """Markdown of the study's headline table."""
-    metrics = json.loads((paths.REPORTS / study / "metrics.json").read_text())
-    return headline_table(metrics, headline_reference(load_study(study))).to_markdown(index=False)
+    config, metrics = load_study(study), json.loads((paths.REPORTS / study / "metrics.json").read_text())
+    return headline_table(metrics, row_labels(config), headline_reference(config)).to_markdown(index=False, disable_numparse=True)
 
 
 def stage_graph(study: str = "demo") -> str:

@@ -4,7 +4,6 @@ from crystalgen.config import Ablations, Study
 from crystalgen.utils import paths
 
 _PYTHON = "python -m crystalgen"
-RESULTS, RESULTS_UNIMAT = "results", "results-unimat"
 ABLATIONS = "ablations"  # their name where a study's stands
 
 
@@ -119,11 +118,9 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
             [f"{home}/search"],
             [figures("search"), tables("search"), f"reports/{name}/candidates"],
         )  # fmt: skip
-        # Every study shows the calculations for the candidates of `library`, which are committed: no stage that would make them again
-        own = [f"reports/{name}/candidates"] if name == "library" else []
         stages["dft"] = run(
             "dft",
-            ["data/dft", "src/crystalgen/reference/known_structures.yaml", "src/crystalgen/reference/table3.yaml", *own],
+            ["data/dft", "src/crystalgen/reference/known_structures.yaml", "src/crystalgen/reference/table3.yaml"],
             shown=[figures("dft"), tables("dft")],
         )
     if study.energies:
@@ -134,28 +131,21 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
             [f"{home}/energies"],
             [figures("energies"), tables("energies")],
         )
-    told = [key for key in ("data", "sampler-steps", "search", "dft", "energies") if key in stages]
     stages["results"] = run(
-        results_key(study),
-        [crystals, "src/crystalgen/reference", *settings("results"), *_drawn(name, study, sampled, tensors, library),
+        "results",
+        [crystals, "src/crystalgen/reference", *settings("results"), *_drawn(study, sampled, tensors, library),
          *(f"{home}/{what}/{row}" for what in ("samples", "evaluation") for row in judged),
          *(f"{models}/{model}/{file}" for model in study.models for file in ("card.json", "curve.csv"))],
         shown=[figures("results"), tables("results")],
         metrics=[{f"reports/{name}/metrics.json": {"cache": False}}],
     )  # fmt: skip
-    stages["report"] = run(
-        "report",
-        ["src/crystalgen/reference", f"reports/{name}/metrics.json", *settings("report"), figures("representations"),
-         *(folder(key) for key in (*told, "results") for folder in (figures, tables)),
-         *(f"{home}/samples/{row}" for row in judged), *(f"{models}/{model}/card.json" for model in study.models)],
-        shown=[f"reports/{name}/index.html", f"reports/{name}/run.json"],
-    )  # fmt: skip
+    executed = [out for what in concrete(stages).values() for out in what["outs"] if out.endswith(".ipynb")]
+    stages["report"] = {
+        "cmd": f"{_PYTHON} report {name}",
+        "deps": ["data/interim/code/report.json", *executed],
+        "outs": [{path: {"cache": False}} for path in (f"reports/{name}/index.html", f"reports/{name}/pages")],
+    }
     return {stage: {"wdir": "../..", **what} if "cmd" in what else _placed(what) for stage, what in stages.items()}
-
-
-def results_key(study: Study) -> str:
-    """Return the notebook that shows a study's results: studies of the periodic table alone have one of their own."""
-    return RESULTS if any(model.representation == "matrix" for model in study.models.values()) else RESULTS_UNIMAT
 
 
 def ablation_stages(ablations: Ablations, sources: list[str]) -> dict[str, dict]:
@@ -198,13 +188,11 @@ def _filled(what: dict, fields: dict[str, str | None]) -> dict:
     return {"cmd": fill(what["cmd"]), "deps": [fill(dep) for dep in what["deps"]], "outs": [fill(out) for out in left]}
 
 
-def _drawn(name: str, study: Study, sampled, tensors, library: str) -> list[str]:
-    """Return what the results of a study of the periodic table alone sample for their figures: see the notebook."""
-    if results_key(study) == RESULTS:
-        return []
-    first = next(iter(next(iter(study.models.values())).sampling))
-    rows = [first, *([study.guidance.row] if study.guidance else [])]
-    return [*tensors("unimat"), *sampled(*rows), *([library] if study.guidance else [])]
+def _drawn(study: Study, sampled, tensors, library: str) -> list[str]:
+    """Return what the results sample for their figures: a denoising UniMat model, and guidance; see the notebook."""
+    rows = [row for model in study.models.values() if model.representation == "unimat" for row in model.sampling][:1]
+    rows += [study.guidance.row] if study.guidance else []
+    return [*(tensors("unimat") if rows else []), *sampled(*rows), *([library] if study.guidance else [])]
 
 
 def _deps(key: str, deps: list[str]) -> list[str]:

@@ -1,27 +1,37 @@
-"""The figures; each function returns the matplotlib figure and a table of the points drawn."""
+"""The figures; each function takes a table and returns the matplotlib figure that is drawn of it."""
 
 from crystalgen.report.figures.coordinates import coordinate_distribution
-from crystalgen.report.figures.data import element_bars, energy_histogram, group_size_histogram, space_group_bars
+from crystalgen.report.figures.data import element_bars, energy_histogram, group_size_histogram, space_group_bars, space_group_shares
+from crystalgen.report.figures.dft import convergence_curves, potential_parity
+from crystalgen.report.figures.energies import candidate_strips, composition_differences, decomposition_histograms, energies_obtained
 from crystalgen.report.figures.losses import pbc_example
 from crystalgen.report.figures.model import model_diagram
-from crystalgen.report.figures.results import match_rate_bars, rate_by_group, rate_by_steps
+from crystalgen.report.figures.representations import representations
+from crystalgen.report.figures.results import match_rates, quality_by_size, rates_by_size, rates_by_steps
 from crystalgen.report.figures.training import training_curves
-from crystalgen.report.figures.unimat import denoising, energies_obtained, property_distributions, quality_by_size
+from crystalgen.report.figures.unimat import denoising, property_distributions
 
 __all__ = [
+    "candidate_strips",
+    "composition_differences",
+    "convergence_curves",
     "coordinate_distribution",
+    "decomposition_histograms",
     "denoising",
     "element_bars",
     "energies_obtained",
     "energy_histogram",
     "group_size_histogram",
-    "match_rate_bars",
+    "match_rates",
     "model_diagram",
     "pbc_example",
+    "potential_parity",
     "property_distributions",
-    "rate_by_group",
-    "rate_by_steps",
-    "space_group_bars",
-    "training_curves",
     "quality_by_size",
+    "rates_by_size",
+    "rates_by_steps",
+    "representations",
+    "space_group_bars",
+    "space_group_shares",
+    "training_curves",
 ]

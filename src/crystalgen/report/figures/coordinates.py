@@ -2,61 +2,38 @@
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from crystalgen.report.style import model_colors, model_label, new_figure
+from crystalgen.report.style import new_figure, palette
 
 BINS = 48  # centred on multiples of 1/48, so that 0, 1/4, 1/3, 1/2 ... lie in the middle of one and not between two
-_GIVEN = "#BBBBBB"
+_TRAINING = "#BBBBBB"
+_EDGES = (np.arange(BINS + 1) - 0.5) / BINS
 
 
-def coordinate_distribution(given: pd.DataFrame, generated: dict[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
-    """Densities of x, y and z, wrapped into the cell; a row of panels per model, the given crystals filled behind each.
+def coordinate_distribution(training: pd.DataFrame, generated: dict[str, pd.DataFrame]) -> Figure:
+    """Draw densities of x, y and z, wrapped into the cell; a line of panels per model, the training data filled behind each.
 
     Args:
-        given: crystals table, the training data.
-        generated: crystals tables by row of the tables.
-
-    Returns:
-        the figure, and points with columns crystals (`training data` or the row), axis, center, count, density.
+        training: crystals table.
+        generated: crystals tables by label.
     """
     figure, axes = new_figure(len(generated), 3, size=(9.5, 0.9 + 1.9 * len(generated)), sharex=True, sharey=True)
-    behind, colors = _points("training data", given), model_colors(generated)
-    parts = [behind]
-    for line, (name, table) in zip(axes, generated.items(), strict=True):
-        points = _points(name, table)
-        parts.append(points)
-        for ax, axis in zip(line, "xyz", strict=True):
-            for part, style in (
-                (behind, {"fill": True, "color": _GIVEN}),
-                (points, {"color": colors[name], "linewidth": 1.5, "baseline": None}),
-            ):
-                part = part[part["axis"] == axis]
-                ax.stairs(part["density"], [*(part["center"] - 0.5 / BINS), 1 - 0.5 / BINS], **style)
-        line[0].set_ylabel("density")
-        line[1].set_title(f"{model_label(name)} (n = {_atoms(points)} atoms)", fontsize=10)
-    for ax, axis in zip(axes[-1], "xyz", strict=True):
-        ax.set(xlabel=f"fractional coordinate {axis}", xlim=(-0.5 / BINS, 1 - 0.5 / BINS), xticks=np.arange(4) / 4)
-    handles = [
-        Patch(color=_GIVEN, label=f"training data (n = {_atoms(behind)} atoms)"),
-        Line2D([], [], color="#000000", label="generated (the panel's colour)"),
-    ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=2)
-    return figure, pd.concat(parts, ignore_index=True)
+    behind, colors = wrapped_coordinates(training), palette(generated)
+    for line, (label, table) in zip(axes, generated.items(), strict=True):
+        coords = wrapped_coordinates(table)
+        for k, (ax, axis) in enumerate(zip(line, "xyz", strict=True)):
+            style = {"bins": _EDGES, "stat": "density", "element": "step", "ax": ax}
+            sns.histplot(x=behind[:, k], color=_TRAINING, alpha=1, linewidth=0, label=f"training data (n = {len(behind)} atoms)", **style)
+            sns.histplot(x=coords[:, k], color=colors[label], fill=False, label="generated (the panel's colour)", **style)
+            ax.set(xlabel=f"fractional coordinate {axis}", xlim=(_EDGES[0], _EDGES[-1]), xticks=np.arange(4) / 4, ylabel="density")
+        line[1].set_title(f"{label} (n = {len(coords)} atoms)", fontsize=10)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure
 
 
-def _points(name: str, table: pd.DataFrame) -> pd.DataFrame:
+def wrapped_coordinates(table: pd.DataFrame) -> np.ndarray:
+    """Return the fractional coordinates of all atoms, (n, 3), from just below 0 to just below 1: both sides of a face are one."""
     coords = np.vstack([np.reshape(x, (-1, 3)) for x in table["frac_coords"]])
-    bins = np.rint(coords * BINS).astype(int) % BINS
-    parts = []
-    for k, axis in enumerate("xyz"):
-        count = np.bincount(bins[:, k], minlength=BINS)
-        density = count / count.sum() * BINS
-        parts.append(pd.DataFrame({"crystals": name, "axis": axis, "center": np.arange(BINS) / BINS, "count": count, "density": density}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _atoms(points: pd.DataFrame) -> int:
-    return points.loc[points["axis"] == "x", "count"].sum()
+    return (coords - _EDGES[0]) % 1.0 + _EDGES[0]

@@ -1,132 +1,100 @@
-"""Figures of a data set: energies, coordinates, space groups, polymorph groups, elements."""
+"""Figures of a data set: formation energies, space groups, polymorph groups, elements."""
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from ase.data import chemical_symbols
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from crystalgen.chemistry.spacegroups import space_group_symbol
-from crystalgen.report.style import LINES, PALETTE, new_figure, say_empty
+from crystalgen.crystals.columns import axis_label
+from crystalgen.crystals.schema import SPLITS
+from crystalgen.report.style import GREY, PALETTE, counted, new_figure, palette, say_empty
 
-_BINS = 40
-_SPLIT_ORDER = ("train", "val", "test", "held_out")
 
-
-def energy_histogram(table: pd.DataFrame, by: str = "split") -> tuple[Figure, pd.DataFrame]:
-    """Distribution of `formation_energy_per_atom` (eV/atom) for each value of column `by`.
-
-    Densities rather than counts, because splits differ in size; n stands in the legend. Crystals
-    without an energy are left out.
-
-    Returns:
-        the figure, and points with columns `by`, bin_left, bin_right, count, density.
-    """
+def energy_histogram(table: pd.DataFrame, by: str = "split") -> Figure:
+    """Draw the density of `formation_energy_per_atom` for each value of column `by`; crystals without an energy are left out."""
     figure, axes = new_figure()
-    ax = axes[0, 0]
-    known = table[table["formation_energy_per_atom"].notna()]
-    points = pd.DataFrame(columns=[by, "bin_left", "bin_right", "count", "density"])
+    known = table.dropna(subset="formation_energy_per_atom")
     if known.empty:
-        say_empty(ax, "this data set has no formation energies")
-        return figure, points
-    edges = np.histogram_bin_edges(known["formation_energy_per_atom"], bins=_BINS)
+        return say_empty(axes[0, 0], "this data set has no formation energies")
     groups = known[by].astype(object).where(known[by].notna(), "unassigned")
-    names = [s for s in _SPLIT_ORDER if (groups == s).any()]
-    names += sorted(set(groups) - set(names), key=str)
-    energies = {str(name): known.loc[groups == name, "formation_energy_per_atom"] for name in names}
-    points = _steps(ax, energies, edges, by)
-    ax.set(xlabel="formation energy (eV/atom)", ylabel="density (atom/eV)")
-    ax.legend()
-    return figure, points
+    order = [name for name in SPLITS if (groups == name).any()]
+    groups = counted(groups.astype(pd.CategoricalDtype([*order, *sorted(set(groups) - set(order))])))
+    data = pd.DataFrame({"energy": known["formation_energy_per_atom"], by: groups})
+    style = {"stat": "density", "common_norm": False, "element": "step", "fill": False, "palette": palette(groups)}
+    sns.histplot(data, x="energy", hue=by, bins=40, ax=axes[0, 0], **style)
+    axes[0, 0].set(xlabel=axis_label("formation_energy_per_atom"), ylabel="density (atom/eV)")
+    axes[0, 0].get_legend().set_title(None)
+    return figure
 
 
-def space_group_bars(table: pd.DataFrame, most: int = 20) -> tuple[Figure, pd.DataFrame]:
-    """Number of crystals in each of the `most` frequent space groups.
-
-    Returns:
-        the figure, and points with columns space_group, symbol, crystals, share (of those with a group).
-    """
+def space_group_bars(table: pd.DataFrame, most: int = 20) -> Figure:
+    """Draw the number of crystals in each of the `most` frequent space groups."""
     numbers = table["space_group"].dropna().astype(int)
-    points = numbers.value_counts().rename_axis("space_group").reset_index(name="crystals")
-    points = points.sort_values(["crystals", "space_group"], ascending=[False, True], ignore_index=True)
-    points.insert(1, "symbol", [space_group_symbol(n) for n in points["space_group"]])
-    points["share"] = points["crystals"] / max(len(numbers), 1)
-    shown = points.head(most)
+    counts = numbers.value_counts().rename_axis("space_group").reset_index(name="crystals")
+    shown = counts.sort_values(["crystals", "space_group"], ascending=[False, True]).head(most)
     figure, axes = new_figure(size=(7, 1.3 + 0.24 * max(len(shown), 3)))
-    ax = axes[0, 0]
     if shown.empty:
-        say_empty(ax, "this data set has no space groups")
-        return figure, points
-    labels = [f"{number}  {symbol}" for number, symbol in zip(shown["space_group"], shown["symbol"], strict=True)]
-    bars = ax.barh(labels, shown["crystals"], color=PALETTE[0])
-    ax.bar_label(bars, labels=[f"{s:.1%}" for s in shown["share"]], padding=3, fontsize=8)
-    ax.invert_yaxis()
-    ax.margins(x=0.12, y=0.01)
+        return say_empty(axes[0, 0], "this data set has no space groups")
+    ax = sns.barplot(x=shown["crystals"], y=_group_names(shown["space_group"]), color=PALETTE[0], ax=axes[0, 0])
+    ax.bar_label(ax.containers[0], labels=[f"{count / len(numbers):.1%}" for count in shown["crystals"]], padding=3, fontsize=8)
+    ax.margins(x=0.12)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set(xlabel="crystals", ylabel="space group")
-    ax.set_title(f"{len(shown)} of {len(points)} space groups, {shown['share'].sum():.0%} of {len(numbers)} crystals")
-    return figure, points
+    ax.set(xlabel="crystals", ylabel=axis_label("space_group"))
+    share = shown["crystals"].sum() / len(numbers)
+    ax.set_title(f"{len(shown)} of {len(counts)} space groups, {share:.0%} of n = {len(numbers)} crystals")
+    return figure
 
 
-def group_size_histogram(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Number of polymorph groups (crystals of one `formula`) of each size.
+def space_group_shares(shares: pd.DataFrame, most: int = 20) -> Figure:
+    """Draw the shares of the commonest space groups of generated crystals beside the reference's.
 
-    Returns:
-        the figure, and points with columns size, groups, crystals.
+    Args:
+        shares: space_group, generated, reference (see `metrics.symmetry.histogram`).
+        most: how many groups, the commonest of either.
     """
-    sizes = table["formula"].value_counts()
-    points = sizes.value_counts().rename_axis("size").reset_index(name="groups").sort_values("size", ignore_index=True)
-    points["crystals"] = points["size"] * points["groups"]
+    largest = shares[["generated", "reference"]].max(axis=1).sort_values(ascending=False, kind="stable").index[:most]
+    shown = shares.loc[largest].sort_values("space_group")
+    long = shown.assign(group=_group_names(shown["space_group"])).melt("group", ["reference", "generated"], "crystals", "share")
+    figure, axes = new_figure(size=(9, 3.6))
+    ax = sns.barplot(long, x="group", y="share", hue="crystals", palette=[GREY, PALETTE[0]], ax=axes[0, 0])
+    ax.tick_params(axis="x", rotation=60)
+    ax.set(xlabel=axis_label("space_group"), ylabel="share of crystals")
+    ax.get_legend().set_title(None)
+    return figure
+
+
+def group_size_histogram(table: pd.DataFrame) -> Figure:
+    """Draw how many polymorph groups (crystals of one `formula`) there are of each size."""
     figure, axes = new_figure()
-    ax = axes[0, 0]
-    if points.empty:
-        say_empty(ax, "no crystals")
-        return figure, points
-    ax.bar(points["size"], points["groups"], width=0.9, color=PALETTE[0])
-    ax.set_yscale("log")
-    ax.set_ylim(0.5, None)  # a single group keeps a visible bar
+    sizes = table["formula"].value_counts()
+    if sizes.empty:
+        return say_empty(axes[0, 0], "no crystals")
+    ax = sns.histplot(x=sizes, discrete=True, shrink=0.9, color=PALETTE[0], ax=axes[0, 0])
+    ax.set(yscale="log", ylim=(0.5, None), xlabel="crystals in the polymorph group", ylabel="groups")  # one group is a visible bar
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.set(xlabel="crystals in the polymorph group", ylabel="groups")
-    ax.set_title(f"{len(sizes)} groups, {len(table)} crystals, median size {sizes.median():g}, largest {sizes.max()}")
-    return figure, points
+    ax.set_title(f"{len(sizes)} groups, n = {len(table)} crystals, median size {sizes.median():g}, largest {sizes.max()}")
+    return figure
 
 
-def element_bars(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Share of the crystals that hold each element, most frequent first.
-
-    Returns:
-        the figure, and points with columns atomic_number, element, crystals, share.
-    """
-    numbers = np.concatenate([np.unique(z) for z in table["atomic_numbers"]] or [np.array([], int)]).astype(int)
-    counts = np.bincount(numbers)
-    points = pd.DataFrame({"atomic_number": np.flatnonzero(counts)})
-    points["element"] = [chemical_symbols[z] for z in points["atomic_number"]]
-    points["crystals"] = counts[points["atomic_number"]]
-    points["share"] = points["crystals"] / max(len(table), 1)
-    points = points.sort_values(["crystals", "atomic_number"], ascending=[False, True], ignore_index=True)
-    figure, axes = new_figure(size=(float(np.clip(2 + 0.25 * len(points), 5, 12)), 3.6))
-    ax = axes[0, 0]
-    if points.empty:
-        say_empty(ax, "no crystals")
-        return figure, points
-    ax.bar(points["element"], points["share"], color=PALETTE[0])
-    if len(points) > 40:  # side by side the symbols would touch
+def element_bars(table: pd.DataFrame) -> Figure:
+    """Draw the share of the crystals that hold each element, most frequent first."""
+    symbols = [chemical_symbols[z] for numbers in table["atomic_numbers"] for z in np.unique(numbers)]
+    shares = pd.Series(symbols, dtype=object).value_counts() / max(len(table), 1)
+    figure, axes = new_figure(size=(float(np.clip(2 + 0.25 * len(shares), 5, 12)), 3.6))
+    if shares.empty:
+        return say_empty(axes[0, 0], "no crystals")
+    ax = sns.barplot(x=shares.index, y=shares, color=PALETTE[0], ax=axes[0, 0])
+    if len(shares) > 40:  # side by side the symbols would touch
         ax.tick_params(axis="x", labelsize=7, rotation=90)
     ax.margins(x=0.01)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.set(xlabel="element", ylabel="crystals holding it", title=f"{len(points)} elements, n = {len(table)} crystals")
-    return figure, points
+    ax.set(xlabel="element", ylabel="crystals that hold it", title=f"{len(shares)} elements, n = {len(table)} crystals")
+    return figure
 
 
-def _steps(ax, values: dict[str, np.ndarray], edges: np.ndarray, by: str) -> pd.DataFrame:
-    """Draw one density outline per name, told apart by colour and line; return its points."""
-    parts = []
-    for i, (name, sample) in enumerate(values.items()):
-        count, _ = np.histogram(sample, bins=edges)
-        density = count / max(count.sum(), 1) / np.diff(edges)
-        style = {"color": PALETTE[i % len(PALETTE)], "linestyle": LINES[i % len(LINES)], "linewidth": 1.8}
-        ax.stairs(density, edges, label=f"{name} (n = {count.sum()})", **style)
-        part = {by: name, "bin_left": edges[:-1], "bin_right": edges[1:], "count": count, "density": density}
-        parts.append(pd.DataFrame(part))
-    return pd.concat(parts, ignore_index=True)
+def _group_names(numbers: pd.Series) -> list[str]:
+    return [f"{number}  {space_group_symbol(number)}" for number in numbers]

@@ -14,7 +14,7 @@ _HALF = 0.42  # height of a box of the U, half of it; a depth is 2 high
 
 
 def trunk_plan(net: UNet1dConfig, rows: int) -> pd.DataFrame:
-    """The stages of the U in the order in which they run.
+    """Return the stages of the U in the order in which they run.
 
     Returns:
         columns stage (`down`, `middle` or `up`), depth, rows, channels, blocks (residual blocks), skips (how many it
@@ -33,16 +33,13 @@ def trunk_plan(net: UNet1dConfig, rows: int) -> pd.DataFrame:
     return pd.DataFrame(plan)[["stage", "depth", "rows", "channels", "blocks", "skips", "attention"]]
 
 
-def model_diagram(net: UNet1dConfig, rows: int, tasks: tuple[str, ...] = ("generation",)) -> tuple[Figure, pd.DataFrame]:
-    """The conditions and the U-Net of a study's settings.
+def model_diagram(net: UNet1dConfig, rows: int, tasks: tuple[str, ...] = ("generation",)) -> Figure:
+    """Draw the conditions and the U-Net of a study's settings.
 
     Args:
         net: its settings.
         rows: rows of the matrix.
         tasks: `generation`, `modification` or both; for modification the structure to start from is shown, dashed.
-
-    Returns:
-        the figure, and the stages as `trunk_plan` gives them.
     """
     plan = trunk_plan(net, rows)
     depths = len(net.multipliers)
@@ -52,7 +49,7 @@ def model_diagram(net: UNet1dConfig, rows: int, tasks: tuple[str, ...] = ("gener
     for ax, title in zip(axes[0], ("a) conditions", "b) U-Net"), strict=True):
         ax.set_title(title, loc="left")
         ax.set_axis_off()
-    return figure, plan
+    return figure
 
 
 def _draw_conditions(ax: Axes, net: UNet1dConfig, rows: int, tasks: tuple[str, ...]) -> None:

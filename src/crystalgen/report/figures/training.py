@@ -1,55 +1,37 @@
 """Training curves: loss against step, one panel per model."""
 
+from textwrap import fill
+
 import pandas as pd
-from matplotlib.axes import Axes
+import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from crystalgen.report.style import PALETTE, new_figure, wrapped_label
-
-_KINDS = {"loss": ("training", PALETTE[0], "-"), "val_loss": ("validation", PALETTE[1], "--")}
+from crystalgen.report.style import PALETTE, legend_above, new_figure
 
 
-def training_curves(curves: dict[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
-    """Training and validation loss: a thin line per training seed, a bold one for their mean.
+def training_curves(curves: dict[str, pd.DataFrame]) -> Figure:
+    """Draw training and validation loss: a line for the mean over training seeds, a band from the lowest to the highest seed.
 
     Args:
-        curves: by model id, a table with columns seed, step, loss and val_loss (NaN where not measured).
-
-    Returns:
-        the figure, and points with columns model, seed, step, loss, val_loss.
+        curves: by the model's label, a table with columns seed, step, loss and val_loss (NaN where not measured).
     """
     columns = min(len(curves), 3)
     rows = -(-len(curves) // columns)
     figure, axes = new_figure(rows, columns, size=(max(3.3 * columns, 5.5), 0.6 + 2.6 * rows))
     for ax in axes.flat[len(curves) :]:
         ax.set_axis_off()
-    for ax, (model, curve) in zip(axes.flat, curves.items(), strict=False):  # a last row may be part empty
-        for column, (_, color, line) in _KINDS.items():
-            _draw(ax, curve, column, {"color": color, "linestyle": line})
-        ax.set_yscale("log")
+    for ax, (label, curve) in zip(axes.flat, curves.items(), strict=False):  # a last row may be part empty
+        named = curve.rename(columns={"loss": "training", "val_loss": "validation"})
+        long = named.melt(["seed", "step"], ["training", "validation"], "loss", "value").dropna()
+        style = {"palette": PALETTE[:2], "style": "loss", "errorbar": ("pi", 100), "legend": ax is axes[0, 0]}
+        sns.lineplot(long, x="step", y="value", hue="loss", hue_order=("training", "validation"), ax=ax, **style)
+        ax.set(yscale="log", ylabel="loss")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a loss seldom spans a decade
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.set_title(wrapped_label(model), fontsize=9)
-        ax.text(0.98, 0.96, _seeds(curve), transform=ax.transAxes, ha="right", va="top", fontsize=8)
-        ax.set(xlabel="step", ylabel="loss")
-    handles = [Line2D([], [], color=color, linestyle=line, label=label) for label, color, line in _KINDS.values()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-    points = [curve[["seed", "step", "loss", "val_loss"]].assign(model=model) for model, curve in curves.items()]
-    return figure, pd.concat(points, ignore_index=True)[["model", "seed", "step", "loss", "val_loss"]]
-
-
-def _draw(ax: Axes, curve: pd.DataFrame, column: str, style: dict) -> None:
-    measured = curve[curve[column].notna()]
-    if len(measured["seed"].unique()) > 1:
-        for _, one in measured.groupby("seed"):
-            ax.plot(one["step"], one[column], alpha=0.4, linewidth=0.7, **style)
-    mean = measured.groupby("step")[column].mean()
-    ax.plot(mean.index, mean, linewidth=1.6, **style)
-
-
-def _seeds(curve: pd.DataFrame) -> str:
-    count = curve["seed"].nunique()
-    return f"{count} seeds" if count > 1 else "1 seed"
+        ax.set_title(fill(label, 32), fontsize=9)
+        count = curve["seed"].nunique()
+        ax.text(0.98, 0.96, f"{count} seeds" if count > 1 else "1 seed", transform=ax.transAxes, ha="right", va="top", fontsize=8)
+    legend_above(figure, axes[0, 0])
+    return figure

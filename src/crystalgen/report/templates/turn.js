@@ -1,6 +1,7 @@
 // Crystals of a figure, to turn: a viewer is made when its box is first opened, so that a page of many figures opens quickly.
 for (const box of document.querySelectorAll("details.turn")) {
   const {crystals, styles} = JSON.parse(box.querySelector("script").textContent);
+  box.hidden = false; // where there is no viewer, in JupyterLab, the box stays hidden
   const choice = box.querySelector("select"), view = box.querySelector(".view");
   crystals.forEach((crystal, i) => choice.add(new Option(crystal.name, i)));
   let viewer = null;
