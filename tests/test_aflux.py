@@ -7,7 +7,7 @@ from pymatgen.core import Lattice
 
 from crystalgen.crystals import read_crystals
 from crystalgen.datasets.aflux import AfluxError, Query
-from crystalgen.workflow.cli import main
+from crystalgen.cli import main
 
 
 @pytest.mark.parametrize("typed", [True, False], ids=["typed", "texts"])

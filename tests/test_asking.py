@@ -14,7 +14,7 @@ from crystalgen.experiments import generate_crystals
 from crystalgen.report.answer import answer_folder, summary, write_answer
 from crystalgen.stability.hull import Hull
 from crystalgen.utils import paths
-from crystalgen.workflow.cli import main
+from crystalgen.cli import main
 
 counted = pytest.fixture(counted_potentials)
 

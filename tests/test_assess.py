@@ -17,7 +17,7 @@ from crystalgen.metrics.coverage import Cutoffs
 from crystalgen.metrics.symmetry import histogram, space_groups, without_symmetry
 from crystalgen.metrics.validity import composition_validity
 from crystalgen.utils.timeout import TimeLimit, time_limit
-from crystalgen.workflow.cli import main
+from crystalgen.cli import main
 
 NONE = pd.DataFrame({"id": [], "reason": []}, dtype=object)
 B, CSP_SETTING = "0.2/0.3/5", "0.3/0.5/10, by RMS"

@@ -16,7 +16,7 @@ from crystalgen.datasets.benchmarks import BenchmarkSet, Manifest, fetch_benchma
 from crystalgen.datasets.download import Client, DownloadError
 from crystalgen.datasets.sources import load_source
 from crystalgen.utils import paths
-from crystalgen.workflow.cli import main
+from crystalgen.cli import main
 
 SPLITS = {"train.csv": ["m-1", "m-2"], "val.csv": ["m-3"], "test.csv": ["m-1", "m-4"]}
 

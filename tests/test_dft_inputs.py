@@ -12,7 +12,7 @@ from pymatgen.io.vasp import Incar, Kpoints, Poscar
 
 from crystalgen.crystals import from_structures, to_structures
 from crystalgen.dft.inputs import write_inputs
-from crystalgen.workflow.cli import main
+from crystalgen.cli import main
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pymatgen.io.vasp import Vasprun
 
 from crystalgen.dft import vasp
 from crystalgen.dft.ingest import COLUMNS, find_calculations, ingest, read_calculation
-from crystalgen.workflow.cli import main
+from crystalgen.cli import main
 
 
 @pytest.fixture(scope="module")

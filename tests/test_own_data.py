@@ -11,7 +11,7 @@ import pytest
 from crystalgen.config import load_study
 from crystalgen.crystals import CrystalTableError, read_crystals, write_structure_files
 from crystalgen.utils import paths
-from crystalgen.workflow.cli import main
+from crystalgen.cli import main
 from crystalgen.workflow.own_data import write_study
 
 

@@ -13,7 +13,7 @@ from crystalgen.utils import paths
 from crystalgen.utils.cache import compute, pack
 from crystalgen.utils.files import file_hash
 from crystalgen.workflow import shipping
-from crystalgen.workflow.cli import main
+from crystalgen.cli import main
 
 MODELS = ("matrix_generation_flow_uniform", "matrix_generation_diffusion", "unimat_composition")  # that `demo` asks
 
