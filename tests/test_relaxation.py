@@ -9,10 +9,10 @@ from conftest import generic
 from pymatgen.core import Lattice, Structure
 from search_case import boride_library, counted_potentials
 
+from crystalgen.cli import main
 from crystalgen.crystals import from_structures, read_crystals, write_crystals
 from crystalgen.potentials import calculators, potentials, single_point
 from crystalgen.potentials.relaxation import COLUMNS, Relaxation, relax_table
-from crystalgen.cli import main
 
 counted = pytest.fixture(counted_potentials)
 SETTINGS = Relaxation(min_distance=0.5, max_steps=50)

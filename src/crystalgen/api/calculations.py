@@ -15,9 +15,8 @@ def read_calculations(folder: str | PathLike, cache: Path, workers: int, limit: 
     """Return `dft.ingest`'s table as it is, and with a column `structure` (None of a failed calculation) in place of its arrays."""
     table = ingest(Path(folder), cache, workers, limit)
     read = table["lattice"].notna()
-    structures = to_structures(from_columns(*(table.loc[read, name] for name in _CELL), "calculation"))
-    column = pd.Series(None, index=table.index, dtype=object)
-    column[read] = pd.Series(structures, index=table.index[read], dtype=object)
+    structures = iter(to_structures(from_columns(*(table.loc[read, name] for name in _CELL), "calculation")))
+    column = pd.Series([next(structures) if known else None for known in read], index=table.index, dtype=object)
     return table, table.drop(columns=_CELL).assign(structure=column)
 
 

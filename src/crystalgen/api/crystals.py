@@ -104,7 +104,7 @@ def _table(cells: list[tuple | str], names: list[str], columns: dict, source) ->
     table = from_columns(*arrays, "given", ids, **{name: values[good] for name, values in columns.items()})
     table["source"] = source[good].astype(str) if isinstance(source, np.ndarray) else source
     reasons = [(name, cell) for name, cell in zip(names, cells, strict=True) if isinstance(cell, str)]
-    return validate(table, "crystals"), pd.DataFrame(reasons, columns=["id", "reason"], dtype=object)
+    return validate(table, "crystals") if len(table) else table, pd.DataFrame(reasons, columns=["id", "reason"], dtype=object)
 
 
 def _cell(item) -> tuple | str:

@@ -88,8 +88,8 @@ def evaluate(
 @command()
 def relax(
     path: Annotated[Path, Argument(help=CRYSTALS, show_default=False)],
-    potential: Annotated[Potential, Option(help="potential of the forces")] = "chgnet",
-    energy: Annotated[Potential, Option(help="potential of the energy that is kept")] = "7net-l3i5",
+    potential: Annotated[Potential, Option(metavar="NAME", help=f"potential of the forces: {', '.join(POTENTIALS)}")] = "chgnet",
+    energy: Annotated[Potential, Option(metavar="NAME", help="potential of the energy that is kept; one of the same names")] = "7net-l3i5",
     fmax: Annotated[float, Option(help="largest force at which a relaxation ends, eV/Å")] = 0.05,
     steps: Annotated[int, Option(min=1, help="maximum relaxation steps")] = 200,
     limit: Annotated[float, Option(help="s for one crystal")] = 600.0,
