@@ -5,9 +5,9 @@ import pytest
 from aflux_service import SIZE, Service, entry, run
 from pymatgen.core import Lattice
 
+from crystalgen.cli import main
 from crystalgen.crystals import read_crystals
 from crystalgen.datasets.aflux import AfluxError, Query
-from crystalgen.workflow.cli import main
 
 
 @pytest.mark.parametrize("typed", [True, False], ids=["typed", "texts"])

@@ -10,11 +10,11 @@ import pytest
 from ase.calculators.emt import EMT
 from pymatgen.core import Lattice, Structure
 
+from crystalgen.cli import main
 from crystalgen.crystals import from_structures
 from crystalgen.dft import ase_run, prerelax
 from crystalgen.dft.ase_inputs import SETTINGS, write_ase_inputs
 from crystalgen.utils import paths
-from crystalgen.workflow.cli import main
 
 COMPUTED = paths.DFT / "codes" / "espresso" / "B-139"
 PROGRAM = """#!/bin/sh

@@ -12,13 +12,13 @@ import pooch
 import pytest
 from conftest import caesium_chloride, generic, rocksalt
 
+from crystalgen.cli import main
 from crystalgen.crystals import CrystalTableError, read_crystals
 from crystalgen.datasets import benchmarks
 from crystalgen.datasets.benchmarks import BenchmarkSet, Manifest, fetch_benchmark, load_benchmark, load_manifest
 from crystalgen.datasets.download import Client, DownloadError
 from crystalgen.datasets.sources import load_source
 from crystalgen.utils import paths
-from crystalgen.workflow.cli import main
 
 SPLITS = {"train.csv": ["m-1", "m-2"], "val.csv": ["m-3"], "test.csv": ["m-1", "m-4"]}
 

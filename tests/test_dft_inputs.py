@@ -10,9 +10,9 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.vasp import Incar, Kpoints, Poscar
 
+from crystalgen.cli import main
 from crystalgen.crystals import from_structures, to_structures
 from crystalgen.dft.inputs import write_inputs
-from crystalgen.workflow.cli import main
 
 
 @pytest.fixture(scope="module")

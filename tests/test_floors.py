@@ -26,6 +26,8 @@ FLOORS = [
     "experiments",
     "report",
     "workflow",
+    "api",
+    "cli",
     "__main__",
 ]
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from pymatgen.io.vasp import Vasprun
 
+from crystalgen.cli import main
 from crystalgen.dft import vasp
 from crystalgen.dft.ingest import COLUMNS, find_calculations, ingest, read_calculation
-from crystalgen.workflow.cli import main
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from conftest import generic
 from pymatgen.core import Lattice, Structure
 from search_case import boride_library, counted_potentials
 
+from crystalgen.cli import main
 from crystalgen.crystals import from_structures, read_crystals, write_crystals
 from crystalgen.potentials import calculators, potentials, single_point
 from crystalgen.potentials.relaxation import COLUMNS, Relaxation, relax_table
-from crystalgen.workflow.cli import main
 
 counted = pytest.fixture(counted_potentials)
 SETTINGS = Relaxation(max_steps=50)
@@ -73,5 +73,5 @@ def test_the_command_relaxes_and_places_above_a_hull(counted, tmp_path, capsys, 
     relaxed = read_crystals(tmp_path / "out" / "crystals.parquet")
     np.testing.assert_allclose(relaxed["e_above_hull"], relaxed["energy_per_atom"] + 8.75 + 0.4, atol=1e-6)
     assert list(pd.read_csv(tmp_path / "out" / "relaxation.csv")["id"]) == ["s-0", "s-1"]
-    assert main([*command, "--potential", "pbe"]) == 1
-    assert "expected one of" in capsys.readouterr().err
+    assert main([*command, "--potential", "pbe"]) == 2
+    assert "'pbe' is not one of" in capsys.readouterr().err

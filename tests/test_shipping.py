@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from conftest import generic
 
+from crystalgen.cli import main
 from crystalgen.config import load_study
 from crystalgen.crystals import from_structures, write_crystals
 from crystalgen.experiments.kept_sets import kept_sets
@@ -13,7 +14,6 @@ from crystalgen.utils import paths
 from crystalgen.utils.cache import compute, pack
 from crystalgen.utils.files import file_hash
 from crystalgen.workflow import shipping
-from crystalgen.workflow.cli import main
 
 MODELS = ("matrix_generation_flow_uniform", "matrix_generation_diffusion", "unimat_composition")  # that `demo` asks
 

@@ -1,3 +1,3 @@
-from crystalgen.workflow.cli import main
+from crystalgen.cli import main
 
 raise SystemExit(main())

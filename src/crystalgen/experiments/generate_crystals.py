@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import yaml
 from ase.data import chemical_symbols
 
 from crystalgen.chemistry.spacegroups import find_space_groups
-from crystalgen.config import Study, load_study
 from crystalgen.crystals import read_crystals
 from crystalgen.experiments.conditions import training_space_groups
+from crystalgen.experiments.trained import conditional_model, known_elements
 from crystalgen.generative.jobs import load_data, load_nets
 from crystalgen.generative.objectives import build_objective
 from crystalgen.matching.match import reduce_table
@@ -37,29 +36,6 @@ class Request:
     workers: int = 2
 
 
-def trained_study(composition: str | None = None) -> str:
-    """The first study that has trained weights, selected ones before others; with a composition, the first that knows its elements.
-
-    Raises:
-        ValueError: none is trained; with the command that trains one.
-    """
-    selected = yaml.safe_load((paths.ROOT / "params.yaml").read_text())["studies"]
-    names = [*selected, *(name for name in paths.study_names() if name not in selected)]
-    trained = [name for name in names if any((paths.MODELS / name).glob("*/weights/*.safetensors"))]
-    if not trained:
-        raise ValueError(f"no trained models of {', '.join(selected)}; run `make reproduce` first, or name a --study that was run")
-    if composition is None:
-        return trained[0]
-    wanted = set(composition_numbers(composition).tolist())
-    told = [name for name in trained if paths.crystals(name).is_file()]
-    return next((name for name in told if wanted <= _known_elements(read_crystals(paths.crystals(name)))), trained[0])
-
-
-def _known_elements(crystals: pd.DataFrame) -> set[int]:
-    """Atomic numbers in the training crystals."""
-    return set(np.concatenate(crystals.loc[crystals["split"] == "train", "atomic_numbers"].to_numpy()).tolist())
-
-
 def generate_crystals(study: str, request: Request, row: str | None = None) -> tuple[pd.DataFrame, str]:
     """Sample, rate (after relaxing, if asked), compare, rank.
 
@@ -81,10 +57,7 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
         ValueError: the model cannot be told this; or the study has no such model.
         FileNotFoundError: it was not trained.
     """
-    config = load_study(study)
-    if not paths.crystals(study).is_file():
-        raise FileNotFoundError(f"the study {study} was not run here; `make reproduce STUDIES={study}` does, and trains its models")
-    row = _row(config, study, row)
+    config, row = conditional_model(study, row)
     model = config.models[config.model_of(row)]
     crystals, library = read_crystals(paths.crystals(study)), read_crystals(paths.LIBRARY / "crystals.parquet")
     hull = Hull(library)
@@ -100,21 +73,10 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
     return _ranked(_rated(made, request, hull), pd.concat([crystals, library])), row
 
 
-def _row(config: Study, study: str, row: str | None) -> str:
-    told = [name for model in config.models.values() if model.task in ("generation", "composition") for name in model.sampling]
-    if not told:
-        raise ValueError(f"study {study}: no model is told a composition")
-    if row is not None and row not in told:
-        raise ValueError(f"model '{row}': expected one of {told}")
-    return row or told[0]
-
-
 def _check_request(request: Request, crystals: pd.DataFrame, study: str) -> None:
-    if request.count < 1:
-        raise ValueError(f"{request.count} crystals: expected one or more")
     composition, groups = request.composition, training_space_groups(crystals)
     numbers, training = composition_numbers(composition), crystals[crystals["split"] == "train"]
-    known = _known_elements(crystals)
+    known = known_elements(crystals)
     if strange := sorted(set(numbers.tolist()) - known):
         has, lacks = (", ".join(chemical_symbols[z] for z in sorted(some)) for some in (known, strange))
         raise ValueError(

@@ -6,8 +6,8 @@ taken as the source reduced them (the library and the CDVAE sets are Niggli-redu
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Composition, Element
 
+from crystalgen.chemistry.symbols import ATOMIC_NUMBERS, parse_composition
 from crystalgen.crystals.geometry import right_handed
 
 _DIGITS = 3  # coordinates closer than this are equal when descriptions are compared
@@ -33,16 +33,10 @@ def composition_numbers(composition: str) -> np.ndarray:
     """Atomic numbers of one cell, e.g. of `Ta1W1B6`, in canonical order.
 
     Raises:
-        ValueError: not a formula with whole numbers of atoms.
+        ValueError: not a formula with whole numbers of atoms (see `parse_composition`).
     """
-    try:
-        amounts = Composition(composition).as_dict()
-        if not amounts or any(amount != int(amount) for amount in amounts.values()):
-            raise ValueError
-        numbers = [Element(symbol).Z for symbol, amount in amounts.items() for _ in range(int(amount))]
-    except ValueError:
-        raise ValueError(f"composition {composition!r}: expected a formula with whole numbers of atoms, e.g. Ta1W1B6") from None
-    return ordered_numbers(np.array(numbers))
+    amounts = parse_composition(composition)
+    return ordered_numbers(np.array([ATOMIC_NUMBERS[symbol] for symbol, amount in amounts.items() for _ in range(amount)]))
 
 
 def wrap(frac_coords: np.ndarray) -> np.ndarray:

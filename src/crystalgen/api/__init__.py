@@ -1,0 +1,289 @@
+"""What `import crystalgen as cg` offers: each function on structures, files or tables alike.
+
+A request is checked here, before torch, pymatgen or pandas is imported, so that a mistake is answered at once.
+"""
+
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from crystalgen.api.checks import check_number, check_paths, check_potential, check_request, check_table_file
+from crystalgen.utils import paths
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from crystalgen.api.evaluation import Evaluation
+
+__all__ = ["evaluate", "generate", "ingest", "match", "read_crystals", "relax"]
+
+
+def generate(
+    composition: str,
+    n: int = 20,
+    space_group: int | None = None,
+    energy: float | None = None,
+    study: str | None = None,
+    model: str | None = None,
+    relax: bool = False,
+    seed: int = 0,
+    workers: int = 2,
+    out: str | PathLike | None = None,
+) -> "pd.DataFrame":
+    """Sample crystals of a composition from a trained model, and rank them by energy above the hull.
+
+    Args:
+        composition: of a whole cell, e.g. "Ta1W1B4".
+        n: number of crystals to sample; what cannot be decoded into a crystal is left out.
+        space_group: number (1 to 230) to condition on; without it, drawn for each crystal as the training crystals have them.
+        energy: formation energy to condition on, eV/atom; without it, that of the library's hull at this composition.
+        study: whose models are sampled; without it, the first trained one that knows the elements.
+        model: name of a way to sample a model that takes a composition; without it, the study's first.
+        relax: relax valid crystals by CHGNet before they are ranked.
+        seed: random seed for sampling.
+        workers: processes for energies and relaxations.
+        out: folder for CIFs, table.csv, crystals.parquet and index.html, replaced; nothing is written without it.
+
+    Returns:
+        A row per crystal, best first: valid and distinct ones before others, then by energy. Columns: id, formula, space_group,
+        asked_space_group, valid (no two atoms within 0.5 Å), energy_per_atom, formation_energy_per_atom and e_above_hull (eV/atom, by
+        7net-l3i5), novel (neither in the study nor in the library), known_id (which of these it is), copies (of it among the
+        others), status, structure (pymatgen Structure), and more. `attrs` says what was requested of which model.
+
+    Raises:
+        ValueError: the composition is no formula, a number is out of bounds, no model is trained, or the study's crystals lack an
+            element or the space group.
+        FileNotFoundError: the study was not run here, or its model was not trained.
+
+    Example:
+        >>> import crystalgen as cg
+        >>> crystals = cg.generate("Ta1W1B4", n=50, space_group=187, energy=-0.6)
+        >>> crystals[["formula", "e_above_hull", "space_group", "novel"]].head()
+        >>> crystals.structure[0].to("best.cif")
+    """
+    check_request(composition, n, space_group, energy, seed, workers)
+    from crystalgen.experiments.trained import conditional_model, trained_studies, trained_study
+
+    if study is None:
+        trained_studies()
+    else:
+        conditional_model(study, model)
+    from crystalgen.api.generation import generate_crystals, write_generated
+
+    table = generate_crystals(composition, n, space_group, energy, study or trained_study(composition), model, relax, seed, workers)
+    if out is not None:
+        write_generated(table, out)
+    return table
+
+
+def evaluate(
+    crystals,
+    reference,
+    training=None,
+    split: str | None = None,
+    energies: bool = False,
+    cutoffs: str | None = "mp_20",
+    workers: int = 2,
+    dask: str | None = None,
+    limit: float = 20.0,
+    out: str | PathLike | None = None,
+) -> "Evaluation":
+    """Compute every metric of generated crystals beside a reference: validity, uniqueness, novelty, matches, distributions, symmetry.
+
+    What cannot be read counts as a failure. Columns `e_above_hull` and `energy_per_atom` (eV/atom) of the crystals, such as `relax`
+    and `generate` give, are used for S.U.N. and the distance of energies.
+
+    Args:
+        crystals: what to measure; anything that `read_crystals` reads.
+        reference: crystals to compare with, likewise.
+        training: crystals that are not new, likewise; without it, all of the reference.
+        split: only this side of the reference, e.g. "val".
+        energies: compute energies by 7net-l3i5, of the crystals as they are, and place them above the embedded library's hull.
+        cutoffs: coverage as on "perov_5", "carbon_24" or "mp_20"; None or "none" leaves it out (its fingerprints take most of the time).
+        workers: processes.
+        dask: address of a Dask scheduler whose workers take the place of processes.
+        limit: s for one crystal or pair.
+        out: folder for index.html, metrics.json, tables and figures; nothing is written without it.
+
+    Returns:
+        DataFrames `metrics` (metric, value, low and high of the 95 % interval, n, reference, meaning), `crystals` (a row per crystal
+        with its verdicts), `reference` (a row per crystal of the reference: was it found) and `space_groups`; `facts` on how they
+        were made; `page`, if it was written. JupyterLab shows the metrics.
+
+    Raises:
+        TypeError, FileNotFoundError, CrystalTableError: the crystals or the reference cannot be read.
+        ValueError: the reference is empty or lacks the split, or the cut-offs are unknown.
+
+    Example:
+        >>> import crystalgen as cg
+        >>> found = cg.evaluate("samples.zip", reference="data/raw/mp_20/crystals.parquet", split="val")
+        >>> found.metrics[["metric", "value", "low", "high"]]
+        >>> found.crystals.query("valid and novel and unique")
+    """
+    check_paths(crystals, reference, training)
+    check_number("workers", workers, 1)
+    check_number("limit", limit, 0, whole=False)
+    from crystalgen.api.evaluation import evaluate_crystals
+
+    return evaluate_crystals(crystals, reference, training, split, energies, cutoffs, workers, dask, limit, out)
+
+
+def relax(
+    crystals,
+    potential: str = "chgnet",
+    energy: str = "7net-l3i5",
+    fmax: float = 0.05,
+    steps: int = 200,
+    limit: float = 600.0,
+    reference=None,
+    most: int | None = None,
+    workers: int = 2,
+    out: str | PathLike | None = None,
+) -> "pd.DataFrame":
+    """Relax cells and positions by a machine-learned potential, and place the results above a convex hull.
+
+    Finished crystals are kept by their content, so that the same call, stopped or repeated, goes on where it was.
+
+    Args:
+        crystals: anything that `read_crystals` reads.
+        potential: of forces: chgnet, 7net-l3i5, 7net-0, mace-mp-0, orb-v3 or mattersim (the last three need their package).
+        energy: potential of the energy that is kept; one of the same names.
+        fmax: largest force at which a relaxation ends, eV/Å.
+        steps: maximum relaxation steps.
+        limit: s for one crystal.
+        reference: crystals with formation energies of the same source, for the hull; the embedded library without it.
+        most: process at most so many crystals.
+        workers: processes.
+        out: folder for crystals.parquet and relaxation.csv; nothing is written without it.
+
+    Returns:
+        A row per crystal, in order: relaxation ("converged", "unconverged" or "failed: <why>"), steps, energy_per_atom,
+        formation_energy_per_atom and e_above_hull (eV/atom; NaN without a hull of the same source), max_force (eV/Å), volume_change
+        (relative), generated_space_group and space_group (before and after), structure (pymatgen Structure; the one that was given
+        where the relaxation failed, None where it could not be read), and more.
+
+    Raises:
+        TypeError, FileNotFoundError, CrystalTableError: the crystals or the reference cannot be read.
+        ValueError: a potential is unknown or a number is out of bounds.
+        ModuleNotFoundError: the potential's package is not installed.
+
+    Example:
+        >>> import crystalgen as cg
+        >>> from pymatgen.core import Lattice, Structure
+        >>> tungsten = Structure(Lattice.cubic(3.0), ["W", "W"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+        >>> cg.relax(tungsten)[["relaxation", "steps", "e_above_hull"]]
+    """
+    check_paths(crystals, reference)
+    check_potential(potential)
+    check_potential(energy)
+    for name, value in (("steps", steps), ("workers", workers), ("most", 1 if most is None else most)):
+        check_number(name, value, 1)
+    for name, value in (("fmax", fmax), ("limit", limit)):
+        check_number(name, value, 0, whole=False)
+    from crystalgen.api.relaxation import relax_crystals
+
+    return relax_crystals(crystals, potential, energy, fmax, steps, limit, reference, most, workers, out)
+
+
+def match(samples, targets, tolerances=(0.2, 0.3, 5.0), by_rms: bool = False, workers: int = 2) -> "pd.DataFrame":
+    """Compare each sample with its target, with the verdicts and displacements of pymatgen's StructureMatcher.
+
+    Both are reduced to primitive cells and scaled to one volume. With as many targets as samples, each is compared with the one at the
+    same position; with one target, all are compared with it; else the samples name theirs in a column `target_id`.
+
+    Args:
+        samples: generated crystals; anything that `read_crystals` reads.
+        targets: the crystals that they should be, likewise.
+        tolerances: of relative lengths, of sites in units of (volume / sites)^(1/3), and of angles in degrees; StructureMatcher's ltol,
+            stol and angle_tol. The benchmarks of crystal structure prediction use (0.3, 0.5, 10) with `by_rms`.
+        by_rms: match if the root mean square displacement is within the tolerance of sites, not the largest one.
+        workers: processes.
+
+    Returns:
+        A row per sample, in order: id, target_id, formula (of the target), matched, rms (root mean square displacement in units of
+        (volume / sites)^(1/3); NaN where not matched), reason (empty, or why the pair was not compared).
+
+    Raises:
+        TypeError, FileNotFoundError, CrystalTableError: the samples or the targets cannot be read.
+        ValueError: it is not clear which target a sample has, or the tolerances are not three numbers above 0.
+
+    Example:
+        >>> import crystalgen as cg
+        >>> verdicts = cg.match(samples, targets)
+        >>> verdicts.matched.mean()  # the match rate
+    """
+    check_paths(samples, targets)
+    check_number("workers", workers, 1)
+    if len(tolerances) != 3:
+        raise ValueError(f"tolerances {tolerances}: expected three numbers, of lengths, sites and angles (degrees)")
+    for name, value in zip(("lengths", "sites", "angles"), tolerances, strict=True):
+        check_number(f"tolerance of {name}", value, 0, whole=False)
+    from crystalgen.api.matches import match_crystals
+
+    return match_crystals(samples, targets, tolerances, by_rms, workers)
+
+
+def ingest(folder, workers: int = 2, limit: float = 120.0, out: str | PathLike | None = None) -> "pd.DataFrame":
+    """Read every calculation of VASP, GPAW and Quantum ESPRESSO below a folder as one table; a further call reads only what is new.
+
+    Args:
+        folder: any tree; a calculation is a vasprun.xml, an OUTCAR or both, or a text output (.txt, .out, .pwo) of the other codes,
+            plain or gzipped.
+        workers: processes.
+        limit: s for one calculation.
+        out: .parquet or .csv to write; nothing is written without it.
+
+    Returns:
+        A row per calculation: id (path below the folder), calculation (the step's name), formula, code, status ("converged",
+        "unconverged: <what>" or "failed: <why>"), energy (eV) and energy_per_atom (eV/atom, without correction), max_force (eV/Å),
+        stress (kbar), magnetisation (Bohr magnetons), correction_mp2020, structure (pymatgen Structure of the last geometry, None of a
+        failed one), and more.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: there is no calculation in it, or `out` is neither a .parquet nor a .csv.
+
+    Example:
+        >>> import crystalgen as cg
+        >>> runs = cg.ingest("runs/")
+        >>> runs[runs.status == "converged"][["id", "formula", "energy_per_atom"]]
+    """
+    check_paths(folder)
+    check_table_file(out)
+    check_number("workers", workers, 1)
+    check_number("limit", limit, 0, whole=False)
+    from crystalgen.api.calculations import read_calculations, write_calculations
+
+    table, crystals = read_calculations(folder, paths.INTERIM / "ingested", workers, limit)
+    if out is not None:
+        write_calculations(table, out)
+    return crystals
+
+
+def read_crystals(crystals, skip_broken: bool = False) -> "pd.DataFrame":
+    """Read crystals from anything into a DataFrame with a column `structure`.
+
+    Args:
+        crystals: pymatgen Structures or ASE Atoms (one or a list); a path, or a list of them, of a CIF, POSCAR or extxyz file, a folder
+            or archive (.zip, .tar, .tar.gz) of these, a .csv with a column `cif`, CDVAE's or DiffCSP's .pt, or a crystals .parquet;
+            or a DataFrame with a column `structure` or `cif`, or a crystals table.
+        skip_broken: leave out what cannot be read, in place of raising an error.
+
+    Returns:
+        A row per crystal: id, formula, reduced_formula, nsites, space_group (where the source says it), formation_energy_per_atom
+        (eV/atom), energy_source, source, split, any further columns of the source, and structure (pymatgen Structure).
+
+    Raises:
+        TypeError: this is nothing that holds crystals; it says what was got and what is expected.
+        FileNotFoundError: there is no such path.
+        CrystalTableError: a crystal cannot be used (partial occupancies, no cell, broken text); it names the first.
+
+    Example:
+        >>> import crystalgen as cg
+        >>> crystals = cg.read_crystals("data/library/crystals.parquet")
+        >>> crystals.sort_values("e_above_hull").head()
+        >>> crystals.structure[0]
+    """
+    check_paths(crystals)
+    from crystalgen.api.crystals import as_crystals, read, with_structures
+
+    return with_structures(read(crystals)[0] if skip_broken else as_crystals(crystals))

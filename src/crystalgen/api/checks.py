@@ -1,0 +1,55 @@
+"""Checks of a request before torch, pymatgen or pandas is imported: each error is one line that says what was expected."""
+
+import math
+from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
+
+from crystalgen.chemistry.symbols import parse_composition
+from crystalgen.utils import paths
+
+MAX_FORMATION_ENERGY = 5.0  # eV/atom, either way; no compound is near it, and the library leaves out what is beyond
+POTENTIALS = ("chgnet", "7net-l3i5", "7net-0", "mace-mp-0", "orb-v3", "mattersim")
+
+
+def check_request(composition: str, n: int, space_group: int | None, energy: float | None, seed: int, workers: int) -> None:
+    """Raise ValueError for what no model can be asked: see `generate`."""
+    parse_composition(composition)
+    check_number("n", n, 1)
+    check_number("seed", seed, 0)
+    check_number("workers", workers, 1)
+    if space_group is not None:
+        check_number("space group", space_group, 1, 230)
+    if energy is not None and not (isinstance(energy, Real) and abs(energy) <= MAX_FORMATION_ENERGY):  # NaN is within no bound
+        raise ValueError(f"energy {energy}: expected a formation energy of -{MAX_FORMATION_ENERGY:g} to {MAX_FORMATION_ENERGY:g} eV/atom")
+
+
+def check_number(name: str, value: float, least: float, most: float = math.inf, whole: bool = True) -> None:
+    """Raise ValueError unless the value is a whole number within bounds, or without `whole` a finite number above `least`."""
+    if whole and not (isinstance(value, Integral) and least <= value <= most):
+        raise ValueError(f"{name} {value}: expected a whole number, " + (f"{least} or more" if most == math.inf else f"{least} to {most}"))
+    if not whole and not (isinstance(value, Real) and least < value < math.inf):
+        raise ValueError(f"{name} {value}: expected a number above {least:g}")
+
+
+def check_potential(name: str) -> None:
+    """Raise ValueError unless a potential is known by this name."""
+    if name not in POTENTIALS:
+        raise ValueError(f"potential '{name}': expected one of {list(POTENTIALS)}")
+
+
+def check_paths(*given) -> None:
+    """Raise FileNotFoundError for the first path that leads nowhere; what is no path is left alone."""
+    for path in given:
+        if not isinstance(path, str | PathLike) or (path := Path(path)).exists():
+            continue
+        if path.resolve().is_relative_to(paths.RAW) and path.resolve() != paths.RAW:
+            name = path.resolve().relative_to(paths.RAW).parts[0]
+            raise FileNotFoundError(f"{path}: not here yet; `crystalgen fetch {name}` brings the benchmark sets of data/manifest.yaml")
+        raise FileNotFoundError(f"{path}: there is no such file or folder")
+
+
+def check_table_file(path) -> None:
+    """Raise ValueError unless the path, if there is one, is a .parquet or a .csv."""
+    if path is not None and Path(path).suffix not in (".parquet", ".csv"):
+        raise ValueError(f"{path}: expected a .parquet or a .csv")

@@ -1,0 +1,139 @@
+"""Whatever a person has of crystals, as a crystals table, and a crystals table as what a person works with."""
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from ase import Atoms
+from pymatgen.core import IStructure
+
+from crystalgen.api.checks import check_paths
+from crystalgen.crystals import CrystalTableError, from_columns, structure_from_text, to_structures, validate
+from crystalgen.crystals.geometry import cell_problem
+from crystalgen.crystals.schema import COLUMNS, MAX_ATOMIC_NUMBER
+from crystalgen.datasets.generated import TIME_LIMIT, read_generated
+from crystalgen.datasets.sources import names_of
+
+_CELL = ("lattice", "atomic_numbers", "frac_coords")
+_DERIVED = {"id", "material_id", "formula", "reduced_formula", "nsites", "source", "structure", "cif", *_CELL}
+_EXPECTED = (
+    "expected pymatgen Structures or ASE Atoms (one or a list), paths of files, folders or archives, or a DataFrame with a column "
+    "'structure', a column 'cif', or the columns 'lattice', 'atomic_numbers' and 'frac_coords'"
+)
+
+
+def as_crystals(crystals) -> pd.DataFrame:
+    """Return the crystals table of whatever `api.read_crystals` reads; raises CrystalTableError for the first crystal that is broken."""
+    table, broken = read(crystals)
+    if len(broken):
+        first, more = broken.iloc[0], f"; and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise CrystalTableError(f"{describe(crystals)}: crystal '{first['id']}': {first['reason']}{more}")
+    return table
+
+
+def read(crystals, workers: int = 2, limit: float = TIME_LIMIT) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the crystals table of whatever `api.read_crystals` reads, and what is broken in it: id, reason.
+
+    Args:
+        crystals: see `api.read_crystals`.
+        workers: processes that parse files.
+        limit: s for one crystal of a file.
+    """
+    check_paths(crystals)
+    if isinstance(crystals, str | PathLike):
+        return read_generated(crystals, workers, limit)
+    if isinstance(crystals, pd.DataFrame):
+        return _read_frame(crystals)
+    if isinstance(crystals, Mapping | bytes) or not isinstance(crystals, Iterable):
+        raise TypeError(f"got {type(crystals).__name__}; {_EXPECTED}")
+    items = [crystals] if isinstance(crystals, IStructure | Atoms) else list(crystals)
+    if not items:
+        raise CrystalTableError(f"got an empty {type(crystals).__name__}; {_EXPECTED}")
+    if all(isinstance(item, str | PathLike) for item in items):
+        check_paths(*items)
+        tables, broken = zip(*(read_generated(item, workers, limit) for item in items), strict=True)
+        table = pd.concat(tables, ignore_index=True)
+        return table.assign(id=names_of(table)), pd.concat(broken, ignore_index=True)
+    for number, item in enumerate(items):
+        if not isinstance(item, IStructure | Atoms):
+            raise TypeError(f"got {type(crystals).__name__} whose item {number} is {type(item).__name__}; {_EXPECTED}")
+    return _table([_cell(item) for item in items], [f"crystal-{number}" for number in range(len(items))], {}, "given")
+
+
+def with_structures(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a crystals table with pymatgen Structures in a column `structure` in place of its three columns of arrays."""
+    structures = pd.Series(to_structures(table), index=table.index, dtype=object)
+    return table.drop(columns=list(_CELL)).assign(structure=structures)
+
+
+def describe(crystals) -> str:
+    """Name an input for a title or an error: its path, or what it is and how many."""
+    if isinstance(crystals, str | PathLike):
+        return str(Path(crystals))
+    count = 1 if isinstance(crystals, IStructure | Atoms) else len(crystals) if hasattr(crystals, "__len__") else None
+    kind = "table" if isinstance(crystals, pd.DataFrame) else type(crystals).__name__
+    return f"{kind} of {count} crystal{'' if count == 1 else 's'}" if count is not None else kind
+
+
+def _read_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if set(COLUMNS) <= set(frame):
+        return validate(frame, describe(frame)), pd.DataFrame(columns=["id", "reason"], dtype=object)
+    names = names_of(frame)
+    if "structure" in frame:
+        cells = [_cell(item) for item in frame["structure"]]
+    elif "cif" in frame:
+        cells = [_cell_of_text(text) for text in frame["cif"]]
+    elif set(_CELL) <= set(frame):
+        cells = [_checked(*arrays) for arrays in zip(*(frame[name] for name in _CELL), strict=True)]
+    else:
+        raise TypeError(f"got a DataFrame with the columns {list(frame)}; {_EXPECTED}")
+    columns = {name: frame[name].array for name in frame if name not in _DERIVED}
+    table, broken = _table(cells, names, columns, frame["source"].to_numpy() if "source" in frame else "given")
+    table.attrs = dict(frame.attrs)
+    return table, broken
+
+
+def _table(cells: list[tuple | str], names: list[str], columns: dict, source) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Crystals and broken ones; a cell is lattice, atomic numbers and coordinates, or what is wrong with it."""
+    good = np.array([not isinstance(cell, str) for cell in cells], dtype=bool)
+    kept = [cell for cell in cells if not isinstance(cell, str)]
+    arrays = zip(*kept, strict=True) if kept else ((), (), ())
+    ids = [name for name, keep in zip(names, good, strict=True) if keep]
+    table = from_columns(*arrays, "given", ids, **{name: values[good] for name, values in columns.items()})
+    table["source"] = source[good].astype(str) if isinstance(source, np.ndarray) else source
+    reasons = [(name, cell) for name, cell in zip(names, cells, strict=True) if isinstance(cell, str)]
+    return validate(table, "crystals") if len(table) else table, pd.DataFrame(reasons, columns=["id", "reason"], dtype=object)
+
+
+def _cell(item) -> tuple | str:
+    if isinstance(item, Atoms):
+        problem = None if item.pbc.all() else "ASE Atoms without a periodic cell (pbc)"
+        problem = problem or cell_problem(item.cell.array, item.positions)
+        return problem or _checked(item.cell.array, item.numbers, item.get_scaled_positions(wrap=False))
+    if not isinstance(item, IStructure):
+        return f"no structure, but {type(item).__name__}"
+    if not item.is_ordered:
+        return f"partial occupancies ({item.formula}); expected one element per site"
+    return _checked(item.lattice.matrix, item.atomic_numbers, item.frac_coords)
+
+
+def _cell_of_text(text) -> tuple | str:
+    try:
+        return _cell(structure_from_text(text, "cif", "")) if isinstance(text, str) else "no text in the column 'cif'"
+    except CrystalTableError as error:
+        return str(error).removeprefix(": ")
+
+
+def _checked(lattice, numbers, coords) -> tuple | str:
+    try:
+        lattice, numbers = np.asarray(lattice, dtype=float).reshape(3, 3), np.asarray(numbers, dtype=int)
+        coords = np.asarray(coords, dtype=float).reshape(-1, 3)
+    except (TypeError, ValueError):
+        return "no lattice (3, 3), atomic numbers (n,) and fractional coordinates (n, 3)"
+    if not len(numbers) or len(coords) != len(numbers):
+        return f"{len(numbers)} atomic numbers and {len(coords)} coordinates; expected one of each per site"
+    if not ((numbers >= 1) & (numbers <= MAX_ATOMIC_NUMBER)).all():
+        return f"unknown element: atomic numbers {sorted({int(z) for z in numbers if not 1 <= z <= MAX_ATOMIC_NUMBER})}"
+    return cell_problem(lattice, coords) or (lattice, numbers, coords)

@@ -1,0 +1,61 @@
+"""Which studies and models can be sampled from here, known from settings and files alone; pandas and chemistry wait until needed."""
+
+import yaml
+
+from crystalgen.chemistry.symbols import ATOMIC_NUMBERS, parse_composition
+from crystalgen.config import Study, load_study
+from crystalgen.utils import paths
+
+
+def trained_studies() -> list[str]:
+    """Names of the studies that have trained weights, selected ones before others.
+
+    Raises:
+        ValueError: none is trained; with the command that trains one.
+    """
+    selected = yaml.safe_load((paths.ROOT / "params.yaml").read_text())["studies"]
+    names = [*selected, *(name for name in paths.study_names() if name not in selected)]
+    trained = [name for name in names if any((paths.MODELS / name).glob("*/weights/*.safetensors"))]
+    if not trained:
+        raise ValueError(f"no trained models of {', '.join(selected)}; run `make reproduce` first, or name a study that was run")
+    return trained
+
+
+def trained_study(composition: str | None = None) -> str:
+    """The first study that has trained weights; with a composition, the first whose training crystals hold its elements.
+
+    Raises:
+        ValueError: none is trained; with the command that trains one.
+    """
+    trained = trained_studies()
+    if composition is None:
+        return trained[0]
+    from crystalgen.crystals import read_crystals
+
+    wanted = {ATOMIC_NUMBERS[symbol] for symbol in parse_composition(composition)}
+    run = [name for name in trained if paths.crystals(name).is_file()]
+    return next((name for name in run if wanted <= known_elements(read_crystals(paths.crystals(name)))), trained[0])
+
+
+def known_elements(crystals) -> set[int]:
+    """Atomic numbers in the training crystals of a crystals table."""
+    numbers = crystals.loc[crystals["split"] == "train", "atomic_numbers"]
+    return set().union(*(values.tolist() for values in numbers))
+
+
+def conditional_model(study: str, row: str | None = None) -> tuple[Study, str]:
+    """The study's settings, and which of its ways to sample a model that is told a composition is meant: `row`, or the first.
+
+    Raises:
+        ValueError: there is no such study or model.
+        FileNotFoundError: the study was not run here.
+    """
+    config = load_study(study)
+    if not paths.crystals(study).is_file():
+        raise FileNotFoundError(f"the study {study} was not run here; `make reproduce STUDIES={study}` does, and trains its models")
+    rows = [name for model in config.models.values() if model.task in ("generation", "composition") for name in model.sampling]
+    if not rows:
+        raise ValueError(f"study {study}: no model is told a composition")
+    if row is not None and row not in rows:
+        raise ValueError(f"model '{row}': expected one of {rows}")
+    return config, row or rows[0]
