@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from browser_case import colors_in, open_page
 from conftest import ROOT
-from crystalgen.workflow.asking import trained_study
 
+from crystalgen.experiments.generate_crystals import trained_study
 from crystalgen.utils import paths
 
 SCREENSHOTS = ROOT / "reports" / "screenshots"  # looked at by people, kept by nobody

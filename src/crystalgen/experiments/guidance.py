@@ -2,13 +2,11 @@
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
 from crystalgen.config import Guidance
 from crystalgen.crystals import to_structures
-from crystalgen.generative.data.unimat import UniMatData
-from crystalgen.generative.objectives import build_objective
-from crystalgen.generative.settings import UniMatModel
+from crystalgen.generative.checkpoint import Model
+from crystalgen.generative.settings import Sampling
 from crystalgen.potentials import single_point
 from crystalgen.represent.generate import generate_for_energies
 from crystalgen.stability.hull import Hull
@@ -16,16 +14,15 @@ from crystalgen.stability.hull import Hull
 MIN_DISTANCE = 0.5  # share of the sum of two covalent radii; closer atoms are not rated, the potential would invent
 
 
-def energies_by_weight(settings: Guidance, model: UniMatModel, nets: dict[int, nn.Module], data: UniMatData, hull: Hull) -> pd.DataFrame:
+def energies_by_weight(settings: Guidance, model: Model, sampling: Sampling, hull: Hull) -> pd.DataFrame:
     """One row per sample: asked (eV/atom), weight, formula, status, energy (formation energy as generated, eV/atom; NaN where not rated).
 
-    hull: gives the formation energies; of the potential's own energies.
+    sampling: the model's, whose guidance is replaced. hull: gives the formation energies; of the potential's own energies.
     """
     asked = np.repeat(np.asarray(settings.energies, dtype=float), settings.count)
     tables = []
     for weight in settings.weights:
-        sampling = model.sampling[settings.row].model_copy(update={"guidance": weight})
-        samples, _ = generate_for_energies(nets, build_objective(model.objective), data, asked, sampling, settings.row)
+        samples, _ = generate_for_energies(model, asked, sampling.model_copy(update={"guidance": weight}), settings.row)
         outcomes = [single_point.rate(structure, MIN_DISTANCE) for structure in to_structures(samples)]
         table = samples[["formula", "asked_formation_energy_per_atom"]].rename(columns={"asked_formation_energy_per_atom": "asked"})
         table = table.assign(weight=weight, status=[outcome["status"] for outcome in outcomes], energy=np.nan)

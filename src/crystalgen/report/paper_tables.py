@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from crystalgen.config import Study
-from crystalgen.generative.settings import Flow, Sampling
+from crystalgen.generative.objectives.settings import Flow
+from crystalgen.generative.settings import Sampling
 from crystalgen.report.style import BASELINES, baseline_phrase, model_label, model_order
 from crystalgen.report.tables import OURS, baseline_verdict, format_interval, format_seeds
 
