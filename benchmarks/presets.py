@@ -16,10 +16,11 @@ import time
 import torch
 
 from crystalgen.generative.cost import TRAINING_FACTOR, cost
-from crystalgen.generative.data.matrix import TRAIN, MatrixData
-from crystalgen.generative.nets.unet1d import UNet1d
-from crystalgen.generative.objectives import build_objective
-from crystalgen.generative.settings import PRESETS, Flow
+from crystalgen.generative.data.format import TRAIN
+from crystalgen.generative.data.matrix import MatrixData
+from crystalgen.generative.nets.unet1d.model import UNet1d
+from crystalgen.generative.nets.unet1d.settings import UNet1dConfig
+from crystalgen.generative.objectives.settings import Flow
 from crystalgen.represent.matrix import PAPER_ROWS
 from crystalgen.utils import paths
 
@@ -31,12 +32,12 @@ def measure(preset: str, rows: int, steps: int) -> dict:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = MatrixData(paths.tensors("library", "matrix"))
     tensors = data.tensors
-    net = UNet1d(rows, tensors["element_properties"], tensors["operations"], PRESETS[preset]).to(device)
+    net = UNet1d(rows, tensors["element_properties"], tensors["operations"], UNet1dConfig.preset(preset)).to(device)
     batch = data.batch(data.items(TRAIN)[:BATCH])
     x, weight, condition = (_padded(value, rows) for value in (batch.x, batch.weight, batch.condition))
     x, weight, condition = x.to(device), weight.to(device), {k: v.to(device) for k, v in condition.items()}
     optimiser = torch.optim.AdamW(net.parameters(), fused=True)
-    objective, generator = build_objective(Flow()), torch.Generator().manual_seed(0)
+    objective, generator = Flow().build(), torch.Generator().manual_seed(0)
     price = cost(net, x.shape[1:], {k: v[:1] for k, v in condition.items()})
     net.train()
     for step in range(steps + 1):

@@ -12,10 +12,10 @@ import torch
 
 from crystalgen.generative import sample
 from crystalgen.generative.data.matrix import MatrixData
-from crystalgen.generative.nets.unet1d import UNet1d
-from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.nets.unet1d.settings import UNet1dConfig
+from crystalgen.generative.objectives.settings import Flow
 from crystalgen.generative.sample import draw_samples
-from crystalgen.generative.settings import PRESETS, Flow, Sampling
+from crystalgen.generative.settings import Sampling
 from crystalgen.utils import paths
 
 
@@ -27,13 +27,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     data = MatrixData(paths.tensors("library", "matrix"))
-    net = UNet1d(data.shape[0], data.tensors["element_properties"], data.tensors["operations"], PRESETS["lean"])
+    net = UNet1dConfig().build(data.codec)
     items = torch.randint(len(data.x), (options.count,), generator=torch.Generator().manual_seed(0))
     settings = Sampling(sampler="euler", steps=50)
 
     def rate(count: int) -> float:
         start = time.perf_counter()
-        draw_samples(net, build_objective(Flow()), data.shape, data.condition(items[:count]), count, settings)
+        draw_samples(net, Flow().build(), data.codec.shape, data.condition(items[:count]), count, settings)
         return count / (time.perf_counter() - start)
 
     rate(256)  # warms up

@@ -19,8 +19,6 @@ import torch
 
 from crystalgen.crystals import from_columns
 from crystalgen.generative.jobs import load_data
-from crystalgen.generative.nets.build import build_net
-from crystalgen.generative.objectives import build_objective
 from crystalgen.generative.sample import draw_samples
 from crystalgen.generative.settings import Sampling, UniMatModel
 from crystalgen.represent.tensors import save_tensors, unimat_tensors
@@ -68,7 +66,7 @@ def _measure(name: str, depth: int, width: int, options) -> tuple[int, float, fl
         save_tensors(unimat_tensors(_crystals(depth)), file)
         data = load_data(model, file)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    made, objective = build_net(model, data).to(device), build_objective(model.objective)
+    made, objective = model.net.build(data.codec).to(device), model.objective.build()
     optimiser = torch.optim.AdamW(made.parameters())
     size = 16 if device == "cpu" else CRYSTALS
 
@@ -87,7 +85,7 @@ def _measure(name: str, depth: int, width: int, options) -> tuple[int, float, fl
         torch.cuda.synchronize()
     trained = options.steps * size / (time.perf_counter() - start)
     start = time.perf_counter()
-    draw_samples(made, objective, data.shape, data.condition(torch.arange(size)), size, Sampling(sampler="ddim", steps=options.steps))
+    draw_samples(made, objective, data.codec.shape, data.condition(torch.arange(size)), size, Sampling(sampler="ddim", steps=options.steps))
     sampled = size / (time.perf_counter() - start) * options.steps / 256  # at the 256 steps of paper A
     memory = torch.cuda.max_memory_allocated() / 1e6 if device == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     return sum(p.numel() for p in made.parameters()), trained, sampled, memory

@@ -71,7 +71,7 @@ def made_up_study() -> Study:
                 "matrix_generation_diffusion": {
                     "representation": "matrix",
                     "objective": {"name": "diffusion"},
-                    "training": {**_training((1, 2, 3)), "energy_dropout": 0.1},
+                    "training": {**_training((1, 2, 3)), "condition_dropout": 0.1},
                     "sampling": {
                         "matrix_generation_ddim": {"sampler": "ddim", "steps": 20},
                         "guided": {"sampler": "ddpm", "steps": 9, "guidance": 0.5},

@@ -1,5 +1,7 @@
 """Crystals asked for: how they are rated and ranked, what is written, and what an error says."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,9 @@ from crystalgen.crystals import from_structures, read_crystals, write_crystals
 from crystalgen.crystals.schema import COLUMNS
 from crystalgen.experiments import generate_crystals, trained
 from crystalgen.experiments.generate_crystals import Request
+from crystalgen.generative.data.matrix import MatrixData
 from crystalgen.report.answer import answer_folder, summary, write_answer
+from crystalgen.represent.tensors import matrix_tensors, save_tensors
 from crystalgen.stability.hull import Hull
 from crystalgen.utils import paths
 
@@ -75,8 +79,8 @@ def test_a_crystal_that_was_held_out_or_is_in_the_library_alone_is_not_new(answe
     monkeypatch.setattr(paths, "LIBRARY", tmp_path)
     write_crystals(own, tmp_path / "demo" / "crystals.parquet")
     write_crystals(boride_library(), tmp_path / "crystals.parquet")
-    for name in ("load_data", "load_nets", "build_objective"):
-        monkeypatch.setattr(generate_crystals, name, lambda *given, **options: None)
+    model = knowing(own.assign(split="train", formation_energy_per_atom=0.0), tmp_path)
+    monkeypatch.setattr(generate_crystals.Model, "load", lambda *given, **options: model)
     monkeypatch.setattr(generate_crystals, "generate_for_conditions", lambda *given: (made[[*COLUMNS, "asked_space_group"]], None))
     table, row = generate_crystals.generate_crystals("demo", Request("Ta1W1B2", 5, space_group=1, energy=-0.6, workers=1))
     table = table.set_index("id")
@@ -103,11 +107,30 @@ def test_an_answer_to_something_else_has_a_folder_of_its_own(answer, tmp_path):
     assert answer_folder(tmp_path, {"composition": "Ta(B2)2"}) == tmp_path / "Ta_B2_2", "no letters that a shell would mind"
 
 
-def test_what_cannot_be_asked_is_said():
-    crystals = boride_library().assign(split="train", space_group=pd.array([5, 5, 5, 9], dtype="Int16"))
-    generate_crystals._check_request(Request("Ta1W1B2", 1, space_group=9), crystals, "s")
-    with pytest.raises(ValueError, match=r"space group 300: none of the study s's training crystals has it; expected one of \[5, 9\]"):
-        generate_crystals._check_request(Request("Ta1W1B2", 1, space_group=300), crystals, "s")
+def knowing(crystals: pd.DataFrame, folder) -> SimpleNamespace:
+    """A model that was trained on these crystals, without a network."""
+    save_tensors(matrix_tensors(crystals), folder / "m.safetensors")
+    return SimpleNamespace(codec=MatrixData(folder / "m.safetensors").codec)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return knowing(boride_library().assign(split="train", space_group=pd.array([5, 5, 5, 9], dtype="Int16")), tmp_path)
+
+
+def test_what_cannot_be_asked_is_said(model):
+    hull = Hull(boride_library())
+    assert len(generate_crystals._conditions(Request("Ta1W1B2", 1, space_group=9), model, hull)) == 1
+    for request, message in (
+        (Request("Ta1W1B2", 1, space_group=300), r"Ta1W1B2: no training crystal has space group 300; expected one of \[5, 9\]"),
+        (Request("Ta1Ni1", 1), "Ta1Ni1: no training crystal has Ni; expected elements of B, Ta, W"),
+        (Request("Ta50", 1), "Ta50: 50 atoms; expected at most 4, the model's longest cell"),
+        (Request("Ta0.5W"), "whole numbers of atoms"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            generate_crystals._conditions(request, model, hull)
+    with pytest.raises(ValueError, match="0 crystals: expected one or more"):
+        generate_crystals.generate_crystals("demo", Request("Ta1W1B2", 0))
 
 
 def test_errors_say_what_to_do(monkeypatch, tmp_path, capsys):
@@ -116,22 +139,16 @@ def test_errors_say_what_to_do(monkeypatch, tmp_path, capsys):
     assert "run `make reproduce` first" in capsys.readouterr().err
     assert main(["generate", "Ta1W1B4", "--study", "nothing"]) == 1
     assert "no such study; expected one of" in capsys.readouterr().err
-    monkeypatch.setattr(paths, "PROCESSED", tmp_path)
     assert main(["generate", "Ta1W1B4", "--study", "library"]) == 1
-    assert "the study library was not run here; `make reproduce STUDIES=library` does" in capsys.readouterr().err
-    monkeypatch.setattr(paths, "crystals", lambda study: paths.ROOT / "params.yaml")  # as if it were run
+    assert "model.json: no trained model; train it first, or see `crystalgen use-shipped --help`" in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"model 'unimat': expected one of \['matrix_generation_flow_uniform'"):
         trained.conditional_model("demo", "unimat")
     assert trained.conditional_model("demo")[1] == "matrix_generation_flow_uniform"
-    hull = Hull(boride_library())
-    with pytest.raises(ValueError, match="whole numbers of atoms"):
-        generate_crystals._conditions(Request("Ta0.5W"), boride_library().assign(split="train", space_group=1), hull)
 
 
-def test_what_is_not_given_is_chosen_as_training_has_it():
-    crystals = boride_library().assign(split="train", space_group=pd.array([5, 5, 5, 9], dtype="Int16"))
-    chosen = generate_crystals._conditions(Request("Ta1W1B2", 200), crystals, Hull(boride_library()))
+def test_what_is_not_given_is_chosen_as_training_has_it(model):
+    chosen = generate_crystals._conditions(Request("Ta1W1B2", 200), model, Hull(boride_library()))
     assert chosen["formation_energy_per_atom"].iloc[0] == pytest.approx(-0.4), "on the hull"
     assert 0.6 < (chosen["space_group"] == 5).mean() < 0.9
-    given = generate_crystals._conditions(Request("Ta1W1B2", 3, space_group=187, energy=-0.6), crystals, Hull(boride_library()))
-    assert given[["space_group", "formation_energy_per_atom"]].to_numpy().tolist() == [[187, -0.6]] * 3
+    given = generate_crystals._conditions(Request("Ta1W1B2", 3, space_group=9, energy=-0.6), model, Hull(boride_library()))
+    assert given[["space_group", "formation_energy_per_atom"]].to_numpy().tolist() == [[9, -0.6]] * 3

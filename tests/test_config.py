@@ -7,7 +7,9 @@ from pydantic import ValidationError
 
 from crystalgen.config import load_study, read_study
 from crystalgen.config.compose import compose, files_of
-from crystalgen.generative.settings import PRESETS, Diffusion, Flow, Training
+from crystalgen.generative.nets.unet1d.settings import UNet1dConfig
+from crystalgen.generative.objectives.settings import Diffusion, Flow
+from crystalgen.generative.settings import Training
 from crystalgen.library.recipe import load_recipe
 from crystalgen.utils import paths
 from crystalgen.utils.strict import StudyError
@@ -71,7 +73,7 @@ def test_presets_are_named_or_changed_and_a_studys_own_come_first(tmp_path):
     study = _composed(tmp_path, presets, a=content)("a")
     assert (study.models["one"].training.steps, study.models["one"].training.batch_size) == (3, 5)
     assert (study.models["two"].training.steps, study.models["two"].training.batch_size) == (9, 4)
-    assert study.models["one"].objective == Flow() and study.models["one"].net == PRESETS["published"]
+    assert study.models["one"].objective == Flow() and study.models["one"].net == UNet1dConfig.preset("published")
 
 
 def test_one_way_to_sample_is_named_as_its_model(tmp_path):
@@ -227,14 +229,14 @@ def test_regression_is_sampled_in_one_step(tmp_path, sampler):
 
 def test_guidance_needs_a_model_that_learnt_to_do_without_the_energy(tmp_path):
     content = _changed("models.one.sampling.one", guidance=0.5)
-    _refused(tmp_path, content, "sampling 'one': guidance needs .*energy_dropout")
-    content["models"]["one"]["training"]["energy_dropout"] = 0.1
+    _refused(tmp_path, content, "sampling 'one': guidance needs .*condition_dropout")
+    content["models"]["one"]["training"]["condition_dropout"] = 0.1
     assert read_study(_write(tmp_path, content)).models["one"].sampling["one"].guidance == 0.5
 
 
 def test_unimat_has_no_energy_to_be_guided_by(tmp_path):
     content = _changed("models.two.sampling.two", guidance=0.5)
-    content["models"]["two"]["training"]["energy_dropout"] = 0.1
+    content["models"]["two"]["training"]["condition_dropout"] = 0.1
     _refused(tmp_path, content, "guidance")
 
 
@@ -304,7 +306,7 @@ def test_the_search_is_for_rows_of_generation_models(tmp_path, row):
 
 def test_a_preset_is_a_network_by_name(tmp_path):
     study = read_study(_write(tmp_path, _changed("models.one", net="published")))
-    assert study.models["one"].net == PRESETS["published"] != PRESETS["lean"]
+    assert study.models["one"].net == UNet1dConfig.preset("published") != UNet1dConfig.preset("lean") == UNet1dConfig()
 
 
 @pytest.mark.parametrize("seeds", [[], [3, 3]])

@@ -18,7 +18,6 @@ import torch
 from crystalgen.config import load_study
 from crystalgen.crystals import read_crystals
 from crystalgen.generative.jobs import run_job
-from crystalgen.generative.objectives import build_objective
 from crystalgen.represent.tensors import matrix_tensors, save_tensors
 from crystalgen.generative.jobs import load_data
 

@@ -6,16 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 
 from crystalgen.crystals import formulas, read_crystals
-from crystalgen.generative.data.matrix import TEST, VAL, MatrixData
+from crystalgen.generative import checkpoint
+from crystalgen.generative.checkpoint import Model
+from crystalgen.generative.data.format import TEST, VAL
+from crystalgen.generative.data.matrix import MatrixData
 from crystalgen.generative.data.pairs import PairData
 from crystalgen.generative.data.unimat import UniMatData
-from crystalgen.generative.objectives import build_objective
-from crystalgen.generative.settings import Flow, MatrixModel, Sampling, UniMatModel
+from crystalgen.generative.settings import MatrixModel, Sampling, UniMatModel
+from crystalgen.generative.settings import Model as AnyModel
 from crystalgen.metrics.study_results import read_samples
-from crystalgen.represent import generate
 from crystalgen.represent.canonical import ordered_numbers
 from crystalgen.represent.generate import (
     evaluation_requests,
@@ -50,9 +53,22 @@ class Says:
     def __init__(self, x: torch.Tensor):
         self.x, self.conditions = x, []
 
-    def sample(self, model, shape, condition, sampling, generator, device):
-        self.conditions.append(condition)
+    def prior(self, shape, condition, generators):
         return self.x[: shape[0]].clone()
+
+    def sample(self, net, x, condition, sampling, generators):
+        self.conditions.append(condition)
+        return x
+
+
+def trained(data, nets=None, objective=None, **settings) -> Model:
+    """A trained model of the data's representation and task, of networks and an objective of one's own."""
+    spec = {"training": {"steps": 1}, "sampling": {"a": {"sampler": "euler", "steps": 3}}, "objective": {"name": "flow"}} | settings
+    if isinstance(data, UniMatData):
+        spec["representation"] = "unimat"
+    elif isinstance(data, PairData):
+        spec |= {"task": "modification", "objective": {"name": "flow", "prior": "structure"}}
+    return Model(TypeAdapter(AnyModel).validate_python({"representation": "matrix"} | spec), data.codec, nets or {1: Still()}, objective)
 
 
 @pytest.fixture
@@ -123,7 +139,7 @@ def test_a_perfect_model_gives_back_its_targets(table, kind, request):
     data = request.getfixturevalue(kind)
     requests, items = evaluation_requests(data, table)
     says = Says(data.x[data.targets(items)])
-    samples, record = generate_for_requests({5: Still(), 4: Still()}, says, data, requests, items, EULER, "row")
+    samples, record = generate_for_requests(trained(data, {5: Still(), 4: Still()}, says), data, requests, items, EULER, "row")
     count = len(requests)
     assert record == {
         "row": "row",
@@ -157,7 +173,7 @@ def test_samples_that_are_no_crystals_are_counted_by_reason(table, data):
     x[1, -1] = torch.inf
     zero = (0 - data.tensors["lattice_mean"]) / data.tensors["lattice_std"] * 12**-0.5 + 0.5
     x[2, -3:] = zero
-    samples, record = generate_for_requests({1: Still()}, Says(x), data, requests, items, EULER, "row")
+    samples, record = generate_for_requests(trained(data, objective=Says(x)), data, requests, items, EULER, "row")
     assert record["decoded"] == len(samples) == len(requests) - 3
     assert sorted(record["rejected"].values()) == [1, 2]
     assert samples["request"].tolist() == requests["request"].tolist()[3:]
@@ -166,7 +182,7 @@ def test_samples_that_are_no_crystals_are_counted_by_reason(table, data):
 def test_what_each_seed_loses_is_added_up(table, data):
     requests, items = evaluation_requests(data, table)
     nets = {1: Still(), 2: Still(broken=[0, 3]), 3: Still(broken=[1])}
-    samples, record = generate_for_requests(nets, build_objective(Flow()), data, requests, items, EULER, "row")
+    samples, record = generate_for_requests(trained(data, nets), data, requests, items, EULER, "row")
     (reason,) = record["rejected"]
     assert "not finite" in reason and record["rejected"][reason] == 3
     assert record["requested"] == 3 * len(requests) == record["decoded"] + 3
@@ -178,7 +194,7 @@ def test_what_each_seed_loses_is_added_up(table, data):
 def test_nothing_asked_is_an_empty_answer(table, kind, request):
     data = request.getfixturevalue(kind)
     requests, items = (part[:0] for part in evaluation_requests(data, table))
-    samples, record = generate_for_requests({1: Still()}, build_objective(Flow()), data, requests, items, EULER, "row")
+    samples, record = generate_for_requests(trained(data), data, requests, items, EULER, "row")
     assert (len(samples), record["requested"], record["decoded"]) == (0, 0, 0)
 
 
@@ -186,7 +202,7 @@ def test_nothing_asked_is_an_empty_answer(table, kind, request):
 def test_what_is_saved_is_read_again(table, kind, request, tmp_path):
     data = request.getfixturevalue(kind)
     requests, items = evaluation_requests(data, table)
-    samples, record = generate_for_requests({1: Still(broken=[2])}, build_objective(Flow()), data, requests, items, EULER, "row")
+    samples, record = generate_for_requests(trained(data, {1: Still(broken=[2])}), data, requests, items, EULER, "row")
     save_samples(samples, record, tmp_path / "row", requests)
     read, told, asked = read_samples(tmp_path / "row")
     assert told == record == json.loads((tmp_path / "row" / "record.json").read_text())
@@ -206,7 +222,7 @@ def own(*compositions: list[int], group: int = 225, **columns) -> pd.DataFrame:
 def test_a_condition_of_ones_own_decodes_to_exactly_its_composition(data):
     conditions = own([73, 74, 5, 5], [5, 74], [5] * 6 + [73, 74], label=["x", "y", "z"])
     nets = {1: Still(), 2: Still()}
-    samples, record = generate_for_conditions(nets, build_objective(Flow()), data, conditions, EULER, "row")
+    samples, record = generate_for_conditions(trained(data, nets), conditions, EULER, "row")
     expected, _ = formulas(conditions["atomic_numbers"])
     assert record["requested"] == record["decoded"] == 6
     assert samples["formula"].tolist() == expected * 2
@@ -222,7 +238,7 @@ def test_a_condition_of_ones_own_is_what_the_data_would_ask(table, data):
     rows = [3, 11]
     same = pd.DataFrame({n: list(table[n].iloc[rows]) for n in ("atomic_numbers", "space_group", "formation_energy_per_atom")})
     says = Says(data.x)
-    generate_for_conditions({1: Still()}, says, data, same, EULER, "row")
+    generate_for_conditions(trained(data, objective=says), same, EULER, "row")
     expected = data.condition(torch.tensor(rows))
     assert says.conditions[0].keys() == expected.keys()
     for name, value in says.conditions[0].items():
@@ -232,15 +248,19 @@ def test_a_condition_of_ones_own_is_what_the_data_would_ask(table, data):
 @pytest.mark.parametrize(
     ("conditions", "message"),
     [
-        pytest.param(own([5, 74], [5] * 9), r"condition 1: 9 sites; the network holds at most 8", id="too long"),
-        pytest.param(own([5, 74], [74, 5], [5, 92]), r"condition 2: atomic numbers \[92\]", id="unknown element"),
-        pytest.param(own([5, 0, 74]), r"condition 0: .*\b0\b", id="no element"),
-        pytest.param(own([5, 74], [5, 74], group=[225, 7]), r"condition 1: space group 7 .*expected one of \[.*225", id="unknown group"),
+        pytest.param(own([5, 74], [5] * 9), r"condition 1: 9 atoms; expected at most 8", id="too long"),
+        pytest.param(own([5, 74], [74, 5], [5, 92]), r"condition 2: no training crystal has U; expected", id="unknown element"),
+        pytest.param(own([5, 0, 74]), r"condition 0: .*atomic number 0", id="no element"),
+        pytest.param(
+            own([5, 74], [5, 74], group=[225, 7]),
+            r"condition 1: no .* has space group 7; expected one of \[.*225",
+            id="unknown group",
+        ),
     ],
 )
 def test_a_condition_that_the_network_cannot_know_is_named(data, conditions, message):
     with pytest.raises(ValueError, match=message):
-        generate_for_conditions({1: Still()}, build_objective(Flow()), data, conditions, EULER, "row")
+        generate_for_conditions(trained(data), conditions, EULER, "row")
 
 
 @pytest.mark.parametrize("side", ["val", "test", "held_out"])
@@ -249,10 +269,10 @@ def test_what_only_another_side_than_training_has_the_network_never_saw(table, t
     table["split"] = np.where(holds_nickel | (table["space_group"] == 194), side, "train")
     save_tensors(matrix_tensors(table), tmp_path / "n.safetensors")
     data = MatrixData(tmp_path / "n.safetensors")
-    with pytest.raises(ValueError, match=r"condition 0: atomic numbers \[28\] are not in the training data"):
-        generate_for_conditions({1: Still()}, build_objective(Flow()), data, own([28, 5]), EULER, "row")
-    with pytest.raises(ValueError, match="condition 0: space group 194 is not in the training data"):
-        generate_for_conditions({1: Still()}, build_objective(Flow()), data, own([5, 74], group=194), EULER, "row")
+    with pytest.raises(ValueError, match="condition 0: no training crystal has Ni"):
+        generate_for_conditions(trained(data), own([28, 5]), EULER, "row")
+    with pytest.raises(ValueError, match="condition 0: no training crystal has space group 194"):
+        generate_for_conditions(trained(data), own([5, 74], group=194), EULER, "row")
 
 
 # UniMat
@@ -270,7 +290,7 @@ def test_free_samples_without_atoms_are_rejected_and_the_rest_can_be_written(uni
     x = data.batch(torch.arange(len(few))).x
     x[0, :3] = -1.0
     sampling = Sampling(sampler="ddpm", steps=1, count=3)
-    samples, record = generate_freely({1: Still(), 2: Still()}, Says(x), data, sampling, "row")
+    samples, record = generate_freely(trained(data, {1: Still(), 2: Still()}, Says(x)), sampling, "row")
     assert record["rejected"] == {"no atoms": 2}
     assert (record["requested"], len(samples)) == (6, 4)
     save_samples(samples, record, tmp_path)
@@ -287,12 +307,12 @@ def test_a_row_is_sampled_in_its_own_way(table, data, unimat_data, monkeypatch):
     ways = {"short": {"sampler": "ddim", "steps": 2, "max_targets": 4}, "long": {"sampler": "ddpm", "steps": 5, "max_targets": 3}}
     model = MatrixModel.model_validate({"objective": {"name": "diffusion"}, "training": training, "sampling": ways})
     used = []
-    draw = generate.draw_samples
-    monkeypatch.setattr(generate, "draw_samples", lambda *given: used.append(given[-1]) or draw(*given))
+    draw = checkpoint.draw_samples
+    monkeypatch.setattr(checkpoint, "draw_samples", lambda *given: used.append(given[-1]) or draw(*given))
     for row, count in (("short", 4), ("long", 3)):
-        _, record, requests = sample_row(row, model, {1: Still(), 2: Still()}, data, table)
+        _, record, requests = sample_row(row, Model(model, data.codec, {1: Still(), 2: Still()}), model.sampling[row], data, table)
         assert (record["row"], record["requested"], len(requests)) == (row, 2 * count, count)
         assert used[-2:] == [model.sampling[row]] * 2
     free = UniMatModel.model_validate({"training": training, "sampling": {"u": {"sampler": "ddim", "steps": 2, "count": 7}}})
-    _, record, requests = sample_row("u", free, {1: Still()}, unimat_data[1], table)
+    _, record, requests = sample_row("u", Model(free, unimat_data[1].codec, {1: Still()}), free.sampling["u"], None, table)
     assert record["requested"] == 7 and requests is None

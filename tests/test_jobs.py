@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from crystalgen.generative import jobs
+from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.matrix import MatrixData
 from crystalgen.generative.data.pairs import PairData
 from crystalgen.generative.data.unimat import UniMatData
-from crystalgen.generative.jobs import load_data, load_nets, load_task, run_job, save_job, training_fingerprint
-from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.jobs import load_data, load_task, run_job, save_job, training_fingerprint
+from crystalgen.generative.objectives.flow import FlowMatching
 from crystalgen.generative.settings import MatrixModel, UniMatModel
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
 
@@ -29,25 +29,21 @@ SETTINGS = {
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from crystalgen.generative import jobs
+from crystalgen.generative.jobs import run_job
+from crystalgen.generative.objectives.flow import FlowMatching
 from crystalgen.generative.settings import MatrixModel
-from crystalgen.generative.objectives import build_objective
-from crystalgen.generative.data.unimat import UniMatData
 
-class Deadly:
-    calls = 0
-    def __init__(self, settings):
-        self.inner = build_objective(settings)
-        self.loss = self.inner.loss
-    def corrupt(self, *arguments):
-        Deadly.calls += 1
-        if Deadly.calls == int(sys.argv[3]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return self.inner.corrupt(*arguments)
+corrupt, calls = FlowMatching.corrupt, []
 
-jobs.build_objective = Deadly
+def deadly(*given):
+    calls.append(1)
+    if len(calls) == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return corrupt(*given)
+
+FlowMatching.corrupt = deadly
 folder = Path(sys.argv[1])
-jobs.run_job(MatrixModel.model_validate_json(sys.argv[2]), folder / "matrix.safetensors", folder / "checkpoints")
+run_job(MatrixModel.model_validate_json(sys.argv[2]), folder / "matrix.safetensors", folder / "checkpoints")
 """
 
 
@@ -73,18 +69,8 @@ def folder(tmp_path, crystals):
 @pytest.fixture
 def calls(monkeypatch):
     """How many batches objectives were shown in this process."""
-    seen = []
-
-    class Counts:
-        def __init__(self, settings):
-            self.inner = build_objective(settings)
-            self.loss = self.inner.loss
-
-        def corrupt(self, *arguments):
-            seen.append(1)
-            return self.inner.corrupt(*arguments)
-
-    monkeypatch.setattr(jobs, "build_objective", Counts)
+    seen, corrupt = [], FlowMatching.corrupt
+    monkeypatch.setattr(FlowMatching, "corrupt", lambda *given: seen.append(1) or corrupt(*given))
     return seen
 
 
@@ -143,20 +129,14 @@ def test_a_saved_job_leaves_its_weights_and_no_checkpoints(folder):
     model = changed()
     trained = start(folder, model)
     assert len(list((folder / "checkpoints").iterdir())) == 2
-    save_job(trained, folder / "weights", folder / "checkpoints")
+    save_job(model, folder / "matrix.safetensors", trained, folder / "out", folder / "checkpoints")
     assert not (folder / "checkpoints").exists()
-    assert sorted(path.name for path in (folder / "weights").iterdir()) == ["3.safetensors", "7.safetensors"]
-    nets = load_nets(model, load_data(model, folder / "matrix.safetensors"), folder / "weights")
-    assert list(nets) == [7, 3]
+    assert sorted(path.name for path in (folder / "out/weights").iterdir()) == ["3.safetensors", "7.safetensors"]
+    loaded = Model.load(folder / "out")
+    assert list(loaded.nets) == [7, 3] and list(Model.load(folder / "out", count=1).nets) == [7]
     for run in trained:
-        assert all(torch.equal(value, nets[run.seed].state_dict()[name]) for name, value in run.net.state_dict().items())
-        assert not nets[run.seed].training
-
-
-def test_a_seed_without_weights_is_named(folder):
-    model = changed()
-    with pytest.raises(FileNotFoundError, match="7.safetensors: no trained weights; run the training stage"):
-        load_nets(model, load_data(model, folder / "matrix.safetensors"), folder / "weights")
+        assert all(torch.equal(value, loaded.nets[run.seed].state_dict()[name]) for name, value in run.net.state_dict().items())
+        assert not loaded.nets[run.seed].training
 
 
 # Data
@@ -197,7 +177,7 @@ def test_what_does_not_decide_a_seeds_weights_leaves_the_fingerprint(folder, whe
     [
         (("training",), {"steps": 7}),
         (("training",), {"batch_size": 9}),
-        (("training",), {"energy_dropout": 0.1}),
+        (("training",), {"condition_dropout": 0.1}),
         (("training",), {"threads": 2}),
         (("net",), {"channels": 16}),
         (("net",), {"periodic": True}),

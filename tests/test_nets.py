@@ -7,9 +7,10 @@ from crystalgen.chemistry.elements import standardised_properties
 from crystalgen.chemistry.spacegroups import symmetry_operations
 from crystalgen.generative.data.unimat import Layout
 from crystalgen.generative.nets.conditioning import ElementEmbedding, EnergyEmbedding, SpaceGroupEmbedding, TimeEmbedding
-from crystalgen.generative.nets.unet1d import Attention, UNet1d
-from crystalgen.generative.nets.unet3d import UNet3d
-from crystalgen.generative.settings import UNet1dConfig, UNet3dConfig
+from crystalgen.generative.nets.unet1d.model import Attention, UNet1d
+from crystalgen.generative.nets.unet1d.settings import UNet1dConfig
+from crystalgen.generative.nets.unet3d.model import UNet3d
+from crystalgen.generative.nets.unet3d.settings import UNet3dConfig
 
 GROUPS = (1, 2, 62, 194, 225)
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from crystalgen.generative import samplers
-from crystalgen.generative.objectives import build_objective
-from crystalgen.generative.settings import Diffusion, Flow, Regression, Sampling
+from crystalgen.generative.objectives.settings import Diffusion, Flow, Regression
+from crystalgen.generative.settings import Sampling
 
 EULER = Sampling(sampler="euler", steps=5)
 
@@ -20,6 +20,11 @@ def _seed():
     torch.manual_seed(1)
 
 
+def sample(objective, net, shape, condition, sampling, generators):
+    """From the prior to data."""
+    return objective.sample(net, objective.prior(shape, condition, generators), condition, sampling, generators)
+
+
 def some_start(batch: int = 200, rows: int = 7) -> dict[str, torch.Tensor]:
     return {"start": torch.rand(batch, rows, 3)}
 
@@ -30,7 +35,7 @@ def some_start(batch: int = 200, rows: int = 7) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("loss", ["l1", "pbc_cases", "pbc_images"])
 def test_regression_shows_the_start_and_asks_for_the_data(loss):
     condition, x = some_start(), torch.rand(200, 7, 3)
-    x_t, t, target = build_objective(Regression(loss=loss)).corrupt(x, condition, seeded())
+    x_t, t, target = Regression(loss=loss).build().corrupt(x, condition, seeded())
     assert torch.equal(x_t, condition["start"])
     assert torch.equal(target, x)
     assert t.shape == (200,) and (t == 0).all()
@@ -44,7 +49,7 @@ def test_regression_answers_in_one_call():
         assert given is condition
         return 2 * x + 1
 
-    drawn = build_objective(Regression()).sample(model, (4, 7, 3), condition, Sampling(sampler="one_step", steps=1), seeded())
+    drawn = sample(Regression().build(), model, (4, 7, 3), condition, Sampling(sampler="one_step", steps=1), seeded())
     assert torch.equal(drawn, 2 * condition["start"] + 1)
     ((x, t),) = calls
     assert torch.equal(x, condition["start"]) and t.tolist() == [0.0] * 4
@@ -56,7 +61,7 @@ def test_regression_answers_in_one_call():
 @pytest.mark.parametrize("prior", ["uniform", "normal", "structure"])
 def test_flow_points_lie_on_the_line_from_the_start_to_the_data(prior):
     x1, condition = torch.randn(200, 7, 3) * 2, some_start()
-    x_t, t, velocity = build_objective(Flow(prior=prior)).corrupt(x1, condition, seeded())
+    x_t, t, velocity = Flow(prior=prior).build().corrupt(x1, condition, seeded())
     assert ((t >= 0) & (t < 1)).all()
     assert t.std() > 0.2
     x0 = x1 - velocity
@@ -76,7 +81,7 @@ def test_flow_points_lie_on_the_line_from_the_start_to_the_data(prior):
 def test_normal_noise_has_the_mean_and_spread_that_are_asked_for():
     settings = Flow(prior="normal", mean=0.5, std=0.2887)
     x1 = torch.randn(500, 7, 3)
-    _, _, velocity = build_objective(settings).corrupt(x1, {}, seeded())
+    _, _, velocity = settings.build().corrupt(x1, {}, seeded())
     start = first_input(settings, (500, 7, 3), {})
     for x0 in (x1 - velocity, start):
         assert x0.mean().item() == pytest.approx(0.5, abs=0.01)
@@ -91,7 +96,7 @@ def first_input(settings: Flow, shape: tuple[int, ...], condition: dict) -> torc
         seen.append(x.clone())
         return torch.zeros_like(x)
 
-    build_objective(settings).sample(model, shape, condition, EULER, seeded())
+    sample(settings.build(), model, shape, condition, EULER, seeded())
     return seen[0]
 
 
@@ -108,8 +113,8 @@ def test_flow_from_a_structure_starts_there_and_leaves_it_as_it_was(wrapped):
     before = condition["start"].clone()
     settings = Flow(prior="structure", wrapped=wrapped)
     assert torch.equal(first_input(settings, (6, 7, 3), condition), before)
-    build_objective(settings).sample(lambda x, t, c: torch.ones_like(x), (6, 7, 3), condition, EULER, seeded())
-    build_objective(settings).corrupt(torch.rand(6, 7, 3) + 0.6, condition, seeded())
+    sample(settings.build(), lambda x, t, c: torch.ones_like(x), (6, 7, 3), condition, EULER, seeded())
+    settings.build().corrupt(torch.rand(6, 7, 3) + 0.6, condition, seeded())
     assert torch.equal(condition["start"], before)
 
 
@@ -117,9 +122,9 @@ def test_flow_from_a_structure_starts_there_and_leaves_it_as_it_was(wrapped):
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_flow_from_a_structure_with_the_velocity_of_training_arrives_at_the_target(steps, wrapped):
     condition, x1 = some_start(50), torch.rand(50, 7, 3)
-    objective = build_objective(Flow(prior="structure", wrapped=wrapped))
+    objective = Flow(prior="structure", wrapped=wrapped).build()
     _, _, velocity = objective.corrupt(x1, condition, seeded())
-    drawn = objective.sample(lambda x, t, c: velocity, (50, 7, 3), condition, Sampling(sampler="euler", steps=steps), seeded())
+    drawn = sample(objective, lambda x, t, c: velocity, (50, 7, 3), condition, Sampling(sampler="euler", steps=steps), seeded())
     off = drawn - x1
     if wrapped:
         off[:, :-3] -= off[:, :-3].round()
@@ -129,8 +134,8 @@ def test_flow_from_a_structure_with_the_velocity_of_training_arrives_at_the_targ
 @pytest.mark.parametrize("prior", ["uniform", "normal", "structure"])
 def test_wrapped_flow_goes_the_shorter_way_around_the_cell_and_lattices_the_plain_one(prior):
     x1, condition = torch.rand(200, 7, 3), some_start()
-    plain_x_t, plain_t, plain = build_objective(Flow(prior=prior)).corrupt(x1, condition, seeded())
-    x_t, t, velocity = build_objective(Flow(prior=prior, wrapped=True)).corrupt(x1, condition, seeded())
+    plain_x_t, plain_t, plain = Flow(prior=prior).build().corrupt(x1, condition, seeded())
+    x_t, t, velocity = Flow(prior=prior, wrapped=True).build().corrupt(x1, condition, seeded())
     assert torch.equal(t, plain_t)
     assert torch.equal(velocity[:, -3:], plain[:, -3:]) and torch.equal(x_t[:, -3:], plain_x_t[:, -3:])
     assert velocity[:, :-3].abs().max() <= 0.5 < plain[:, :-3].abs().max()
@@ -160,9 +165,7 @@ def test_flow_sampling_of_a_point_mass_gives_the_point(prior):
     """The velocity towards one point, from wherever x stands: (point - x) / (1 - t)."""
     point = torch.randn(5, 3)
     sampling = Sampling(sampler="euler", steps=20)
-    drawn = build_objective(Flow(prior=prior)).sample(
-        lambda x, t, c: (point - x) / (1 - t[:, None, None]), (8, 5, 3), {}, sampling, seeded()
-    )
+    drawn = sample(Flow(prior=prior).build(), lambda x, t, c: (point - x) / (1 - t[:, None, None]), (8, 5, 3), {}, sampling, seeded())
     torch.testing.assert_close(drawn, point.expand(8, 5, 3), atol=1e-5, rtol=0)
 
 
@@ -190,7 +193,7 @@ SCHEDULES = pytest.mark.parametrize("schedule", ["squaredcos_cap_v2", "linear", 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.2887)])
 def test_noised_data_have_the_schedules_mean_and_variance(schedule, mean, std):
     settings = Diffusion(train_steps=10, schedule=schedule, mean=mean, std=std)
-    x_t, t, noise = build_objective(settings).corrupt(torch.full((4000, 10), 3.0), {}, seeded())
+    x_t, t, noise = settings.build().corrupt(torch.full((4000, 10), 3.0), {}, seeded())
     step = (t * 10).round().long()
     assert sorted(set(step.tolist())) == list(range(10))
     assert noise.mean().item() == pytest.approx(0, abs=0.02)
@@ -223,7 +226,7 @@ def exact_answer(settings: Diffusion, times: list[float]):
 
 def test_noise_levels_are_drawn_as_often_as_their_signal_to_noise_ratio_up_to_five():
     settings = Diffusion(train_steps=10, times="min_snr")
-    _, t, _ = build_objective(settings).corrupt(torch.zeros(50000, 1), {}, seeded())
+    _, t, _ = settings.build().corrupt(torch.zeros(50000, 1), {}, seeded())
     kept = _alpha_bar(settings)
     expected = np.minimum(kept / (1 - kept), 5)
     shares = torch.bincount((t * 10).round().long(), minlength=10).numpy() / 50000
@@ -238,7 +241,7 @@ PREDICTIONS = pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.2887)])
 def test_training_asks_for_what_the_network_is_to_say(prediction, mean, std):
     settings = Diffusion(train_steps=10, prediction=prediction, mean=mean, std=std)
-    x_t, t, target = build_objective(settings).corrupt(POINT.expand(50, 3), {}, seeded())
+    x_t, t, target = settings.build().corrupt(POINT.expand(50, 3), {}, seeded())
     answers = torch.stack([exact_answer(settings, [])(x_t[i : i + 1], t[i : i + 1], {})[0] for i in range(50)])
     torch.testing.assert_close(target, answers, atol=2e-3, rtol=1e-3)
 
@@ -250,7 +253,7 @@ def test_training_asks_for_what_the_network_is_to_say(prediction, mean, std):
 def test_denoising_a_point_mass_gives_the_point_in_the_datas_units(schedule, prediction, mean, std, sampler, steps):
     settings, times = Diffusion(schedule=schedule, prediction=prediction, mean=mean, std=std), []
     sampling = Sampling(sampler=sampler, steps=steps)
-    drawn = build_objective(settings).sample(exact_answer(settings, times), (6, 3), {}, sampling, seeded())
+    drawn = sample(settings.build(), exact_answer(settings, times), (6, 3), {}, sampling, seeded())
     torch.testing.assert_close(drawn, POINT.expand(6, 3), atol=2e-3, rtol=0)
     assert len(times) == steps
     assert all(a > b for a, b in zip(times, times[1:], strict=False))
@@ -267,7 +270,7 @@ def test_a_bound_keeps_the_samples_of_a_bad_network_inside(sampler, mean, std):
 
     sampling, largest = Sampling(sampler=sampler, steps=20), {}
     for clip in (None, 1.0):
-        drawn = build_objective(Diffusion(clip=clip, mean=mean, std=std)).sample(bad, (6, 3), {}, sampling, seeded())
+        drawn = sample(Diffusion(clip=clip, mean=mean, std=std).build(), bad, (6, 3), {}, sampling, seeded())
         largest[clip] = float((drawn - mean).abs().max() / std)
     assert largest[1.0] <= 1.0 + 1e-5
     assert largest[None] > 2.0
@@ -320,12 +323,12 @@ def leaning(x, t, c):
 
 @pytest.mark.parametrize(("settings", "sampling"), WAYS)
 def test_a_seed_gives_the_same_bits_whatever_ran_before(settings, sampling):
-    objective = build_objective(settings)
+    objective = settings.build()
     x = torch.randn(6, 4, 3)
-    first = objective.sample(leaning, (6, 4, 3), {}, sampling, seeded(1)), *objective.corrupt(x, {}, seeded(1))
+    first = sample(objective, leaning, (6, 4, 3), {}, sampling, seeded(1)), *objective.corrupt(x, {}, seeded(1))
     torch.rand(17)
-    second = objective.sample(leaning, (6, 4, 3), {}, sampling, seeded(1)), *objective.corrupt(x, {}, seeded(1))
-    other = objective.sample(leaning, (6, 4, 3), {}, sampling, seeded(2)), *objective.corrupt(x, {}, seeded(2))
+    second = sample(objective, leaning, (6, 4, 3), {}, sampling, seeded(1)), *objective.corrupt(x, {}, seeded(1))
+    other = sample(objective, leaning, (6, 4, 3), {}, sampling, seeded(2)), *objective.corrupt(x, {}, seeded(2))
     for a, b, c in zip(first, second, other, strict=True):
         assert torch.equal(a, b)
         assert not torch.equal(a, c)
@@ -333,8 +336,8 @@ def test_a_seed_gives_the_same_bits_whatever_ran_before(settings, sampling):
 
 @pytest.mark.parametrize(("settings", "sampling"), WAYS)
 def test_with_a_generator_each_a_sample_does_not_depend_on_the_others(settings, sampling):
-    objective = build_objective(settings)
-    together = objective.sample(leaning, (5, 4, 3), {}, sampling, [seeded(i) for i in range(5)])
-    alone = [objective.sample(leaning, (1, 4, 3), {}, sampling, [seeded(i)]) for i in range(5)]
+    objective = settings.build()
+    together = sample(objective, leaning, (5, 4, 3), {}, sampling, [seeded(i) for i in range(5)])
+    alone = [sample(objective, leaning, (1, 4, 3), {}, sampling, [seeded(i)]) for i in range(5)]
     assert torch.equal(together, torch.cat(alone))
     assert len({tuple(sample.flatten().tolist()) for sample in together}) == 5

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from crystalgen.config import Filter
 from crystalgen.datasets.polymorphs import filter_polymorphs
 from crystalgen.datasets.splits import split_by_formula
-from crystalgen.generative.data.matrix import HELD_OUT, TEST, TRAIN, VAL
+from crystalgen.generative.data.format import HELD_OUT, TEST, TRAIN, VAL
 from crystalgen.generative.data.pairs import PairData, _triangular
 from crystalgen.represent.tensors import matrix_tensors, save_tensors
 
@@ -57,6 +57,8 @@ def make(tmp_path):
             "lattice_std": np.full((3, 3), 2.0, np.float32),
             "energy_mean": np.array([-5.0], np.float32),
             "energy_std": np.array([0.4], np.float32),
+            "element_properties": np.zeros((104, 22), np.float32),
+            "operations": np.zeros((231, 192, 4, 4), np.float32),
         }
         tensors["x"][:, -3:] = rng.random((count, 3, 3))
         save_file(tensors, tmp_path / "pairs.safetensors")
@@ -198,9 +200,8 @@ def test_a_pair_asks_for_the_targets_symmetry_and_the_step_in_energy(make):
     initial, target = items.unbind(dim=1)
     t, batch = data.tensors, data.batch(items)
     expected = (t["energy"][target] - t["energy"][initial]) / 0.4
-    torch.testing.assert_close(batch.condition["energy"], expected)
-    assert (batch.condition["energy"] < 0).all()
-    assert batch.condition["energy_known"].all()
+    torch.testing.assert_close(batch.condition["energy_difference"], expected)
+    assert (expected < 0).all() and batch.condition["energy_difference_known"].all() and "energy" not in batch.condition
     assert torch.equal(batch.condition["space_group"], t["space_group"][target])
     assert torch.equal(batch.condition["atomic_numbers"], t["atomic_numbers"][target].long())
     assert torch.equal(batch.condition["start"], data.x[initial])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from present_case import REFERENCE, made_up_metrics
 
-from crystalgen.generative.nets.unet1d import UNet1d
-from crystalgen.generative.settings import UNet1dConfig
+from crystalgen.generative.nets.unet1d.model import UNet1d
+from crystalgen.generative.nets.unet1d.settings import UNet1dConfig
 from crystalgen.metrics.study_results import match_rows
 from crystalgen.report import figures
 from crystalgen.report.figures.model import trunk_plan

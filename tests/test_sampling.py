@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from crystalgen.generative import sample as sampling_module
-from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.objectives.settings import Diffusion, Flow, Regression
 from crystalgen.generative.sample import batch_size, draw_samples
-from crystalgen.generative.settings import Diffusion, Flow, Regression, Sampling
+from crystalgen.generative.settings import Sampling
 
 SHAPE, COUNT = (6, 3), 11
 WAYS = {
@@ -47,7 +47,7 @@ def condition() -> dict[str, torch.Tensor]:
 def draw(way: str, condition: dict, count: int = COUNT, **settings) -> torch.Tensor:
     objective, sampling = WAYS[way]
     part = {name: value[:count] for name, value in condition.items()}
-    return draw_samples(Small(), build_objective(objective), SHAPE, part, count, Sampling(**sampling | settings))
+    return draw_samples(Small(), objective.build(), SHAPE, part, count, Sampling(**sampling | settings))
 
 
 # Seeds and batches
@@ -103,7 +103,7 @@ def test_nothing_asked_for_is_nothing_drawn(condition):
 
     objective, sampling = WAYS["flow"]
     none = {name: value[:0] for name, value in condition.items()}
-    drawn = draw_samples(Joins(), build_objective(objective), SHAPE, none, 0, Sampling(**sampling))
+    drawn = draw_samples(Joins(), objective.build(), SHAPE, none, 0, Sampling(**sampling))
     assert drawn.shape == (0, *SHAPE)
 
 
@@ -130,7 +130,7 @@ def test_no_batch_is_larger_than_its_size(condition, monkeypatch, free):
             return super().forward(x, t, condition)
 
     objective, sampling = WAYS["regression"]
-    draw_samples(Counts(), build_objective(objective), SHAPE, condition, COUNT, Sampling(**sampling))
+    draw_samples(Counts(), objective.build(), SHAPE, condition, COUNT, Sampling(**sampling))
     probe, *sizes = sizes
     assert probe == 1
     assert sizes == {10**12: [11], 2 * 72 * 4 * 3: [3, 3, 3, 2], 1: [1] * 11}[free]
@@ -141,7 +141,7 @@ def test_no_batch_is_larger_than_its_size(condition, monkeypatch, free):
 def test_a_gpu_starts_from_the_same_noise(way, condition):
     objective, sampling = WAYS[way]
     here = draw(way, condition)
-    there = draw_samples(Small().cuda(), build_objective(objective), SHAPE, condition, COUNT, Sampling(**sampling))
+    there = draw_samples(Small().cuda(), objective.build(), SHAPE, condition, COUNT, Sampling(**sampling))
     torch.testing.assert_close(there, here, atol=1e-4, rtol=1e-3)
 
 
@@ -152,4 +152,4 @@ def test_a_gpu_samples_what_has_no_condition():
             return self.bend(self.gain * x)
 
     objective, sampling = WAYS["ddim"]
-    assert draw_samples(Free().cuda(), build_objective(objective), SHAPE, {}, 3, Sampling(**sampling)).shape == (3, *SHAPE)
+    assert draw_samples(Free().cuda(), objective.build(), SHAPE, {}, 3, Sampling(**sampling)).shape == (3, *SHAPE)

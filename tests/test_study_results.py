@@ -10,7 +10,8 @@ from present_case import made_up_study
 
 from crystalgen import crystals as crystals_module
 from crystalgen.experiments import sampler_steps
-from crystalgen.generative.data.matrix import VAL
+from crystalgen.generative.checkpoint import Model
+from crystalgen.generative.data.format import VAL
 from crystalgen.metrics import shortfalls, study_results
 from crystalgen.report import galleries
 from crystalgen.represent.tensors import matrix_tensors, save_tensors
@@ -127,8 +128,11 @@ class _PerfectFromFiveSteps:
     def __init__(self, data):
         self.x = data.x[data.items(VAL)]
 
-    def sample(self, model, shape, condition, sampling, generator, device):
-        return self.x.clone() if sampling.steps >= 5 else torch.full(shape, 0.5)
+    def prior(self, shape, condition, generators):
+        return torch.full(shape, 0.5)
+
+    def sample(self, net, x, condition, sampling, generators):
+        return self.x.clone() if sampling.steps >= 5 else x
 
 
 def test_steps_are_counted_on_validation_crystals(evaluated, study, monkeypatch):
@@ -136,13 +140,17 @@ def test_steps_are_counted_on_validation_crystals(evaluated, study, monkeypatch)
     table = evaluated.assign(split=split, formation_energy_per_atom=0.1, energy_source="made up")
     save_tensors(matrix_tensors(table), paths.tensors("s", "matrix"))
     loaded = []
-    monkeypatch.setattr("crystalgen.generative.jobs.load_net", lambda model, data, path: loaded.append(path) or torch.nn.Linear(1, 1))
     data = sampler_steps.load_task("generation", paths.tensors("s", "matrix"))
-    monkeypatch.setattr(sampler_steps, "build_objective", lambda settings: _PerfectFromFiveSteps(data))
+
+    def load(folder, count):
+        loaded.append((folder.name, count))
+        return Model(study.models[folder.name], data.codec, {1: torch.nn.Linear(1, 1)}, _PerfectFromFiveSteps(data))
+
+    monkeypatch.setattr(sampler_steps.Model, "load", load)
     monkeypatch.setattr("crystalgen.generative.sample.batch_size", lambda *_: 99)
     rates = sampler_steps.rates_by_steps("s", study, table)
     assert rates["row"].unique().tolist() == ["matrix_generation_ddim", "guided", "matrix_generation_flow_normal"]
     assert rates["steps"].tolist() == [1, 5] * 3
     assert rates["value"].tolist() == [0.0, 1.0] * 3
     assert rates["n"].eq(8).all()
-    assert {path.name for path in loaded} == {"1.safetensors"}  # the first training seed
+    assert {count for _, count in loaded} == {1}, "the first training seed"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from crystalgen.generative.data.matrix import HELD_OUT, TEST, TRAIN, VAL, MatrixData
+from crystalgen.generative.data.format import HELD_OUT, TEST, TRAIN, VAL
+from crystalgen.generative.data.matrix import MatrixData
 from crystalgen.generative.data.unimat import UniMatData
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
 from crystalgen.utils.lattice import lattices_from_parameters
@@ -30,7 +31,7 @@ def _data(table, tmp_path, representation):
 def test_unscaling_undoes_scaling(table, tmp_path):
     data = _data(table, tmp_path, "matrix")
     rows = torch.tensor([7, 3, 44, 0])
-    back = data.unscale(data.batch(rows).x, data.tensors["atomic_numbers"][rows])
+    back = data.codec.unscale(data.batch(rows).x, data.condition(rows))
     torch.testing.assert_close(back, data.tensors["x"][rows], atol=1e-5, rtol=1e-6)
 
 
@@ -101,7 +102,7 @@ def test_weights_are_zero_on_padding_and_even_between_atoms_and_lattice(table, t
     data = _data(table, tmp_path, "matrix")
     batch = data.batch(torch.arange(len(table)))
     nsites = torch.tensor(table["nsites"].to_numpy())
-    padding = (torch.arange(data.shape[0]) >= nsites[:, None]) & (torch.arange(data.shape[0]) < data.shape[0] - 3)
+    padding = (torch.arange(data.codec.shape[0]) >= nsites[:, None]) & (torch.arange(data.codec.shape[0]) < data.codec.shape[0] - 3)
     assert padding.any(dim=1).all()
     assert (batch.weight[padding] == 0).all()
     assert (batch.weight[~padding] > 0).all()
@@ -125,7 +126,7 @@ def test_conditions_are_those_of_the_rows(table, tmp_path):
 def test_ones_own_conditions_are_scaled_as_those_of_the_data(table, tmp_path):
     data = _data(table, tmp_path, "matrix")
     t, rows = data.tensors, torch.tensor([4, 31, 7])
-    own = data.conditions(t["atomic_numbers"][rows], t["space_group"][rows].int(), t["energy"][rows])
+    own = data.codec.conditions(t["atomic_numbers"][rows], t["space_group"][rows].int(), t["energy"][rows])
     asked = data.condition(rows)
     assert own.keys() == asked.keys()
     assert all(torch.equal(own[name], asked[name]) and own[name].dtype == asked[name].dtype for name in own)
@@ -134,9 +135,9 @@ def test_ones_own_conditions_are_scaled_as_those_of_the_data(table, tmp_path):
 def test_the_cell_of_a_composition_of_ones_own_has_its_number_of_sites(table, tmp_path):
     """Lattices are scaled by the edge of a cell of as many sites, so the same scaled lattice is larger for more atoms."""
     data = _data(table, tmp_path, "matrix")
-    numbers = torch.zeros(2, data.shape[0], dtype=torch.long)
+    numbers = torch.zeros(2, data.codec.shape[0], dtype=torch.long)
     numbers[0, :1], numbers[1, :8] = 5, 5
-    one, eight = data.unscale(torch.rand(1, *data.shape).expand(2, -1, -1), numbers)[:, -3:]
+    one, eight = data.codec.unscale(torch.rand(1, *data.codec.shape).expand(2, -1, -1), {"atomic_numbers": numbers})[:, -3:]
     torch.testing.assert_close(eight, 2 * one)
 
 
@@ -150,7 +151,7 @@ def test_a_batch_does_not_share_memory_with_the_data(table, tmp_path):
     data = _data(table, tmp_path, "matrix")
     before = data.x.clone()
     data.batch(torch.arange(4)).x.fill_(7.0)
-    data.unscale(data.x[:4], data.tensors["atomic_numbers"][:4]).fill_(7.0)
+    data.codec.unscale(data.x[:4], data.condition(torch.arange(4))).fill_(7.0)
     torch.testing.assert_close(data.x, before, rtol=0, atol=0)
 
 
@@ -158,9 +159,9 @@ def test_more_rows_are_more_padding_and_the_same_crystals(table, tmp_path):
     rows, items = 64, torch.tensor([3, 40])
     save_tensors(matrix_tensors(table, rows), tmp_path / "long.safetensors")
     long, short = MatrixData(tmp_path / "long.safetensors"), _data(table, tmp_path, "matrix")
-    assert long.shape == (rows, 3) != short.shape
+    assert long.codec.shape == (rows, 3) != short.codec.shape
     a, b = long.batch(items), short.batch(items)
-    atoms = short.shape[0] - 3
+    atoms = short.codec.shape[0] - 3
     for one, other in ((a.x, b.x), (a.weight, b.weight)):
         assert torch.equal(one[:, :atoms], other[:, :atoms]) and torch.equal(one[:, -3:], other[:, -3:])
         assert (one[:, atoms:-3] == 0).all()

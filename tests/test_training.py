@@ -13,27 +13,27 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from crystalgen.generative.data.matrix import TRAIN, VAL, Batch, MatrixData
+from crystalgen.generative.data.format import TRAIN, VAL
+from crystalgen.generative.data.matrix import Batch, MatrixData
 from crystalgen.generative.data.pairs import PairData
 from crystalgen.generative.data.unimat import UniMatData
-from crystalgen.generative.nets.build import build_net, load_net, save_net
-from crystalgen.generative.objectives import build_objective
-from crystalgen.generative.settings import Flow, MatrixModel, Sampling, Training, UNet1dConfig, UniMatModel
-from crystalgen.generative.train import _ema, _item_batches, _withhold, train
+from crystalgen.generative.nets.unet1d.settings import UNet1dConfig
+from crystalgen.generative.objectives.settings import Flow
+from crystalgen.generative.settings import MatrixModel, Sampling, Training, UniMatModel
+from crystalgen.generative.train import _drop_conditions, _ema, _item_batches, train
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
 
 JOB = """
 import sys
 from pathlib import Path
-from crystalgen.generative.settings import MatrixModel
-from crystalgen.generative.nets.build import build_net, save_net
-from crystalgen.generative.objectives import build_objective
+from safetensors.torch import save_file
 from crystalgen.generative.data.matrix import MatrixData
+from crystalgen.generative.settings import MatrixModel
 from crystalgen.generative.train import train
 folder, config = Path(sys.argv[1]), MatrixModel.model_validate_json(sys.argv[2])
 data, checkpoint = MatrixData(folder / "data.safetensors"), folder / sys.argv[4]
-done = train(lambda: build_net(config, data), build_objective(config.objective), data, config.training, 42, checkpoint, "same")
-save_net(done.net, folder / sys.argv[3])
+done = train(lambda: config.net.build(data.codec), config.objective.build(), data, config.training, 42, checkpoint, "same")
+save_file(done.net.state_dict(), folder / sys.argv[3])
 print("resumed" if done.resumed else "fresh")
 """
 
@@ -57,8 +57,8 @@ def job(tmp_path, crystals):
 
 def run(folder: Path, model: MatrixModel, fingerprint: str = "same", seed: int = 42, data=None, objective=None, file: str = "run.pt"):
     data = data or MatrixData(folder / "data.safetensors")
-    objective = objective or build_objective(model.objective)
-    return train(lambda: build_net(model, data), objective, data, model.training, seed, folder / file, fingerprint)
+    objective = objective or model.objective.build()
+    return train(lambda: model.net.build(data.codec), objective, data, model.training, seed, folder / file, fingerprint)
 
 
 def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
@@ -70,7 +70,7 @@ class Spy:
     """An objective that notes what it is shown, and may fail at a call."""
 
     def __init__(self, settings, fails_at: int | None = None):
-        self.inner, self.fails_at, self.conditions = build_objective(settings), fails_at, []
+        self.inner, self.fails_at, self.conditions = settings.build(), fails_at, []
         self.loss = self.inner.loss
 
     def corrupt(self, x, condition, generator):
@@ -278,18 +278,18 @@ def _batch(count: int) -> Batch:
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
 def test_about_that_share_of_energies_is_withheld_and_again_the_same(share):
     batch = _batch(4000)
-    known = _withhold(batch, share, 3).condition["energy_known"]
+    known = _drop_conditions(batch, share, 3).condition["energy_known"]
     assert known.float().mean().item() == pytest.approx(1 - share, abs=0.03)
-    assert torch.equal(known, _withhold(batch, share, 3).condition["energy_known"])
+    assert torch.equal(known, _drop_conditions(batch, share, 3).condition["energy_known"])
     if share in (0.1, 0.5):
-        assert not torch.equal(known, _withhold(batch, share, 4).condition["energy_known"])
+        assert not torch.equal(known, _drop_conditions(batch, share, 4).condition["energy_known"])
     assert batch.condition["energy_known"].all(), "the data are left alone"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4])
 def test_energies_are_withheld_in_training_and_never_in_validation(job, share):
     """The validation loss stays comparable, and only then the vector for an unknown energy is learnt."""
-    model, spy = small_model(steps=24, energy_dropout=share, report_every=24, checkpoint_every=24), Spy(Flow())
+    model, spy = small_model(steps=24, condition_dropout=share, report_every=24, checkpoint_every=24), Spy(Flow())
     net = run(job, model, objective=spy).net
     known = [condition["energy_known"] for condition in spy.conditions]
     assert torch.cat(known[:24]).float().mean().item() == pytest.approx(1 - share, abs=0.15)
@@ -297,31 +297,13 @@ def test_energies_are_withheld_in_training_and_never_in_validation(job, share):
     assert bool((net.energy.unknown != 0).any()) == (share > 0)
 
 
-def test_a_model_without_an_energy_has_none_to_withhold(job):
+def test_a_model_without_an_energy_has_none_to_drop_conditions(job):
     data = UniMatData(job / "unimat.safetensors")
     model = UniMatModel.model_validate(
         {
             "net": {"channels": 8, "multipliers": [1], "heads": 2},
-            "training": {"steps": 2, "batch_size": 4, "energy_dropout": 0.5, "threads": 1, "report_every": 2},
+            "training": {"steps": 2, "batch_size": 4, "condition_dropout": 0.5, "threads": 1, "report_every": 2},
             "sampling": {"a": {"sampler": "ddim", "steps": 2}},
         }
     )
     assert math.isfinite(run(job, model, data=data).curve[-1]["loss"])
-
-
-# Weights
-
-
-def test_saved_weights_give_the_same_network(job):
-    model, data = small_model(), MatrixData(job / "data.safetensors")
-    net = run(job, model).net
-    save_net(net, job / "weights.safetensors")
-    loaded = load_net(model, data, job / "weights.safetensors")
-    batch = data.batch(data.items(VAL))
-    t = torch.full((len(batch.x),), 0.3)
-    assert torch.equal(net(batch.x, t, batch.condition), loaded(batch.x, t, batch.condition))
-
-
-def test_missing_weights_say_what_to_run(job):
-    with pytest.raises(FileNotFoundError, match="run the training stage"):
-        load_net(small_model(), MatrixData(job / "data.safetensors"), job / "none.safetensors")

@@ -5,12 +5,11 @@ import pytest
 import torch
 
 from crystalgen.crystals import from_columns
-from crystalgen.generative.data.format import NULL
-from crystalgen.generative.data.matrix import TRAIN
+from crystalgen.generative.data.format import NULL, TRAIN
+from crystalgen.generative.data.settings import UniMatInput
 from crystalgen.generative.data.unimat import Layout, UniMatData
-from crystalgen.generative.settings import UniMatInput
 from crystalgen.represent import unimat
-from crystalgen.represent.tensors import save_tensors, unimat_tensors
+from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
 
 EVERY = torch.arange(59)
 
@@ -34,8 +33,8 @@ def test_a_crystal_comes_back_from_its_grid(table, data, coordinates, cell, comp
     read = data(coordinates=coordinates, cell=cell, composition=composition)
     batch = read.batch(EVERY)
     places = batch.condition.get("places")
-    grid, cells = read.unscale(batch.x, places)
-    block = unimat.Table(read.tensors["elements"].numpy(), read.grid[0])
+    grid, cells = read.codec.unscale(batch.x, batch.condition)
+    block = unimat.Table(read.tensors["elements"].numpy(), read.codec.grid[0])
     lattices, numbers, coords = unimat.decode(grid.numpy(), cells.numpy(), block, None if places is None else places.numpy())
     decoded = from_columns(lattices, numbers, coords, "s")
     expected = unimat.encode(table, unimat.table_for(table))
@@ -70,7 +69,7 @@ def test_a_layout_splits_what_it_joined(cell):
 
 def test_scaled_cells_have_a_third_as_spread(data):
     read = data(cell="token")
-    cells = read.layout.split(read.batch(read.items(TRAIN)).x)[1]
+    cells = read.codec.layout.split(read.batch(read.items(TRAIN)).x)[1]
     torch.testing.assert_close(cells.mean(dim=0), torch.zeros(6), atol=1e-4, rtol=0)
     spread = cells.std(dim=0, correction=0)
     assert torch.isclose(spread, torch.tensor(1 / 3), atol=1e-3).logical_or(spread < 1e-3).all()
@@ -92,8 +91,8 @@ def test_a_known_null_weighs_nothing_and_an_unknown_one_as_much_as_an_atom(table
     for composition in ("none", "exact"):
         read = data(cell=cell, composition=composition)
         batch = read.batch(EVERY)
-        coordinates, _ = read.layout.split(batch.weight.expand_as(batch.x))
-        held = (read.layout.split(batch.x)[0] != NULL).any(dim=1, keepdim=True).expand_as(coordinates)
+        coordinates, _ = read.codec.layout.split(batch.weight.expand_as(batch.x))
+        held = (read.codec.layout.split(batch.x)[0] != NULL).any(dim=1, keepdim=True).expand_as(coordinates)
         used = (read.tensors["elements"] > 0).expand_as(coordinates)
         assert (coordinates[held] > 0).all() and (coordinates[~used] == 0).all() and (~used).any()
         assert (coordinates[~held & used] == 0).all() == (composition == "exact")
@@ -142,9 +141,31 @@ def test_training_draws_descriptions_from_its_generator(data):
 
 def test_the_places_of_a_composition_are_those_of_a_crystal_of_it(table, data):
     read = data(composition="exact")
-    occupied = read.condition(EVERY)["places"]
-    torch.testing.assert_close(read.places_of([torch.as_tensor(z.astype(int)) for z in table["atomic_numbers"]]), occupied)
-    with pytest.raises(ValueError, match=r"condition 1: atomic numbers \[103\] are not in the network's table"):
-        read.places_of([torch.tensor([int(table["atomic_numbers"][0][0])]), torch.tensor([103])])
-    with pytest.raises(ValueError, match="condition 0: 99 atoms of one element; the network holds at most"):
-        read.places_of([torch.full((99,), int(table["atomic_numbers"][0][0]))])
+    numbers = [z.tolist() for z in table["atomic_numbers"]]
+    known = set(np.concatenate(table.loc[table["split"] == "train", "atomic_numbers"].to_numpy()).tolist())
+    rows = [i for i, z in enumerate(numbers) if set(z) <= known]
+    asked = read.codec.request([numbers[i] for i in rows], {})
+    torch.testing.assert_close(asked["places"], read.condition(EVERY)["places"][rows])
+
+
+def test_requests_that_no_training_crystal_is_like_are_named(data):
+    codec = data(composition="exact", conditions=("space_group",)).codec
+    with pytest.raises(ValueError, match="condition 1: no training crystal has Lr; expected elements of B, "):
+        codec.request([[5], [103]], {"space_group": torch.tensor([0, 0])})
+    with pytest.raises(ValueError, match="it: 99 atoms; expected at most 8, the model's longest cell"):
+        codec.check([5] * 99, which="it")
+    with pytest.raises(ValueError, match="8 atoms of one element; expected at most 4, the layers of the model's table"):
+        codec.check([5] * 8)
+    with pytest.raises(ValueError, match=r"no training crystal has space group 2; expected one of \[1, "):
+        codec.request([[5]], {"space_group": torch.tensor([2])})
+
+
+def test_a_file_of_another_representation_or_of_none_is_named(table, tmp_path):
+    save_tensors(matrix_tensors(table.assign(formation_energy_per_atom=0.0)), tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match="m.safetensors: lacks .*place.*; expected tensors of the representation unimat"):
+        UniMatData(tmp_path / "m.safetensors")
+    (tmp_path / "t.safetensors").write_text("no tensors")
+    with pytest.raises(ValueError, match="t.safetensors: not a file of tensors"):
+        UniMatData(tmp_path / "t.safetensors")
+    with pytest.raises(FileNotFoundError, match="none.safetensors: no such file; expected tensors"):
+        UniMatData(tmp_path / "none.safetensors")

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.format import NULL
 from crystalgen.generative.jobs import load_data
-from crystalgen.generative.nets.build import build_net
 from crystalgen.generative.nets.scores import null_scores
-from crystalgen.generative.objectives import build_objective
-from crystalgen.generative.settings import Diffusion, UniMatModel
+from crystalgen.generative.objectives.settings import Diffusion
+from crystalgen.generative.settings import UniMatModel
 from crystalgen.represent.generate import sample_row
 from crystalgen.represent.tensors import save_tensors, unimat_tensors
 
@@ -39,7 +39,7 @@ def made(table, tmp_path):
         model = UniMatModel.model_validate(spec)
         data = load_data(model, tmp_path / "u.safetensors")
         torch.manual_seed(0)
-        built = build_net(model, data)
+        built = model.net.build(data.codec)
         for parameter in built.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
         return built.eval(), data, model
@@ -63,9 +63,9 @@ def test_places_that_are_known_to_be_empty_are_not_heard(made, net, cell):
     built, data, _ = made(net, cell=cell, composition="exact")
     batch = data.batch(ITEMS)
     t = torch.rand(3)
-    coordinates, parameters = data.layout.split(batch.x)
+    coordinates, parameters = data.codec.layout.split(batch.x)
     noisy = torch.where(batch.condition["places"][:, None], coordinates, torch.randn(coordinates.shape))
-    out = (built(x, t, batch.condition) for x in (batch.x, data.layout.join(noisy, parameters)))
+    out = (built(x, t, batch.condition) for x in (batch.x, data.codec.layout.join(noisy, parameters)))
     weighed = [part * (batch.weight > 0) for part in out]
     torch.testing.assert_close(*weighed)
 
@@ -95,7 +95,7 @@ def test_conditions_are_heard_where_known_and_only_there(made, net):
 def test_a_composition_given_exactly_is_what_comes_out_always(made, net, table):
     """Even of a network that never learnt anything."""
     built, data, model = made(net, composition="exact", cell="token")
-    samples, record, requests = sample_row("row", model, {1: built}, data, table)
+    samples, record, requests = sample_row("row", Model(model, data.codec, {1: built}), model.sampling["row"], data, table)
     assert record["requested"] == len(requests) == 6 and requests["target_id"].nunique() == 3
     asked = samples.merge(requests, on="request")["target_id_x"].map(table.set_index("id")["formula"])
     assert len(samples) > 0 and samples["formula"].tolist() == asked.tolist()
@@ -104,7 +104,7 @@ def test_a_composition_given_exactly_is_what_comes_out_always(made, net, table):
 @pytest.mark.parametrize("net", NETS)
 def test_a_composition_given_by_type_lets_no_other_element_in(made, net, table):
     built, data, model = made(net, composition="type")
-    samples, _, _ = sample_row("row", model, {1: built}, data, table)
+    samples, _, _ = sample_row("row", Model(model, data.codec, {1: built}), model.sampling["row"], data, table)
     numbers = table.set_index("id")["atomic_numbers"]
     for got, target in zip(samples["atomic_numbers"], samples["target_id"], strict=True):
         assert set(got) <= set(numbers[target])
@@ -119,12 +119,12 @@ def test_the_transformer_sees_atoms_and_no_empty_place(made):
     batch = data.batch(ITEMS)
     built(batch.x, torch.rand(3), batch.condition)
     longest = int(batch.condition["places"].flatten(1).sum(dim=1).max())
-    assert seen == [longest + 1] and longest < data.layout.places
+    assert seen == [longest + 1] and longest < data.codec.layout.places
 
 
 def test_a_noisy_null_atom_scores_its_noise_at_every_level():
     """With the schedule's own noise: the score is the noise that was added, whatever the time; an atom stands out at small noise."""
-    objective = build_objective(Diffusion(train_steps=1024, schedule="cosine_log_snr"))
+    objective = Diffusion(train_steps=1024, schedule="cosine_log_snr").build()
     null = torch.full((500, 3, 2, 1, 1), NULL)
     x_t, t, noise = objective.corrupt(null, {}, torch.Generator().manual_seed(0))
     middle = (t > 0.1) & (t < 0.99)

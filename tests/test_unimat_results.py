@@ -12,10 +12,11 @@ from torch import nn
 
 from crystalgen.config import Guidance
 from crystalgen.experiments import guidance
+from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.jobs import load_data
-from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.objectives.settings import Diffusion
 from crystalgen.generative.sample import draw_samples, draw_trajectory
-from crystalgen.generative.settings import Diffusion, Sampling, UniMatModel
+from crystalgen.generative.settings import Sampling, UniMatModel
 from crystalgen.potentials import potentials
 from crystalgen.report import figures, galleries
 from crystalgen.report.paper_tables import de_novo_table, prediction_table, quality_by_size
@@ -36,7 +37,7 @@ class Halves(nn.Module):
 
 @pytest.mark.parametrize("frames", [2, 4, 9])
 def test_a_trajectory_goes_from_the_noise_to_the_sample(frames):
-    objective, sampling = build_objective(Diffusion(clip=1.0)), Sampling(sampler="ddim", steps=8)
+    objective, sampling = Diffusion(clip=1.0).build(), Sampling(sampler="ddim", steps=8)
     states = draw_trajectory(Halves(), objective, (5, 3), {}, 2, sampling, frames)
     assert states.shape == (frames, 2, 5, 3)
     torch.testing.assert_close(states[-1], draw_samples(Halves(), objective, (5, 3), {}, 2, sampling))
@@ -121,7 +122,7 @@ def test_every_energy_is_asked_for_at_every_weight_and_rated_on_the_hulls_scale(
     model = UniMatModel.model_validate(
         {
             "input": {"conditions": ["formation_energy_per_atom"]},
-            "training": {"steps": 1, "energy_dropout": 0.1},
+            "training": {"steps": 1, "condition_dropout": 0.1},
             "objective": {"name": "diffusion", "clip": 1.0, "prediction": "sample"},
             "sampling": {"row": {"sampler": "ddim", "steps": 2}},
         }
@@ -135,7 +136,8 @@ def test_every_energy_is_asked_for_at_every_weight_and_rated_on_the_hulls_scale(
 
     monkeypatch.setattr(potentials, "energies_per_atom", lambda structures: np.array([-9.0]))
     settings = Guidance(row="row", energies=(-0.5, 0.25), weights=(0.0, 3.0), count=2)
-    found = guidance.energies_by_weight(settings, model, {1: Always()}, data, Hull(library), tmp_path)
+    trained = Model(model, data.codec, {1: Always()})
+    found = guidance.energies_by_weight(settings, trained, model.sampling["row"], Hull(library), tmp_path)
     assert found.groupby(["weight", "asked"]).size().to_dict() == {(w, e): 2 for w in (0.0, 3.0) for e in (-0.5, 0.25)}
     assert set(found["formula"]) == {table["formula"].iloc[0]}
     references = Hull(library).formation_energies([-9.0], [table["atomic_numbers"].iloc[0]], potentials.ENERGY_SOURCE)

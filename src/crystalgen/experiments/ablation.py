@@ -7,9 +7,8 @@ import pandas as pd
 
 from crystalgen.config import Ablation
 from crystalgen.generative.cost import cost
-from crystalgen.generative.data.matrix import VAL
-from crystalgen.generative.jobs import load_data, run_job
-from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.data.format import VAL
+from crystalgen.generative.jobs import load_data, run_job, trained_model
 from crystalgen.generative.settings import MatrixModel
 from crystalgen.matching.match import pair_requests
 from crystalgen.represent.generate import evaluation_requests, generate_for_requests
@@ -38,11 +37,10 @@ def _judged(name: str, model: MatrixModel, file: Path, crystals: pd.DataFrame, t
     trained = run_job(model, file, checkpoints)
     sampling = model.sampling["sample"].model_copy(update={"max_targets": targets})
     requests, items = evaluation_requests(data, crystals, sampling, split=VAL)
-    nets = {run.seed: run.net for run in trained}
-    samples, _ = generate_for_requests(nets, build_objective(model.objective), data, requests, items, sampling, name)
-    verdicts = pair_requests(crystals, samples, requests, list(nets)).match()
+    samples, _ = generate_for_requests(trained_model(model, file, trained), data, requests, items, sampling, name)
+    verdicts = pair_requests(crystals, samples, requests, [run.seed for run in trained]).match()
     low, high = clustered_bootstrap(verdicts["matched"].to_numpy(float), verdicts["formula"].to_numpy(str), BOOTSTRAP)
-    price = cost(trained[0].net, data.shape, data.condition(data.items(VAL)[:1]))
+    price = cost(trained[0].net, data.codec.shape, data.condition(data.items(VAL)[:1]))
     return {
         "model": name,
         "match_rate": verdicts["matched"].mean(),

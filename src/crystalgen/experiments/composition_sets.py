@@ -7,9 +7,7 @@ from crystalgen.baselines.prototypes import TEMPLATE, decorate_prototypes
 from crystalgen.baselines.random_search import random_crystals
 from crystalgen.config import Energies, Study
 from crystalgen.experiments.conditions import training_space_groups
-from crystalgen.generative.data.unimat import UniMatData
-from crystalgen.generative.jobs import load_data, load_nets
-from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.checkpoint import Model
 from crystalgen.represent.canonical import composition_numbers
 from crystalgen.represent.generate import generate_for_conditions
 from crystalgen.stability.hull import Hull
@@ -25,8 +23,8 @@ def held_out_compositions(study: str, config: Study, crystals: pd.DataFrame) -> 
     settings = config.energies
     judged = crystals[crystals["split"] == "test"]
     names = np.array(sorted(set(judged["formula"])))
-    tables = [_data(study, config, row) for row in settings.rows]
-    names = np.array([name for name in names if all(_holds(data, composition_numbers(name)) for data in tables)], dtype=object)
+    models = [_model(study, config, row) for row in settings.rows]
+    names = np.array([name for name in names if all(_knows(model, composition_numbers(name)) for model in models)], dtype=object)
     if not len(names):
         raise ValueError(f"study {study}: no held-out formula is within what {', '.join(settings.rows)} can be told")
     drawn = np.random.default_rng(settings.seed).permutation(len(names))[: settings.compositions]
@@ -53,10 +51,8 @@ def generate_sets(study: str, config: Study, compositions: list[str], crystals: 
     conditions = composition_conditions(compositions, settings, crystals, library)
     tables = []
     for row in settings.rows:
-        model = config.models[config.model_of(row)]
-        data = _data(study, config, row)
-        nets = load_nets(model, data, paths.model(study, config.model_of(row)) / "weights", count=1)
-        made, _ = generate_for_conditions(nets, build_objective(model.objective), data, conditions, model.sampling[row], row)
+        sampling = config.models[config.model_of(row)].sampling[row]
+        made, _ = generate_for_conditions(_model(study, config, row), conditions, sampling, row)
         tables.append(made.assign(row=row))
     templates = decorate_prototypes(compositions, crystals)
     order = pd.Series(rng.permutation(len(templates)), index=templates.index)
@@ -83,16 +79,13 @@ def composition_conditions(compositions: list[str], settings: Energies, crystals
     return pd.DataFrame(rows, columns=["composition", "atomic_numbers", "space_group", "formation_energy_per_atom"])
 
 
-def _data(study: str, config: Study, row: str):
-    model = config.models[config.model_of(row)]
-    return load_data(model, paths.tensors(study, model.representation))
+def _model(study: str, config: Study, row: str) -> Model:
+    return Model.load(paths.model(study, config.model_of(row)), count=1)
 
 
-def _holds(data, numbers: np.ndarray) -> bool:
-    if not isinstance(data, UniMatData):
-        return True  # trained on the same table of crystals
+def _knows(model: Model, numbers: np.ndarray) -> bool:
     try:
-        data.places_of([numbers])
+        model.codec.check(numbers)
     except ValueError:
         return False
     return True

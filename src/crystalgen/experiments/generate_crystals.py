@@ -4,14 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from ase.data import chemical_symbols
 
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import read_crystals
-from crystalgen.experiments.conditions import training_space_groups
-from crystalgen.experiments.trained import conditional_model, known_elements
-from crystalgen.generative.jobs import load_data, load_nets
-from crystalgen.generative.objectives import build_objective
+from crystalgen.experiments.trained import conditional_model
+from crystalgen.generative.checkpoint import Model
 from crystalgen.matching.match import reduce_table
 from crystalgen.matching.novelty import nearest_target, unique_classes
 from crystalgen.metrics.validity import INVALID, structure_validity
@@ -40,7 +37,7 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
     """Sample, rate (after relaxing, if asked), compare, rank.
 
     A space group or an energy that is not given is chosen: groups as the training crystals have them, the energy of the library's hull,
-    or for elements that the library lacks the median of the training crystals'.
+    or for elements that the library lacks the mean of the training crystals'.
 
     Args:
         study: whose models are asked.
@@ -51,62 +48,39 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
         crystals, best first: valid and distinct before the others, then by energy; with asked_space_group and
         asked_formation_energy_per_atom (eV), valid, status, energies, and novel (neither in the study, held out or not,
         nor in the library; StructureMatcher's defaults), known_id (which of these it is), copies (of it among the generated).
-        And the row.
+        And the row. Where the model was shipped and the study not run here, the study's crystals are not known.
 
     Raises:
         ValueError: the model cannot be told this; or the study has no such model.
         FileNotFoundError: it was not trained.
     """
+    if request.count < 1:
+        raise ValueError(f"{request.count} crystals: expected one or more")
     config, row = conditional_model(study, row)
-    model = config.models[config.model_of(row)]
-    crystals, library = read_crystals(paths.crystals(study)), read_crystals(paths.LIBRARY / "crystals.parquet")
+    model = Model.load(paths.model(study, config.model_of(row)), count=1)
+    library = read_crystals(paths.LIBRARY / "crystals.parquet")
+    own = [read_crystals(paths.crystals(study))] if paths.crystals(study).is_file() else []  # not there where the model was shipped
     hull = Hull(library)
-    _check_request(request, crystals, study)
-    conditions = _conditions(request, crystals, hull)
-    data = load_data(model, paths.tensors(study, model.representation))
-    nets = load_nets(model, data, paths.model(study, config.model_of(row)) / "weights", count=1)
-    sampling = model.sampling[row].model_copy(update={"seed": request.seed})
-    made, _ = generate_for_conditions(nets, build_objective(model.objective), data, conditions, sampling, row)
+    conditions = _conditions(request, model, hull)
+    sampling = config.models[config.model_of(row)].sampling[row].model_copy(update={"seed": request.seed})
+    made, _ = generate_for_conditions(model, conditions, sampling, row, [request.composition] * request.count)
     if made.empty:
         raise ValueError(f"{row}: none of {request.count} samples is a crystal; train it for longer, or ask another model")
     made = made.assign(asked_formation_energy_per_atom=conditions["formation_energy_per_atom"].iloc[0])
-    return _ranked(_rated(made, request, hull), pd.concat([crystals, library])), row
+    return _ranked(_rated(made, request, hull), pd.concat([*own, library])), row
 
 
-def _check_request(request: Request, crystals: pd.DataFrame, study: str) -> None:
-    composition, groups = request.composition, training_space_groups(crystals)
-    numbers, training = composition_numbers(composition), crystals[crystals["split"] == "train"]
-    known = known_elements(crystals)
-    if strange := sorted(set(numbers.tolist()) - known):
-        has, lacks = (", ".join(chemical_symbols[z] for z in sorted(some)) for some in (known, strange))
-        raise ValueError(
-            f"{composition}: the training crystals of the study {study} have no {lacks}, only {has}; "
-            "`crystalgen train --data FOLDER` makes a study of others"
-        )
-    if len(numbers) > (most := training["nsites"].max()):
-        raise ValueError(f"{composition}: {len(numbers)} atoms; the training crystals of the study {study} have {most} at most")
-    if request.space_group is not None and request.space_group not in groups:
-        raise ValueError(
-            f"space group {request.space_group}: none of the study {study}'s training crystals has it; expected one of {groups}"
-        )
-
-
-def _energy(request: Request, crystals: pd.DataFrame, hull: Hull) -> float:
-    if request.energy is not None:
-        return request.energy
-    if hull.covers(composition_numbers(request.composition)):
-        return hull.energy_at(request.composition)
-    return crystals.loc[crystals["split"] == "train", "formation_energy_per_atom"].median()
-
-
-def _conditions(request: Request, crystals: pd.DataFrame, hull: Hull) -> pd.DataFrame:
-    numbers = composition_numbers(request.composition)
+def _conditions(request: Request, model: Model, hull: Hull) -> pd.DataFrame:
+    numbers, seen = composition_numbers(request.composition), model.codec.seen
+    model.codec.check(numbers, request.space_group, request.composition)
     groups = np.full(request.count, request.space_group)
     if request.space_group is None:
-        known = training_space_groups(crystals)
-        shares = crystals.loc[crystals["split"] == "train", "space_group"].value_counts(normalize=True).reindex(known).to_numpy(float)
-        groups = np.random.default_rng(request.seed).choice(known, request.count, p=shares)
-    energy = _energy(request, crystals, hull)
+        known = seen.known_groups
+        shares = seen.space_groups[known].double() / seen.space_groups[known].sum()
+        groups = np.random.default_rng(request.seed).choice(known, request.count, p=shares.numpy())
+    energy = request.energy
+    if energy is None:
+        energy = hull.energy_at(request.composition) if hull.covers(numbers) else float(model.codec.tensors["energy_mean"])
     rows = {"atomic_numbers": [numbers] * request.count, "space_group": groups.astype(int), "formation_energy_per_atom": energy}
     return pd.DataFrame(rows)
 

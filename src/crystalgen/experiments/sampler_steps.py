@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.config import Study
-from crystalgen.generative.data.matrix import VAL
-from crystalgen.generative.jobs import load_nets, load_task
-from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.checkpoint import Model
+from crystalgen.generative.data.format import VAL
+from crystalgen.generative.jobs import load_task
 from crystalgen.generative.settings import Sampling
 from crystalgen.matching.match import pair_requests
 from crystalgen.metrics.study_results import study_rows
@@ -31,20 +31,20 @@ def rates_by_steps(study: str, config: Study, crystals: pd.DataFrame) -> pd.Data
     for row, place in study_rows(config).items():
         if place.task != "generation" or place.baseline:
             continue
-        model = config.models[place.model]
-        nets = load_nets(model, data, paths.model(study, place.model) / "weights", count=1)
+        model = Model.load(paths.model(study, place.model), count=1)
         for steps in settings.steps:
-            sampling = model.sampling[row].model_copy(update={"steps": steps, "seed": settings.seed, "max_targets": settings.targets})
-            matched, formulas = _matched(nets, model.objective, data, crystals, sampling, row)
+            changes = {"steps": steps, "seed": settings.seed, "max_targets": settings.targets}
+            sampling = config.models[place.model].sampling[row].model_copy(update=changes)
+            matched, formulas = _matched(model, data, crystals, sampling, row)
             low, high = clustered_bootstrap(matched, formulas, config.report.bootstrap)
             value = {"value": matched.mean(), "low": low, "high": high, "n": len(matched)}
             rates.append({"row": row, "sampler": sampling.sampler, "steps": steps, **value})
     return pd.DataFrame(rates, columns=["row", "sampler", "steps", "value", "low", "high", "n"])
 
 
-def _matched(nets: dict, objective, data, crystals: pd.DataFrame, sampling: Sampling, row: str) -> tuple[np.ndarray, np.ndarray]:
+def _matched(model: Model, data, crystals: pd.DataFrame, sampling: Sampling, row: str) -> tuple[np.ndarray, np.ndarray]:
     """Whether each validation crystal asked for was matched, 0 or 1 (n,), and its formula (n,)."""
     requests, items = evaluation_requests(data, crystals, sampling, VAL)
-    samples, _ = generate_for_requests(nets, build_objective(objective), data, requests, items, sampling, row)
-    verdicts = pair_requests(crystals, samples, requests, list(nets)).match()
+    samples, _ = generate_for_requests(model, data, requests, items, sampling, row)
+    verdicts = pair_requests(crystals, samples, requests, list(model.nets)).match()
     return verdicts["matched"].to_numpy(float), verdicts["formula"].to_numpy(str)

@@ -5,8 +5,7 @@ import pandas as pd
 from crystalgen.baselines.prototypes import decorate_prototypes
 from crystalgen.config import Study
 from crystalgen.experiments.search import EXPERIMENT
-from crystalgen.generative.jobs import load_nets, load_task
-from crystalgen.generative.objectives import build_objective
+from crystalgen.generative.checkpoint import Model
 from crystalgen.represent.generate import generate_for_conditions
 from crystalgen.utils import paths
 
@@ -28,14 +27,12 @@ def generate_for_search(study: str, config: Study, conditions: pd.DataFrame, cry
         FileNotFoundError: a model has no trained weights.
         ValueError: a condition that the network cannot be asked; it is named.
     """
-    data = load_task("generation", paths.tensors(study, "matrix"))
     tables = [decorate_prototypes(config.search.compositions, crystals)]
     requested = [tables[0][EXPERIMENT]]
     for row in config.search.rows:
         name = config.model_of(row)
-        model = config.models[name]
-        nets = load_nets(model, data, paths.model(study, name) / "weights", count=1)
-        made, _ = generate_for_conditions(nets, build_objective(model.objective), data, conditions, model.sampling[row], row)
+        model = Model.load(paths.model(study, name), count=1)
+        made, _ = generate_for_conditions(model, conditions, config.models[name].sampling[row], row)
         tables.append(made.assign(row=row))
         requested.append(conditions[["composition", "ladder"]].assign(row=row))
     generated = pd.concat(tables, ignore_index=True)

@@ -30,17 +30,11 @@ def trained_study(composition: str | None = None) -> str:
     trained = trained_studies()
     if composition is None:
         return trained[0]
-    from crystalgen.crystals import read_crystals
+    from crystalgen.generative.checkpoint import SETTINGS, load_codec
 
     wanted = {ATOMIC_NUMBERS[symbol] for symbol in parse_composition(composition)}
-    run = [name for name in trained if paths.crystals(name).is_file()]
-    return next((name for name in run if wanted <= known_elements(read_crystals(paths.crystals(name)))), trained[0])
-
-
-def known_elements(crystals) -> set[int]:
-    """Atomic numbers in the training crystals of a crystals table."""
-    numbers = crystals.loc[crystals["split"] == "train", "atomic_numbers"]
-    return set().union(*(values.tolist() for values in numbers))
+    known = {name: [load_codec(file.parent)[1].seen for file in (paths.MODELS / name).glob(f"*/{SETTINGS}")] for name in trained}
+    return next((name for name in trained if any(wanted <= set(seen.known_elements) for seen in known[name])), trained[0])
 
 
 def conditional_model(study: str, row: str | None = None) -> tuple[Study, str]:
@@ -48,11 +42,8 @@ def conditional_model(study: str, row: str | None = None) -> tuple[Study, str]:
 
     Raises:
         ValueError: there is no such study or model.
-        FileNotFoundError: the study was not run here.
     """
     config = load_study(study)
-    if not paths.crystals(study).is_file():
-        raise FileNotFoundError(f"the study {study} was not run here; `make reproduce STUDIES={study}` does, and trains its models")
     rows = [name for model in config.models.values() if model.task in ("generation", "composition") for name in model.sampling]
     if not rows:
         raise ValueError(f"study {study}: no model is told a composition")

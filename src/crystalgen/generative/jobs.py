@@ -6,29 +6,26 @@ import os
 import shutil
 from pathlib import Path
 
-import torch
 from joblib import Parallel, delayed
-from torch import nn
 
+from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.matrix import MatrixData
 from crystalgen.generative.data.pairs import PairData
 from crystalgen.generative.data.unimat import UniMatData
-from crystalgen.generative.nets.build import build_net, load_net, save_net
-from crystalgen.generative.objectives import build_objective
 from crystalgen.generative.settings import MatrixModel, UniMatModel
 from crystalgen.generative.train import Trained, train
 from crystalgen.utils.files import file_hash
 
 
 def load_data(model: MatrixModel | UniMatModel, path: Path) -> MatrixData | UniMatData:
-    """The data set that a model trains on, from its representation's file of tensors."""
+    """Return the data set that a model trains on, from its representation's file of tensors."""
     if isinstance(model, UniMatModel):
         return UniMatData(path, model.input)
     return PairData(path, model.training.pairs_per_group) if model.task == "modification" else MatrixData(path)
 
 
 def load_task(task: str, path: Path) -> MatrixData | UniMatData:
-    """The data of a task, to read what is validated or tested; they are not for training.
+    """Return the data of a task, to read what is validated or tested; they are not for training.
 
     path: the matrix file for `generation` and `modification`, UniMat's for `composition`.
     """
@@ -50,20 +47,24 @@ def run_job(model: MatrixModel | UniMatModel, file: Path, checkpoints: Path) -> 
 
 
 def training_fingerprint(model: MatrixModel | UniMatModel, file: Path) -> str:
-    """Of the data and all settings that decide a run's weights: a checkpoint of another run is not taken up."""
+    """Return a digest of the data and all settings that decide a run's weights: a checkpoint of another run is not taken up."""
     decisive = model.model_dump(mode="json", exclude={"label": True, "sampling": True, "training": {"seeds", "processes"}})
     return hashlib.sha256((json.dumps(decisive, sort_keys=True) + file_hash(file)).encode()).hexdigest()
 
 
-def save_job(trained: list[Trained], folder: Path, checkpoints: Path) -> None:
-    """Write each seed's weights, `folder`/<seed>.safetensors, and remove the checkpoints."""
-    for run in trained:
-        save_net(run.net, folder / f"{run.seed}.safetensors")
+def trained_model(model: MatrixModel | UniMatModel, file: Path, trained: list[Trained]) -> Model:
+    """Return what a training job has trained, ready to sample."""
+    return Model(model, load_data(model, file).codec, {run.seed: run.net for run in trained})
+
+
+def save_job(model: MatrixModel | UniMatModel, file: Path, trained: list[Trained], folder: Path, checkpoints: Path) -> None:
+    """Write the trained model, see `checkpoint`, and remove the states of its training."""
+    trained_model(model, file, trained).save(folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def training_facts(model: MatrixModel | UniMatModel, trained: list[Trained]) -> dict:
-    """What a result card says of a training job, all its seeds."""
+    """Return what a result card says of a training job, all its seeds."""
     settings = model.training
     return {
         "parameters": sum(p.numel() for p in trained[0].net.parameters()),
@@ -78,17 +79,6 @@ def training_facts(model: MatrixModel | UniMatModel, trained: list[Trained]) -> 
     }
 
 
-def load_nets(
-    model: MatrixModel | UniMatModel, data: MatrixData | UniMatData, folder: Path, count: int | None = None
-) -> dict[int, nn.Module]:
-    """The trained networks by seed, the first `count` or all, on a GPU where there is one.
-
-    A missing one is a FileNotFoundError that says what leaves it.
-    """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return {seed: load_net(model, data, folder / f"{seed}.safetensors").to(device) for seed in model.training.seeds[:count]}
-
-
 def _train_seed(model: MatrixModel | UniMatModel, file: Path, seed: int, checkpoint: Path, fingerprint: str) -> Trained:
     data = load_data(model, file)
-    return train(lambda: build_net(model, data), build_objective(model.objective), data, model.training, seed, checkpoint, fingerprint)
+    return train(lambda: model.net.build(data.codec), model.objective.build(), data, model.training, seed, checkpoint, fingerprint)

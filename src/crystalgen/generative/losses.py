@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from crystalgen.generative.data.matrix import LATTICE_ROWS
+from crystalgen.generative.data.format import LATTICE_ROWS
 
 BOUNDARY_TOLERANCE = 1e-3  # of the cell; as far as canonical coordinates are told apart
 _LATTICE = slice(-LATTICE_ROWS, None)

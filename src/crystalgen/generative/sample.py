@@ -5,7 +5,7 @@ import os
 import torch
 from torch import Tensor, nn
 
-from crystalgen.generative.objectives import Objective
+from crystalgen.generative.objectives.base import Objective
 from crystalgen.generative.samplers import guided
 from crystalgen.generative.settings import Sampling
 
@@ -16,7 +16,7 @@ MEMORY_SHARE = 0.25  # of what is free
 @torch.no_grad()
 def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], condition: dict[str, Tensor], count: int,
                  sampling: Sampling) -> Tensor:  # fmt: skip
-    """`count` samples of `shape`, (count, *shape), scaled as the training data; sample i follows from (seed, i) and its condition.
+    """Draw `count` samples of `shape`, (count, *shape), scaled as the training data; sample i follows from (seed, i) and its condition.
 
     condition: tensors (count, ...), or empty for an unconditional model.
     """
@@ -31,13 +31,14 @@ def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], c
         numbers = range(start, min(start + size, count))
         part = {name: value[start : start + size].to(device) for name, value in condition.items()}
         generators = [torch.Generator().manual_seed(sampling.seed * 1_000_003 + number) for number in numbers]
-        drawn.append(objective.sample(model, (len(numbers), *shape), part, sampling, generators, device).cpu())
+        noise = objective.prior((len(numbers), *shape), part, generators).to(device)
+        drawn.append(objective.sample(model, noise, part, sampling, generators).cpu())
     return torch.cat(drawn)
 
 
 def draw_trajectory(net: nn.Module, objective: Objective, shape: tuple[int, ...], condition: dict[str, Tensor], count: int,
                     sampling: Sampling, frames: int) -> Tensor:  # fmt: skip
-    """`draw_samples` watched, without guidance: (frames, count, *shape), evenly spaced from pure noise to the samples (A Fig. 2)."""
+    """Watch `draw_samples`, without guidance: (frames, count, *shape), evenly spaced from pure noise to the samples (A Fig. 2)."""
     seen = []
     hook = net.register_forward_pre_hook(lambda module, given: seen.append(given[0].detach().cpu()))
     sampling = sampling.model_copy(update={"guidance": 0.0})  # guided, each step would be seen twice
@@ -51,7 +52,7 @@ def draw_trajectory(net: nn.Module, objective: Objective, shape: tuple[int, ...]
 
 @torch.no_grad()
 def batch_size(net: nn.Module, shape: tuple[int, ...], condition: dict[str, Tensor], device: torch.device) -> int:
-    """Samples at a time: as many as fit into a share of the free memory if no layer's output were ever given back."""
+    """Return how many samples to draw at a time: as fit into a share of the free memory if no layer's output were given back."""
     outputs = []
     hooks = [m.register_forward_hook(lambda _m, _i, out: outputs.append(out)) for m in net.modules() if not list(m.children())]
     one = {name: value.to(device) for name, value in condition.items()}

@@ -17,9 +17,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from crystalgen.generative.data.matrix import VAL, Batch, MatrixData
+from crystalgen.generative.data.format import VAL
+from crystalgen.generative.data.matrix import Batch, MatrixData
 from crystalgen.generative.data.unimat import UniMatData
-from crystalgen.generative.objectives import Objective
+from crystalgen.generative.objectives.base import Objective
 from crystalgen.generative.settings import Training
 from crystalgen.utils.files import atomic
 
@@ -78,7 +79,7 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
     for step in range(state["step"], settings.steps):
         net.train()
         batch = data.batch(next(batches), torch.Generator().manual_seed(_seed(seed, "augmentation", step)))
-        batch = _withhold(batch, settings.energy_dropout, _seed(seed, "dropout", step))
+        batch = _drop_conditions(batch, settings.condition_dropout, _seed(seed, "dropout", step))
         loss = _step_loss(net, objective, batch.to(accelerator.device), _seed(seed, "step", step), accelerator, share)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {float(loss)} at step {step}; try a lower learning_rate than {settings.learning_rate}")
@@ -117,13 +118,13 @@ def _step_loss(net, objective: Objective, batch: Batch, number: int, accelerator
     return objective.loss(prediction, target[share], weight)
 
 
-def _withhold(batch: Batch, share: float, number: int) -> Batch:
-    """Some samples' energies, and other auxiliary conditions, become unknown: the network learns to do without (for guidance)."""
-    known = {name: flags for name, flags in batch.condition.items() if name.endswith("_known")}
-    if share == 0 or not known:
+def _drop_conditions(batch: Batch, share: float, number: int) -> Batch:
+    """Make the properties of a share of the samples unknown, so that the network learns to do without (for guidance)."""
+    masks = {name: known for name, known in batch.condition.items() if name.endswith("_known")}
+    if share == 0 or not masks:
         return batch
-    told = torch.rand(len(batch.x), generator=torch.Generator().manual_seed(number)) >= share
-    return replace(batch, condition=batch.condition | {name: flags & told for name, flags in known.items()})
+    kept = torch.rand(len(batch.x), generator=torch.Generator().manual_seed(number)) >= share
+    return replace(batch, condition=batch.condition | {name: known & kept for name, known in masks.items()})
 
 
 def _report(step: int, losses: list[float], net, objective, data, settings: Training, seed: int, schedule,

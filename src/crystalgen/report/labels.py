@@ -1,6 +1,7 @@
 """What a reader calls each model and baseline of a study: the study file's `label`, or one that follows from the settings."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -8,7 +9,9 @@ from crystalgen.baselines.prototypes import TEMPLATE
 from crystalgen.baselines.random_search import RANDOM
 from crystalgen.config import Study
 from crystalgen.config.study import Baseline
-from crystalgen.generative.settings import Model
+
+if TYPE_CHECKING:
+    from crystalgen.generative.settings import Model
 
 _OBJECTIVES = {"regression": "regression", "flow": "flow matching", "diffusion": "diffusion"}
 _PRIORS = {"uniform": " from U(0,1)", "normal": " from normal noise", "structure": ""}
@@ -52,7 +55,7 @@ def within_sentence(label: str) -> str:
     return label[:1].lower() + label[1:]
 
 
-def _model_label(model: Model) -> str:
+def _model_label(model: "Model") -> str:
     objective = _OBJECTIVES[model.objective.name] + _PRIORS[getattr(model.objective, "prior", "structure")]
     if model.representation == "matrix":
         network = "Matrix U-Net" if model.net.name == "unet1d" else f"Matrix {model.net.name}"

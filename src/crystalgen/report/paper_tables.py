@@ -4,7 +4,8 @@ import pandas as pd
 import yaml
 
 from crystalgen.config import Study
-from crystalgen.generative.settings import Flow, Sampling
+from crystalgen.generative.objectives.settings import Flow
+from crystalgen.generative.settings import Sampling
 from crystalgen.metrics.benchmarks import benchmark
 from crystalgen.metrics.catalogue import DE_NOVO, metric, notes
 from crystalgen.metrics.symmetry import SYMPRECS, space_groups, without_symmetry

@@ -9,6 +9,7 @@ import pandas as pd
 
 from crystalgen.chemistry.symbols import ATOMIC_NUMBERS, parse_composition
 from crystalgen.crystals.geometry import right_handed
+from crystalgen.generative.data.format import WRAP_TOLERANCE
 
 _DIGITS = 3  # coordinates closer than this are equal when descriptions are compared
 
@@ -42,7 +43,7 @@ def composition_numbers(composition: str) -> np.ndarray:
 def wrap(frac_coords: np.ndarray) -> np.ndarray:
     """Coordinates in [0, 1); what lies a rounding error below 1 is 0."""
     wrapped = frac_coords % 1.0
-    return np.where(wrapped > 1 - 1e-5, 0.0, wrapped)
+    return np.where(wrapped > 1 - WRAP_TOLERANCE, 0.0, wrapped)
 
 
 def _canonical(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray):

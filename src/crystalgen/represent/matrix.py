@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-EXTRA_ROWS = 4  # one of padding, three of lattice
+from crystalgen.generative.data.format import EXTRA_ROWS, LATTICE_ROWS
+
 PAPER_ROWS = 64
 
 
@@ -48,13 +49,13 @@ def encode(table: pd.DataFrame, rows: int | None = None) -> Matrices:
     if len(table):
         x[crystal, site] = np.concatenate(table["frac_coords"].to_numpy())
         numbers[crystal, site] = np.concatenate(table["atomic_numbers"].to_numpy())
-        x[:, -3:] = np.stack(table["lattice"].to_numpy())
+        x[:, -LATTICE_ROWS:] = np.stack(table["lattice"].to_numpy())
     return Matrices(x, numbers)
 
 
 def decode(matrices: Matrices) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Lattices (3, 3), atomic numbers (nsites,) and fractional coordinates (nsites, 3) of each crystal."""
-    held = matrices.atomic_numbers > 0
-    numbers = [z[h].astype(np.int16) for z, h in zip(matrices.atomic_numbers, held, strict=True)]
-    coords = [x[h].astype(float) for x, h in zip(matrices.x, held, strict=True)]
-    return list(matrices.x[:, -3:].astype(float)), numbers, coords
+    mask = matrices.atomic_numbers > 0
+    numbers = [z[m].astype(np.int16) for z, m in zip(matrices.atomic_numbers, mask, strict=True)]
+    coords = [x[m].astype(float) for x, m in zip(matrices.x, mask, strict=True)]
+    return list(matrices.x[:, -LATTICE_ROWS:].astype(float)), numbers, coords

@@ -1,6 +1,6 @@
 """A study's crystals as files of tensors: all that a training job needs, on any machine.
 
-`crystalgen.generative.data.matrix` reads these files and knows torch only; the chemistry stays on this side.
+`generative.data.format` says what is in a file; whoever reads it knows torch only, the chemistry stays on this side.
 """
 
 from pathlib import Path
@@ -12,20 +12,17 @@ from safetensors.numpy import save_file
 from crystalgen.chemistry.elements import standardised_properties
 from crystalgen.chemistry.spacegroups import MAX_OPERATIONS, symmetry_operations
 from crystalgen.datasets.polymorphs import made_of
+from crystalgen.generative.data.format import LATTICE_ROWS, SCALARS, SPACE_GROUPS, SPLITS
 from crystalgen.represent import matrix, unimat
 from crystalgen.utils.files import atomic
 from crystalgen.utils.lattice import lattices_from_parameters
 
-SPLIT_CODES = {"train": 0, "val": 1, "test": 2, "held_out": 3}
-
 
 def matrix_tensors(table: pd.DataFrame, rows: int | None = None) -> dict[str, np.ndarray]:
-    """Tensors of the matrix representation, their conditions and the training set's scales.
+    """Encode crystals as matrices, with their properties and the training set's scales.
 
-    x (n, rows, 3), atomic_numbers (n, rows), nsites (n,), space_group (n,), energy (n,) eV/atom, split (n,),
-    group (n,), the same number for polymorphs of one formula,
-    element_properties (104, 22), operations (231, 192, 4, 4) with only the groups in use filled,
-    and the mean and spread of lattice (3, 3; of vectors over nsites^(1/3), Å) and energy over the training rows.
+    Returns the tensors of `generative.data.format`: element_properties (104, 22), operations (231, 192, 4, 4) with only the
+    groups in use filled, and the mean and spread of lattice (3, 3; of vectors over nsites^(1/3), Å) and energy (eV/atom).
 
     Raises:
         ValueError: a crystal has no formation energy; its id is named.
@@ -37,11 +34,11 @@ def matrix_tensors(table: pd.DataFrame, rows: int | None = None) -> dict[str, np
     encoded = matrix.encode(table, rows)
     split = _split_codes(table)
     nsites = table["nsites"].to_numpy(np.float32)
-    scaled = encoded.x[:, -3:] / np.cbrt(nsites)[:, None, None]
+    scaled = encoded.x[:, -LATTICE_ROWS:] / np.cbrt(nsites)[:, None, None]
     energy = table["formation_energy_per_atom"].to_numpy(np.float32)
-    train = split == SPLIT_CODES["train"]
+    train = split == SPLITS["train"]
     groups = table["space_group"].to_numpy(dtype=np.int64, na_value=0)
-    operations = np.zeros((231, MAX_OPERATIONS, 4, 4), dtype=np.float32)
+    operations = np.zeros((SPACE_GROUPS, MAX_OPERATIONS, 4, 4), dtype=np.float32)
     for number in np.unique(groups[groups > 0]):
         operations[number] = symmetry_operations(int(number))
     return {
@@ -62,21 +59,17 @@ def matrix_tensors(table: pd.DataFrame, rows: int | None = None) -> dict[str, np
 
 
 def unimat_tensors(table: pd.DataFrame, elements: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
-    """Tensors of UniMat, its conditions and the training set's scales, of the crystals that hold no element but these.
+    """Encode those crystals that hold no element but these for UniMat, with their properties and the training set's scales.
 
-    row (n,), a crystal's row in the table, place (n, A), frac_coords (n, A, 3) and cell (n, 6) as `unimat.Placed`,
-    elements (H, W), depth (1,), split (n,),
-    energy (n,) eV/atom and band_gap (n,) eV, NaN where unknown, space_group (n,), 0 where unknown,
-    and over the training rows: mean and spread of cell (6,), energy and band_gap (1,), and the least and greatest
-    Cartesian coordinates of atoms, cartesian_low and cartesian_high (3,) Å.
+    Returns the tensors of `generative.data.format`.
     """
     row = np.flatnonzero(made_of(table, elements)) if elements else np.arange(len(table))
     table = table.iloc[row]
     block = unimat.table_for(table)
     placed = unimat.encode(table, block)
     split = _split_codes(table)
-    train = split == SPLIT_CODES["train"]
-    scalars = {"energy": _floats(table, "formation_energy_per_atom"), "band_gap": _floats(table, "band_gap")}
+    train = split == SPLITS["train"]
+    scalars = {name: _floats(table, column) for column, name in SCALARS.items()}
     known = {name: values[train & np.isfinite(values)] for name, values in scalars.items()}
     positions = (placed.frac_coords[train] @ lattices_from_parameters(placed.cell[train]))[placed.place[train] >= 0]
     return {
@@ -111,7 +104,7 @@ def save_tensors(tensors: dict[str, np.ndarray], path: Path) -> None:
 
 
 def _split_codes(table: pd.DataFrame) -> np.ndarray:
-    return table["split"].map(SPLIT_CODES).to_numpy(np.int64)
+    return table["split"].map(SPLITS).to_numpy(np.int64)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = "crystalgen"
-# Modules that only declare settings, or fill them in: what they say is depended on as a study's resolved settings are.
-SETTINGS = ("crystalgen.config", "crystalgen.generative.settings")
+# Modules that only declare a study's settings, or fill them in: stages depend on the resolved settings in their place.
+SETTINGS = ("crystalgen.config",)
 # What runs notebooks and keeps files of results apart; it decides where a result goes, never what it is.
 RUNNING = ("crystalgen.utils.code_digest", "crystalgen.workflow.prepare")
 
@@ -58,7 +58,7 @@ def is_left_out(module: str) -> bool:
 
 @cache
 def _tree(module: str) -> ast.Module:
-    """Parse a module; strings that stand alone, docstrings among them, are dropped."""
+    """Parse a module; strings that stand alone, docstrings among them, and imports for types alone are dropped."""
     return _WithoutText().visit(ast.parse(modules()[module].read_text(encoding="utf-8")))
 
 
@@ -132,6 +132,10 @@ def _used(tree: ast.AST, bound: dict[str, str]) -> set[str]:
 
 
 class _WithoutText(ast.NodeTransformer):
+    def visit_If(self, node: ast.If) -> ast.If | None:
+        self.generic_visit(node)
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else node
+
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
 

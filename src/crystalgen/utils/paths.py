@@ -89,7 +89,7 @@ def tensors(study: str, representation: str) -> Path:
 
 
 def model(study: str, name: str) -> Path:
-    """Folder of a trained model: weights/<seed>.safetensors, card.json, curve.csv."""
+    """Folder of a trained model (see `generative.checkpoint`), with curve.csv."""
     return MODELS / study / name
 
 
@@ -109,7 +109,7 @@ def sets(study: str) -> Path:
 
 
 def shipped(study: str) -> Path:
-    """What comes with the repository for a study: weights/<model>, sets of equal composition, their relaxations."""
+    """What comes with the repository for a study: models/<model>, sets of equal composition, their relaxations."""
     return SHIPPED / study
 
 

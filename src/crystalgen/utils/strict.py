@@ -1,10 +1,10 @@
 """Strict settings: an unknown or misspelt key is an error that names it."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 
 class StudyError(ValueError):
@@ -17,11 +17,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Settings = TypeVar("Settings", bound=Strict)
-
-
-def read_strict(kind: type[Settings], path: Path) -> Settings:
-    """Read a YAML file into a strict model.
+def read_strict(kind: Any, path: Path) -> Any:
+    """Read a YAML or JSON file into a strict model, or into one of a union.
 
     Raises:
         StudyError: the file is no YAML, or keys are unknown, missing or of the wrong kind.
@@ -30,7 +27,7 @@ def read_strict(kind: type[Settings], path: Path) -> Settings:
 
 
 def read_yaml(path: Path):
-    """Read a YAML file.
+    """Read a YAML or JSON file.
 
     Raises:
         StudyError: it is not there, or no YAML.
@@ -39,18 +36,18 @@ def read_yaml(path: Path):
         return yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise StudyError(f"{path}: no such file") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StudyError(f"{path}: not YAML ({error})") from None
 
 
-def check_strict(kind: type[Settings], content, source: Path | str) -> Settings:
-    """Check settings, as a YAML file gives them, against a strict model.
+def check_strict(kind: Any, content, source: Path | str) -> Any:
+    """Check settings, as a YAML file gives them, against a strict model, or a union of some.
 
     Raises:
         StudyError: keys are unknown, missing or of the wrong kind; naming them and the source.
     """
     try:
-        return kind.model_validate(content)
+        return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise StudyError(f"{source}: {faults}") from None

@@ -14,7 +14,7 @@ from crystalgen.generative.train import Trained
 from crystalgen.utils import paths
 from crystalgen.utils.files import file_hash
 
-PACKAGES = ("torch", "numpy", "pymatgen", "accelerate", "diffusers", "spglib")
+PACKAGES = ("torch", "numpy", "pymatgen", "accelerate", "spglib")
 
 
 def result_card(model: str, study: str, data: Path, **facts) -> dict:

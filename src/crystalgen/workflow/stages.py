@@ -29,11 +29,15 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
     def settings(*parts: str) -> list[str]:
         return [f"data/interim/settings/{name}/{part}.json" for part in parts]
 
+    def trained(model: str) -> list[str]:
+        """Return what sampling reads of a trained model (see `generative.checkpoint`)."""
+        return [f"{models}/{model}/{file}" for file in ("weights", "model.json", "scales.safetensors")]
+
     def sampled(*rows: str, sampling: bool = True) -> list[str]:
         """What ways to sample models rest on: weights and settings of those models, and no others."""
         names = sorted({study.model_of(row) for row in rows})
         parts = [f"models/{model}/{part}" for model in names for part in ("model", *(["sampling"] if sampling else []))]
-        return [*(f"{models}/{model}/weights" for model in names), *settings(*parts)]
+        return [*(file for model in names for file in trained(model)), *settings(*parts)]
 
     def run(key: str, deps: list[str], outs: list[str] = (), shown: list[str] = (), model: str | None = None, **more) -> dict:
         """A stage that runs a notebook; `shown` are outputs that stay out of DVC's cache, for they are looked at and committed."""
@@ -63,7 +67,7 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
             "do": run(
                 "train",
                 [f"{home}/tensors/${{item.tensors}}.safetensors", *settings("models/${key}/model", "models/${key}/training")],
-                [f"{models}/${{key}}/weights"],
+                trained("${key}"),
                 [f"{models}/${{key}}/card.json"],
                 "${key}",
                 plots=[{f"{models}/${{key}}/curve.csv": {"cache": False, "x": "step", "y": "val_loss"}}],
@@ -73,8 +77,7 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
             "foreach": {model: {"tensors": settings_.representation} for model, settings_ in study.models.items()},
             "do": run(
                 "sample",
-                [crystals, f"{home}/tensors/${{item.tensors}}.safetensors", f"{models}/${{key}}/weights",
-                 *settings("models/${key}/model", "models/${key}/sampling")],
+                [crystals, f"{home}/tensors/${{item.tensors}}.safetensors", *trained("${key}"), *settings("models/${key}/model", "models/${key}/sampling")],
                 [f"{home}/samples/${{key}}"],
                 model="${key}",
             ),

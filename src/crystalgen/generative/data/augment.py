@@ -6,6 +6,8 @@ A cell kept as lengths and angles knows no rotation but the exchange of its axes
 import torch
 from torch import Tensor
 
+from crystalgen.generative.data.format import WRAP_TOLERANCE
+
 _AXES = torch.tensor([[0, 1, 2], [1, 2, 0], [2, 0, 1], [1, 0, 2], [0, 2, 1], [2, 1, 0]])  # the last three turn a hand into the other
 
 
@@ -35,7 +37,7 @@ def augment(place: Tensor, coords: Tensor, cell: Tensor, kinds: tuple[str, ...],
     if "translation" in kinds:
         coords = coords + torch.rand(len(place), 1, 3, generator=generator)
     coords = coords % 1.0
-    return place, torch.where(coords > 1 - 1e-5, 0.0, coords), cell
+    return place, torch.where(coords > 1 - WRAP_TOLERANCE, 0.0, coords), cell
 
 
 def _reordered(place: Tensor, per_layer: int, generator: torch.Generator) -> Tensor:

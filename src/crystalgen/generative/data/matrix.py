@@ -1,15 +1,18 @@
-"""A training job's data: a file of tensors, scaled for a network and unscaled after sampling. Torch only."""
+"""The matrix representation: between crystals and what a network sees, and a training job's data. Torch only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
+from crystalgen.generative.data.conditions import Seen, encode_properties
+from crystalgen.generative.data.files import read_tensors
+from crystalgen.generative.data.format import EXTRA_ROWS, LATTICE_ROWS, TABLES, TRAIN
+from crystalgen.generative.data.scales import Scales
+
 UNIFORM_STD = 12**-0.5  # of U(0, 1): scaled lattices get its mean and spread, whatever the prior
-LATTICE_ROWS = 3  # the last rows of a matrix; above them stand fractional coordinates
-TRAIN, VAL, TEST, HELD_OUT = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -26,80 +29,123 @@ class Batch:
     condition: dict[str, Tensor]
 
     def to(self, device) -> "Batch":
-        """The batch on another device."""
+        """Return the batch on another device."""
         return Batch(self.x.to(device), self.weight.to(device), {k: v.to(device) for k, v in self.condition.items()})
 
 
-class MatrixData:
-    """Matrix crystals, one item per crystal; see `represent.tensors.matrix_tensors` for the file."""
+class MatrixCodec:
+    """Between matrices and what a network sees, and what it can be asked.
 
-    def __init__(self, path: Path):
-        self.tensors = load_file(path)
-        t = self.tensors
-        self.x = t["x"].clone()
-        self.x[:, -LATTICE_ROWS:] = self._standardised(t["x"][:, -LATTICE_ROWS:], t["nsites"])
-        held = (t["atomic_numbers"] > 0).float()
-        atoms = held / t["nsites"][:, None]
-        # Atoms together and lattice together weigh the same in every crystal; padding weighs nothing.
-        self.weight = atoms[:, :, None].repeat(1, 1, 3)
-        self.weight[:, -LATTICE_ROWS:] = 1 / LATTICE_ROWS
+    tensors: the tables of `data.format.TABLES`, and rows (1,) of a matrix.
+    energy: the condition that the network's energy is, `energy` or, for modification, `energy_difference`.
+    """
+
+    representation = "matrix"
+
+    def __init__(self, tensors: dict[str, Tensor], seen: Seen, energy: str = "energy"):
+        self.tensors, self.seen, self.energy = tensors, seen, energy
+        self.scales = Scales(tensors)
+
+    @classmethod
+    def of_file(cls, tensors: dict[str, Tensor], energy: str = "energy") -> "MatrixCodec":
+        """Take from a file of tensors what does not belong to single crystals."""
+        rows = tensors["x"].shape[1]
+        seen = Seen.count(tensors["atomic_numbers"], tensors["space_group"], tensors["split"], rows - EXTRA_ROWS)
+        return cls({name: tensors[name] for name in TABLES["matrix"]} | {"rows": torch.tensor([rows])}, seen, energy)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(rows, 3)."""
-        return tuple(self.x.shape[1:])
+        return int(self.tensors["rows"]), 3
+
+    def scale(self, x: Tensor, nsites: Tensor) -> Tensor:
+        """Standardise lattices of matrices (n, rows, 3), per edge of a cell of that many sites."""
+        scaled = x.clone()
+        scaled[:, -LATTICE_ROWS:] = self.scales.standardise("lattice", x[:, -LATTICE_ROWS:] / _cell_size(nsites)) * UNIFORM_STD + 0.5
+        return scaled
+
+    def unscale(self, x: Tensor, condition: dict[str, Tensor]) -> Tensor:
+        """Undo `scale`; the condition's atomic_numbers (n, rows) give the number of sites."""
+        result = x.clone()
+        lattice = self.scales.unstandardise("lattice", (x[:, -LATTICE_ROWS:] - 0.5) / UNIFORM_STD)
+        result[:, -LATTICE_ROWS:] = lattice * _cell_size((condition["atomic_numbers"] > 0).sum(dim=1))
+        return result
+
+    def conditions(self, atomic_numbers: Tensor, space_group: Tensor, energy: Tensor) -> dict[str, Tensor]:
+        """Encode atomic numbers (n, rows), space groups (n,) and energies (n,), eV/atom.
+
+        Returns atomic_numbers and space_group as int64, energy standardised and its mask, see `encode_properties`.
+        """
+        encoded = encode_properties(("formation_energy_per_atom",), {"formation_energy_per_atom": energy}, self.scales)
+        return {"atomic_numbers": atomic_numbers.long(), "space_group": space_group.long(), **encoded}
+
+    def check(self, numbers: Sequence[int], space_group: int | None = None, which: str = "the request") -> None:
+        """Refuse what no training crystal had, see `Seen.check`."""
+        self.seen.check(numbers, space_group, which)
+
+    def request(
+        self, numbers: Sequence[Sequence[int]], properties: dict[str, Tensor], which: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Encode a request of one's own.
+
+        Args:
+            numbers: atomic numbers of each cell's atoms, in canonical order.
+            properties: space_group and formation_energy_per_atom (eV), each (n,).
+            which: what an error calls each.
+
+        Raises:
+            ValueError: see `check`; or the model is one of modification.
+        """
+        if self.energy != "energy":
+            raise ValueError("a model that modifies crystals is asked with the crystals to modify; expected one of generation")
+        padded = torch.zeros(len(numbers), self.shape[0], dtype=torch.long)
+        for i, (atoms, group) in enumerate(zip(numbers, properties["space_group"], strict=True)):
+            self.check(atoms, int(group), which[i] if which else f"condition {i}")
+            padded[i, : len(atoms)] = torch.as_tensor(atoms).long()
+        return self.conditions(padded, properties["space_group"], properties["formation_energy_per_atom"])
+
+
+class MatrixData:
+    """Matrix crystals, one item per crystal; see `data.format` for the file."""
+
+    energy = "energy"
+
+    def __init__(self, path: Path):
+        self.tensors = t = read_tensors(path, "matrix")
+        self.codec = MatrixCodec.of_file(t, self.energy)
+        self.x = self.codec.scale(t["x"], t["nsites"])
+        # Atoms together and lattice together weigh the same in every crystal; padding weighs nothing.
+        self.weight = ((t["atomic_numbers"] > 0).float() / t["nsites"][:, None])[:, :, None].repeat(1, 1, 3)
+        self.weight[:, -LATTICE_ROWS:] = 1 / LATTICE_ROWS
 
     def items(self, split: int) -> Tensor:
-        """Items of a split in a fixed order, int64: row numbers (n,)."""
+        """Return the items of a split in a fixed order, int64: row numbers (n,)."""
         return torch.nonzero(self.tensors["split"] == split).flatten()
 
     def epoch(self, generator: torch.Generator) -> Tensor:
-        """The training items of one epoch in random order; always as many."""
+        """Return the training items of one epoch in random order; always as many."""
         return shuffled(self.items(TRAIN), generator)
 
     def targets(self, items: Tensor) -> Tensor:
-        """Row numbers (n,) of the crystals that a network should give for the items."""
+        """Return row numbers (n,), in the study's table, of the crystals that a network should give for the items."""
         return items
 
     def batch(self, items: Tensor, generator: torch.Generator | None = None) -> Batch:
-        """The crystals of the given items; with a generator, which training gives, as `unimat_data.UniMatData` augments them."""
+        """Return the crystals of the items; the generator, which training gives, is for `UniMatData`, which augments them."""
         rows = self.targets(items)
         return Batch(self.x[rows], self.weight[rows], self.condition(items))
 
     def condition(self, items: Tensor) -> dict[str, Tensor]:
-        """What is asked for: see `conditions`."""
+        """Return what a network is told of the items, see `MatrixCodec.conditions`."""
         t = self.tensors
-        return self.conditions(t["atomic_numbers"][items], t["space_group"][items], t["energy"][items])
-
-    def conditions(self, atomic_numbers: Tensor, space_group: Tensor, energy: Tensor) -> dict[str, Tensor]:
-        """Conditions from atomic numbers (n, rows), space groups (n,) and energies (n,) in eV/atom, of the data or one's own.
-
-        Returns atomic_numbers and space_group as int64, energy standardised, energy_known (n,) all True.
-        """
-        return {
-            "atomic_numbers": atomic_numbers.long(),
-            "space_group": space_group.long(),
-            "energy": (energy - self.tensors["energy_mean"]) / self.tensors["energy_std"],
-            "energy_known": torch.ones(len(energy), dtype=torch.bool),
-        }
-
-    def unscale(self, x: Tensor, atomic_numbers: Tensor) -> Tensor:
-        """Samples back to fractional coordinates and lattice vectors in Å; atomic_numbers (n, rows) give the number of sites."""
-        t, result = self.tensors, x.clone()
-        size = _cell_size((atomic_numbers > 0).sum(dim=1))
-        result[:, -LATTICE_ROWS:] = ((x[:, -LATTICE_ROWS:] - 0.5) / UNIFORM_STD * t["lattice_std"] + t["lattice_mean"]) * size
-        return result
-
-    def _standardised(self, lattice: Tensor, nsites: Tensor) -> Tensor:
-        t = self.tensors
-        return (lattice / _cell_size(nsites) - t["lattice_mean"]) / t["lattice_std"] * UNIFORM_STD + 0.5
+        return self.codec.conditions(t["atomic_numbers"][items], t["space_group"][items], t["energy"][items])
 
 
 def _cell_size(nsites: Tensor) -> Tensor:
-    """Edge of a cell of that many sites of 1 Å^3 each, (n, 1, 1)."""
+    """Return the edge of a cell of that many sites of 1 Å^3 each, (n, 1, 1)."""
     return (nsites.double() ** (1 / 3)).float()[:, None, None]
 
 
 def shuffled(items: Tensor, generator: torch.Generator) -> Tensor:
-    """The items in random order."""
+    """Return the items in random order."""
     return items[torch.randperm(len(items), generator=generator)]

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from crystalgen.generative.data.matrix import TRAIN, MatrixData
+from crystalgen.generative.data.format import TRAIN
+from crystalgen.generative.data.matrix import MatrixData
 
 
 class PairData(MatrixData):
@@ -14,6 +15,8 @@ class PairData(MatrixData):
     The polymorphs S_0, S_1, ... of a formula stand in order of energy. Lowest-energy pairs (S_i, S_0) are what is
     validated and tested; an epoch of training has as many of them as of other pairs (S_i, S_j), i > j > 0.
     """
+
+    energy = "energy_difference"
 
     def __init__(self, path: Path, per_group: int):
         super().__init__(path)
@@ -27,7 +30,7 @@ class PairData(MatrixData):
         self.split_of_group = t["split"][self.order[self.first]]
 
     def items(self, split: int) -> Tensor:
-        """All lowest-energy pairs of a split, (n, 2)."""
+        """Return all lowest-energy pairs of a split, (n, 2)."""
         groups = torch.nonzero(self.split_of_group == split).flatten()
         counts = self.sizes[groups] - 1
         begin = torch.repeat_interleave(self.first[groups], counts)
@@ -35,7 +38,7 @@ class PairData(MatrixData):
         return torch.stack([self.order[begin + rank], self.order[begin]], dim=1)
 
     def epoch(self, generator: torch.Generator) -> Tensor:
-        """Pairs drawn anew, equal numbers of both kinds, at most `per_group` of each from a formula; (n, 2), shuffled."""
+        """Draw pairs anew: equal numbers of both kinds, at most `per_group` of each from a formula; (n, 2), shuffled."""
         groups = torch.nonzero(self.split_of_group == TRAIN).flatten()
         others = (self.sizes[groups] - 1) * (self.sizes[groups] - 2) // 2  # pairs i > j > 0
         drawn = torch.minimum(self.sizes[groups] - 1, others).clamp(max=self.per_group)
@@ -45,7 +48,7 @@ class PairData(MatrixData):
         share = torch.repeat_interleave(drawn, drawn)
 
         def draw(choices: Tensor) -> Tensor:
-            """One choice from each of `share` parts of them, turned by a draw per formula: distinct, each equally likely."""
+            """Draw one choice from each of `share` parts of them, turned by a draw per formula: distinct, each equally likely."""
             begin, end = number * choices // share, (number + 1) * choices // share
             u = torch.rand(len(choices), generator=generator, dtype=torch.float64)
             turn = torch.rand(len(self.sizes), generator=generator, dtype=torch.float64)[group]
@@ -61,16 +64,23 @@ class PairData(MatrixData):
         return items[:, 1]
 
     def condition(self, items: Tensor) -> dict[str, Tensor]:
-        """As `MatrixData.conditions`, with energy the scaled E_target - E_init, and start (n, rows, 3), the scaled initial crystal."""
-        t = self.tensors
-        initial, target = items.unbind(dim=1)
-        asked = self.conditions(t["atomic_numbers"][target], t["space_group"][target], t["energy"][target])
-        asked["energy"] = (t["energy"][target] - t["energy"][initial]) / t["energy_std"]
-        return asked | {"start": self.x[initial]}
+        """As `MatrixCodec.conditions` of the targets, with energy_difference for energy, and start.
+
+        The difference is E_target - E_initial over the spread of energies, start (n, rows, 3) the scaled initial crystal.
+        """
+        t, (initial, target) = self.tensors, items.unbind(dim=1)
+        told = self.codec.conditions(t["atomic_numbers"][target], t["space_group"][target], t["energy"][target])
+        return {
+            "atomic_numbers": told["atomic_numbers"],
+            "space_group": told["space_group"],
+            "energy_difference": (t["energy"][target] - t["energy"][initial]) / self.codec.scales.spread("energy"),
+            "energy_difference_known": told["energy_known"],
+            "start": self.x[initial],
+        }
 
 
 def _triangular(number: Tensor) -> tuple[Tensor, Tensor]:
-    """The pair i > j > 0 of each number: (2, 1), (3, 1), (3, 2), (4, 1) ..."""
+    """Return the pair i > j > 0 of each number: (2, 1), (3, 1), (3, 2), (4, 1) ..."""
     row = ((1 + torch.sqrt(1 + 8 * number.double())) / 2).floor().long()  # numbers before row r: r (r - 1) / 2
     row -= (row * (row - 1) // 2 > number).long()  # where the root was rounded up
     return row + 1, number - row * (row - 1) // 2 + 1

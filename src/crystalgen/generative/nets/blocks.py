@@ -10,7 +10,7 @@ CONVOLUTIONS = {1: nn.Conv1d, 3: nn.Conv3d}
 
 
 def zero_init(layer: nn.Module) -> nn.Module:
-    """A layer that starts as zero, so that a block starts as the identity."""
+    """Return a layer that starts as zero, so that a block starts as the identity."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
@@ -41,9 +41,9 @@ class Level(nn.Module):
         self.block = block
         self.attention = attention
 
-    def forward(self, h: Tensor, embedding: Tensor, held: Tensor | None) -> Tensor:
+    def forward(self, h: Tensor, embedding: Tensor, mask: Tensor | None) -> Tensor:
         h = self.block(h, embedding)
-        return h if self.attention is None else self.attention(h, held)
+        return h if self.attention is None else self.attention(h, mask)
 
 
 class Trunk(nn.Module):
@@ -56,7 +56,7 @@ class Trunk(nn.Module):
         channels, multipliers, blocks, dropout: width, width factors per depth, blocks per depth.
         stride: how a step down shrinks each dimension.
         embedding: width of the embedding each block is given.
-        attention: (channels, depth) to an attention module, called as (h, held), or None.
+        attention: (channels, depth) to an attention module, called as (h, mask), or None.
     """
 
     def __init__(self, dimensions: int, channels: int, multipliers: tuple[int, ...], blocks: int, dropout: float,
@@ -90,22 +90,22 @@ class Trunk(nn.Module):
             if depth:
                 self.grow.append(conv(current, current, 3, padding=1))
 
-    def forward(self, h: Tensor, embedding: Tensor, held: list[Tensor] | None = None) -> Tensor:
-        """h (B, C, ...), embedding (B, E), held: per depth, which places have content (B, ...)."""
-        held = held or [None] * len(self.down)
+    def forward(self, h: Tensor, embedding: Tensor, masks: list[Tensor] | None = None) -> Tensor:
+        """h (B, C, ...), embedding (B, E), masks: per depth, which places have content (B, ...)."""
+        masks = masks or [None] * len(self.down)
         skips = [h]
         for depth, stage in enumerate(self.down):
             for level in stage:
-                h = level(h, embedding, held[depth])
+                h = level(h, embedding, masks[depth])
                 skips.append(h)
             if depth < len(self.shrink):
                 h = self.shrink[depth](h)
                 skips.append(h)
         for level in self.middle:
-            h = level(h, embedding, held[-1])
+            h = level(h, embedding, masks[-1])
         for step, stage in enumerate(self.up):
             for level in stage:
-                h = level(torch.cat([h, skips.pop()], dim=1), embedding, held[len(self.up) - 1 - step])
+                h = level(torch.cat([h, skips.pop()], dim=1), embedding, masks[len(self.up) - 1 - step])
             if step < len(self.grow):
                 h = self.grow[step](F.interpolate(h, size=skips[-1].shape[2:], mode="nearest"))
         return h

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from crystalgen.generative.data.format import SPACE_GROUPS
+
 
 def sinusoidal(values: Tensor, width: int, longest: float = 10000.0) -> Tensor:
     """Transformer positional encoding of (B,) values, (B, width)."""
@@ -85,21 +87,21 @@ class ElementEmbedding(nn.Module):
         rows = self.one_hot(atomic_numbers) + self.from_properties(self.properties[atomic_numbers])
         features = rows.transpose(1, 2)
         features = features + self.layers(features)
-        held = (atomic_numbers > 0).float()[:, None]
-        return features, (features * held).sum(dim=2) / held.sum(dim=2).clamp(min=1)
+        mask = (atomic_numbers > 0).float()[:, None]
+        return features, (features * mask).sum(dim=2) / mask.sum(dim=2).clamp(min=1)
 
 
 class AuxiliaryEmbedding(nn.Module):
     """UniMat's auxiliary conditions (B, ...) to (B, width), their sum; a learned vector stands for each unknown one.
 
-    names: some of "energy", "band_gap" and "space_group", as in `unimat_data.UniMatData.conditions`.
+    names: tensors of some of `data.format.PROPERTIES`.
     """
 
     def __init__(self, names: tuple[str, ...], width: int):
         super().__init__()
         self.width = width
         self.scalars = nn.ModuleDict({name: EnergyEmbedding(width) for name in names if name != "space_group"})
-        self.space_group = nn.Embedding(231, width) if "space_group" in names else None  # 0 stands for unknown
+        self.space_group = nn.Embedding(SPACE_GROUPS, width) if "space_group" in names else None  # 0 stands for unknown
 
     def forward(self, condition: dict[str, Tensor]) -> Tensor | float:
         parts = [embed(condition[name], condition[f"{name}_known"]) for name, embed in self.scalars.items()]

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from crystalgen.generative.settings import UNet1dConfig
+from crystalgen.generative.nets.unet1d.settings import UNet1dConfig
 from crystalgen.report.style import new_figure
 
 _INPUT, _LAYER, _BLOCKS, _SUM = "#E8E8E8", "#D6E6F2", "#BFDCEB", "#FBE3CC"

@@ -14,8 +14,8 @@ from crystalgen.generative.data.format import NULL
 from crystalgen.generative.data.unimat import Layout
 from crystalgen.generative.nets.blocks import zero_init
 from crystalgen.generative.nets.conditioning import AuxiliaryEmbedding, TimeEmbedding
+from crystalgen.generative.nets.places.settings import PlacesConfig
 from crystalgen.generative.nets.scores import null_scores
-from crystalgen.generative.settings import PlacesConfig
 
 
 class Block(nn.Module):
@@ -29,17 +29,17 @@ class Block(nn.Module):
         self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
         self.mlp = nn.Sequential(nn.Linear(channels, 4 * channels), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * channels, channels))
 
-    def forward(self, h: Tensor, embedding: Tensor, held: Tensor) -> Tensor:  # (B, N, C), (B, C), (B, N)
+    def forward(self, h: Tensor, embedding: Tensor, mask: Tensor) -> Tensor:  # (B, N, C), (B, C), (B, N)
         scale1, shift1, gate1, scale2, shift2, gate2 = self.modulate(embedding)[:, None].chunk(6, dim=2)
         tokens = self.qkv(self.norms[0](h) * (1 + scale1) + shift1)
         q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in tokens.chunk(3, dim=2))
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=held[:, None, None])
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
         h = h + gate1 * self.out(mixed.transpose(1, 2).flatten(2))
         return h + gate2 * self.mlp(self.norms[1](h) * (1 + scale2) + shift2)
 
 
 class PlaceTransformer(nn.Module):
-    """(x, t, condition) -> a tensor like x (see `unimat_data.Layout`), zero at places that hold no atom.
+    """(x, t, condition) -> a tensor like x (see `data.unimat.Layout`), zero at places that hold no atom.
 
     Args:
         layout: of x.
@@ -66,24 +66,24 @@ class PlaceTransformer(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:
-        """x (B, ...), t (B,) in [0, 1], condition as `unimat_data.UniMatData.conditions`."""
+        """x (B, ...), t (B,) in [0, 1], condition as `UniMatCodec.conditions`."""
         coordinates, cell = self.layout.split(x)
         places = condition.get("places", self.used[None].expand(len(x), -1, -1, -1))  # (B, L, H, W)
-        shown = torch.where(places[:, None], coordinates, NULL)
-        rows = self._rows(shown if self.layout.as_token else torch.cat([shown, cell * places[:, None]], dim=1))  # (B, all, F)
-        token, held = self._tokens(places.any(dim=1) if self.stacked else places)  # (B, N)
-        where = token[:, :, None].expand(-1, -1, rows.shape[2])
-        inputs = self._inputs(shown, rows, t)
+        masked = torch.where(places[:, None], coordinates, NULL)
+        rows = self._rows(masked if self.layout.as_token else torch.cat([masked, cell * places[:, None]], dim=1))  # (B, all, F)
+        token, mask = self._tokens(places.any(dim=1) if self.stacked else places)  # (B, N)
+        index = token[:, :, None].expand(-1, -1, rows.shape[2])
+        inputs = self._inputs(masked, rows, t)
         h = self.enter(inputs.gather(1, token[:, :, None].expand(-1, -1, inputs.shape[2])))
         h = h + self.element(token % self.per_layer) + self.layer(token // self.per_layer)
         if self.layout.as_token:
-            h, held = torch.cat([h, self.cell_in(cell)[:, None]], dim=1), F.pad(held, (0, 1), value=True)
+            h, mask = torch.cat([h, self.cell_in(cell)[:, None]], dim=1), F.pad(mask, (0, 1), value=True)
         embedding = self.time(t) + self.auxiliary(condition)
         for block in self.blocks:
-            h = block(h, embedding, held)
+            h = block(h, embedding, mask)
         h = self.norm(h)
-        said = self.leave(h[:, : token.shape[1]]) * held[:, : token.shape[1], None]
-        out = self._grids(torch.zeros_like(rows, dtype=said.dtype).scatter_add(1, where, said))
+        prediction = self.leave(h[:, : token.shape[1]]) * mask[:, : token.shape[1], None]
+        out = self._grids(torch.zeros_like(rows, dtype=prediction.dtype).scatter_add(1, index, prediction))
         return self.layout.join(out, self.cell_out(h[:, -1])) if self.layout.as_token else out
 
     def _inputs(self, coordinates: Tensor, rows: Tensor, t: Tensor) -> Tensor:

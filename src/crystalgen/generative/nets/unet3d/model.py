@@ -9,7 +9,7 @@ from crystalgen.generative.data.unimat import Layout
 from crystalgen.generative.nets.blocks import Trunk, zero_init
 from crystalgen.generative.nets.conditioning import AuxiliaryEmbedding, TimeEmbedding
 from crystalgen.generative.nets.scores import null_scores
-from crystalgen.generative.settings import UNet3dConfig
+from crystalgen.generative.nets.unet3d.settings import UNet3dConfig
 
 
 class FactorisedAttention(nn.Module):
@@ -22,7 +22,7 @@ class FactorisedAttention(nn.Module):
         self.qkv = nn.ModuleList([nn.Linear(channels, 3 * channels) for _ in range(2)])
         self.out = nn.ModuleList([zero_init(nn.Linear(channels, channels)) for _ in range(2)])
 
-    def forward(self, h: Tensor, held: None) -> Tensor:  # (B, C, L, H, W); every place is attended to
+    def forward(self, h: Tensor, mask: None) -> Tensor:  # (B, C, L, H, W); every place is attended to
         batch, channels, layers, height, width = h.shape
         along = self.norms[0](h).permute(0, 3, 4, 2, 1).reshape(batch * height * width, layers, channels)
         mixed = self._attend(along, 0).view(batch, height, width, layers, channels)
@@ -37,7 +37,7 @@ class FactorisedAttention(nn.Module):
 
 
 class UNet3d(nn.Module):
-    """(x, t, condition) -> a tensor like x (see `unimat_data.Layout`).
+    """(x, t, condition) -> a tensor like x (see `data.unimat.Layout`).
 
     Which places may hold an atom, where it is conditioned on, is one more input channel (A §2.2); x is set to the null
     atom elsewhere, and where the table has no element, since what is known needs no noise.
@@ -74,7 +74,7 @@ class UNet3d(nn.Module):
             self.cell_out = nn.Sequential(nn.Linear(channels + width, width), nn.SiLU(), zero_init(nn.Linear(width, 6)))
 
     def forward(self, x: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:
-        """x (B, ...), t (B,) in [0, 1], condition as `unimat_data.UniMatData.conditions`."""
+        """x (B, ...), t (B,) in [0, 1], condition as `UniMatCodec.conditions`."""
         coordinates, cell = self.layout.split(x)
         embedding = self.time(t) + self.auxiliary(condition)  # (B, E)
         places = condition.get("places", self.used)[:, None]  # (B or 1, 1, L, H, W)

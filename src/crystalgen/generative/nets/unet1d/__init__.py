@@ -1,0 +1,1 @@
+"""The one-dimensional U-Net over the rows of the matrix."""

@@ -1,0 +1,1 @@
+"""The three-dimensional U-Net over UniMat's table."""
