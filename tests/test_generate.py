@@ -249,9 +249,7 @@ def test_a_condition_of_ones_own_is_what_the_data_would_ask(table, data):
     ("conditions", "message"),
     [
         pytest.param(own([5, 74], [5] * 9), r"condition 1: 9 atoms; expected at most 8", id="too long"),
-        pytest.param(
-            own([5, 74], [74, 5], [5, 92]), r"condition 2: no training crystal has U; expected", id="unknown element"
-        ),
+        pytest.param(own([5, 74], [74, 5], [5, 92]), r"condition 2: no training crystal has U; expected", id="unknown element"),
         pytest.param(own([5, 0, 74]), r"condition 0: .*atomic number 0", id="no element"),
         pytest.param(
             own([5, 74], [5, 74], group=[225, 7]),
