@@ -54,8 +54,8 @@ def test_a_folder_samples_as_what_was_trained_without_the_data(saved):
         condition = loaded.codec.request(list(asked["atomic_numbers"]), {n: torch.tensor(asked[n].to_numpy()) for n in asked.columns[1:]})
         one, other = (m.sample(condition, sampling, seed) for m in (model, loaded))
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-    (first, _), (second, _) = (generate_for_conditions(m, conditions("Ta2B2", "W1B1"), sampling, "a") for m in (model, loaded))
-    assert first["formula"].tolist() == second["formula"].tolist() == ["Ta2B2", "B1W1"] * len(model.nets)
+    samples, record = generate_for_conditions(loaded, conditions("Ta2B2", "W1B1"), sampling, "a")
+    assert record["requested"] == 2 * len(model.nets) and set(samples["formula"]) <= {"Ta2B2", "B1W1"}
 
 
 def test_what_the_training_crystals_held_is_kept_and_is_of_them_alone(saved, crystals):
