@@ -60,7 +60,7 @@ def test_a_digest_covers_what_the_imports_load(key):
     done = subprocess.run([sys.executable, "-c", LOADED], input=sent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     # What settings are made of stands in the resolved settings; what `train` builds of them is in its digest
-    declared = set(code_of("import crystalgen.config", everything=True))
+    declared = set(code_of("import crystalgen.config.study", everything=True))
     loaded = {name for name in json.loads(done.stdout) if not is_left_out(name)} - declared
     covered = set(notebook_code(notebook(key)))
     assert loaded - set(handing) <= covered and len(loaded) > 8

@@ -276,6 +276,63 @@ def test_a_bound_keeps_the_samples_of_a_bad_network_inside(sampler, mean, std):
     assert largest[None] > 2.0
 
 
+SPREAD = 2.0
+
+
+def gaussian_answer(settings: Diffusion):
+    """The noise that is expected in x_t when the data are N(0, SPREAD^2)."""
+    kept = torch.tensor(_alpha_bar(settings))
+
+    def net(x, t, condition):
+        a = kept[(t * settings.train_steps).round().long()][:, None]
+        return ((1 - a).sqrt() * x / (a * SPREAD**2 + 1 - a)).float()
+
+    return net
+
+
+def levels(settings: Diffusion, steps: int) -> list[tuple[float, float]]:
+    """alpha_bar at each step and where it leads, for a number of steps that divides those of training."""
+    kept, jump = _alpha_bar(settings), settings.train_steps // steps
+    numbers = range(settings.train_steps - 1, -1, -jump)
+    return [(kept[n], kept[n - jump] if n >= jump else 1.0) for n in numbers]
+
+
+@SCHEDULES
+@pytest.mark.parametrize("steps", [10, 1000])
+def test_ddim_scales_noise_to_gaussian_data_by_its_closed_form(schedule, steps):
+    """Eq. 12 of Song et al. 2021 with the exact noise is linear in x: each step's factor is known."""
+    settings = Diffusion(schedule=schedule)
+    factor = 1.0
+    for a, to in levels(settings, steps):
+        factor *= (np.sqrt(a * to) * SPREAD**2 + np.sqrt((1 - a) * (1 - to))) / (a * SPREAD**2 + 1 - a)
+    objective, noise = settings.build(), torch.randn(50, 3)
+    drawn = objective.sample(gaussian_answer(settings), noise, {}, Sampling(sampler="ddim", steps=steps), seeded())
+    torch.testing.assert_close(drawn, noise * float(factor), rtol=2e-3, atol=1e-4)
+    if steps == 1000:
+        assert factor == pytest.approx(SPREAD, rel=0.02)
+
+
+@SCHEDULES
+@pytest.mark.parametrize("steps", [10, 200])
+def test_ddpm_of_gaussian_data_has_its_closed_forms_variance(schedule, steps):
+    """Mean and variance of q(x_s | x_t, x_0) (Ho et al. 2020, eq. 7), with x_0 its expectation given x_t."""
+    settings = Diffusion(schedule=schedule)
+    variance = 1.0
+    for a, to in levels(settings, steps):
+        beta, data = 1 - a / to, np.sqrt(a) * SPREAD**2 / (a * SPREAD**2 + 1 - a)
+        gain = np.sqrt(to) * beta / (1 - a) * data + np.sqrt(a / to) * (1 - to) / (1 - a)
+        variance = gain**2 * variance + (1 - to) / (1 - a) * beta
+    objective = settings.build()
+    drawn = objective.sample(gaussian_answer(settings), torch.randn(4000, 3), {}, Sampling(sampler="ddpm", steps=steps), seeded())
+    assert drawn.std().item() == pytest.approx(np.sqrt(variance), rel=0.03)
+    assert drawn.mean().item() == pytest.approx(0, abs=0.06)
+
+
+def test_more_steps_than_training_had_are_refused():
+    with pytest.raises(ValueError, match="1001 sampling steps: expected at most 1000"):
+        sample(Diffusion().build(), leaning, (1, 2, 3), {}, Sampling(sampler="ddim", steps=1001), seeded())
+
+
 # Guidance
 
 

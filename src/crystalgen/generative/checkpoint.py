@@ -5,7 +5,7 @@ stood there at training); scales.safetensors, the scales and tables that the net
 training crystals held; card.json, where it comes from (see `workflow.cards`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -37,7 +37,7 @@ class Model:
     settings: MatrixModel | UniMatModel
     codec: MatrixCodec | UniMatCodec
     nets: dict[int, nn.Module]
-    objective: Objective = field(default=None)
+    objective: Objective | None = None
 
     def __post_init__(self):
         self.objective = self.objective or self.settings.objective.build()

@@ -77,7 +77,8 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
             "foreach": {model: {"tensors": settings_.representation} for model, settings_ in study.models.items()},
             "do": run(
                 "sample",
-                [crystals, f"{home}/tensors/${{item.tensors}}.safetensors", *trained("${key}"), *settings("models/${key}/model", "models/${key}/sampling")],
+                [crystals, f"{home}/tensors/${{item.tensors}}.safetensors", *trained("${key}"),
+                 *settings("models/${key}/model", "models/${key}/sampling")],
                 [f"{home}/samples/${{key}}"],
                 model="${key}",
             ),

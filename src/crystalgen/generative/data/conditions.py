@@ -33,7 +33,7 @@ def encode_properties(columns: Iterable[str], values: dict[str, Tensor], scales:
             found = values.get(name, torch.zeros(count, dtype=torch.long)).long()
             encoded |= {kind.tensor: found, f"{kind.tensor}_known": found > 0}
         else:
-            found = scales.standardise(kind.tensor, values.get(name, torch.full((count,), torch.nan)))
+            found = scales.standardise(kind.tensor, values.get(name, torch.full((count,), torch.nan)).float())
             encoded |= {kind.tensor: torch.nan_to_num(found), f"{kind.tensor}_known": torch.isfinite(found)}
     return encoded
 
