@@ -145,10 +145,9 @@ def test_energies_that_a_table_brings_are_refused_alike(case, tmp_path, options)
 
 def test_guidance_refuses_it(case, tmp_path, monkeypatch):
     monkeypatch.setattr(guidance, "generate_for_energies", lambda *given: (case.table, None))
-    monkeypatch.setattr(guidance, "build_objective", lambda objective: None)
-    model = SimpleNamespace(sampling={"flow": Sampling(sampler="ddim", steps=2)}, objective=None)
+    sampling = Sampling(sampler="ddim", steps=2)
     settings = Guidance(row="flow", energies=(-0.5,), weights=(0.0,), count=2)
-    refused(case, guidance.energies_by_weight(settings, model, {}, None, case.hull, tmp_path))
+    refused(case, guidance.energies_by_weight(settings, None, sampling, case.hull, tmp_path))
 
 
 def test_what_is_not_known_is_not_held_against_a_crystal(case):
