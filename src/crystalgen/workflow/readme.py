@@ -4,12 +4,23 @@ import json
 import re
 from pathlib import Path
 
-from crystalgen.config import load_study
+from crystalgen.config import Study, load_study
 from crystalgen.report.labels import row_labels
 from crystalgen.report.paper_tables import headline_reference
-from crystalgen.report.tables import headline_table
+from crystalgen.report.tables import TASKS, headline_table, rows_of_task
 from crystalgen.utils import paths
 from crystalgen.workflow.stages import concrete, study_stages
+
+_MOST = 2  # models of one task in a brief table
+_RANKED = ("match_rate", "structure_validity")  # what the best baseline is best in
+_COLUMNS = {  # of the headline table, by their names in a brief one
+    "Task": "Task",
+    "Method": "Method",
+    "Match rate": "Match rate [95 %]",
+    "Structure validity": "Structure validity [95 %]",
+    "Paper": "Published, other data",
+    "Beside the baselines": "Against the baseline",
+}
 
 
 def update_texts(files: list[Path]) -> list[str]:
@@ -46,9 +57,40 @@ def single_table(name: str) -> str:
 
 
 def results_table(study: str) -> str:
-    """Markdown of the study's headline table."""
-    config, metrics = load_study(study), json.loads((paths.REPORTS / study / "metrics.json").read_text())
-    return headline_table(metrics, row_labels(config), headline_reference(config)).to_markdown(index=False, disable_numparse=True)
+    """Markdown of the study's headline table in brief, the rows of `brief_rows`.
+
+    Raises:
+        FileNotFoundError: the study has no results here.
+    """
+    file = paths.REPORTS / study / "metrics.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: the study has no results here; `make reproduce STUDIES={study}` computes them")
+    config, metrics = load_study(study), json.loads(file.read_text())
+    rows = brief_rows(config, metrics)
+    metrics = {key: found for key, found in metrics.items() if key.partition(".")[0] in rows}
+    table = headline_table(metrics, row_labels(config), headline_reference(config))
+    table = table[[name for name in _COLUMNS if name in table]].rename(columns=_COLUMNS)
+    return table.to_markdown(index=False, disable_numparse=True)
+
+
+def brief_rows(config: Study, metrics: dict) -> list[str]:
+    """Choose rows by a rule that no result decides, but for the baseline, which is each task's best.
+
+    Of each task these are the first two models, in the order of the study's file, that differ in their objective, each sampled in the
+    first way; and the baseline that matches most.
+    """
+    rows = []
+    for task in TASKS:
+        found = rows_of_task(metrics, task)
+        models = {}
+        for model in config.models.values():
+            for row in model.sampling:
+                if row in found:
+                    models.setdefault(model.objective.name, row)
+        baselines = [row for row in found if row in config.baselines]
+        best = max(baselines, key=lambda row: [metrics.get(f"{row}.{name}", {}).get("value", 0) for name in _RANKED], default=None)
+        rows += [*list(models.values())[:_MOST], *([best] if best else [])]
+    return rows
 
 
 def stage_graph(study: str = "demo") -> str:
