@@ -10,6 +10,7 @@ from conftest import generic
 from pymatgen.core import Structure
 from search_case import SOURCE, boride_library, search_settings
 
+from crystalgen.cli import main
 from crystalgen.config import Energies, Guidance
 from crystalgen.crystals import from_structures, read_crystals, to_structures, write_crystals
 from crystalgen.crystals.plausibility import implausible, without_implausible
@@ -21,7 +22,6 @@ from crystalgen.library import build
 from crystalgen.potentials import potentials
 from crystalgen.stability.hull import Hull
 from crystalgen.utils import paths
-from crystalgen.workflow.cli import main
 
 WHY = {
     "contact": "atoms closer than 0.5 of the sum of their radii",

@@ -4,9 +4,12 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
+from functools import wraps
 from typing import Annotated
 
 import typer
+
+from crystalgen.utils import paths
 
 OVERVIEW = """A reproducible compendium of crystal generation.
 
@@ -50,12 +53,21 @@ app = typer.Typer(
 )
 
 
-def command(name: str | None = None) -> Callable:
-    """Register a function as a command: its signature is the options, its docstring the help, with the examples as they stand."""
+def command(name: str | None = None, checkout: bool = False) -> Callable:
+    """Register a function as a command: its signature is the options, its docstring the help, with the examples as they stand.
+
+    checkout: it works on the repository's files, and is refused where there is no checkout.
+    """
 
     def register(function: Callable) -> Callable:
+        @wraps(function)
+        def called(*given, **options):
+            if checkout:
+                paths.need_checkout()
+            return function(*given, **options)
+
         text = inspect.getdoc(function).replace("\n\nExamples:", "\n\n\b\nExamples:")
-        return app.command(name, help=text, short_help=re.split(r"[:;]|\.\s", text)[0])(function)
+        return app.command(name, help=text, short_help=re.split(r"[:;]|\.\s", text)[0])(called)
 
     return register
 
