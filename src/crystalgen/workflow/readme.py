@@ -7,7 +7,7 @@ from pathlib import Path
 from crystalgen.config import Study, load_study
 from crystalgen.report.labels import row_labels
 from crystalgen.report.paper_tables import headline_reference
-from crystalgen.report.tables import TASKS, headline_table, rows_of_task
+from crystalgen.report.tables import TASKS, UNKNOWN, headline_table, rows_of_task
 from crystalgen.utils import paths
 from crystalgen.workflow.stages import concrete, study_stages
 
@@ -17,7 +17,7 @@ _COLUMNS = {  # of the headline table, by their names in a brief one
     "Task": "Task",
     "Method": "Method",
     "Match rate": "Match rate [95 %]",
-    "Structure validity": "Structure validity [95 %]",
+    "Structure validity": "Structure validity",
     "Paper": "Published, other data",
     "Beside the baselines": "Against the baseline",
 }
@@ -50,14 +50,14 @@ def _content(name: str) -> str:
 
 
 def single_table(name: str) -> str:
-    """Markdown of a table that a study's report holds, without its caption and note; `name` is STUDY/STAGE/TABLE."""
+    """Return as Markdown a table that a study's report holds, without its caption and note; `name` is STUDY/STAGE/TABLE."""
     study, _, table = name.partition("/")
     lines = (paths.REPORTS / study / "tables" / f"{table}.md").read_text().splitlines()
     return "\n".join(line for line in lines if line.startswith("|"))
 
 
 def results_table(study: str) -> str:
-    """Markdown of the study's headline table in brief, the rows of `brief_rows`.
+    """Return as Markdown the study's headline table in brief, the rows of `brief_rows`.
 
     Raises:
         FileNotFoundError: the study has no results here.
@@ -69,7 +69,8 @@ def results_table(study: str) -> str:
     rows = brief_rows(config, metrics)
     metrics = {key: found for key, found in metrics.items() if key.partition(".")[0] in rows}
     table = headline_table(metrics, row_labels(config), headline_reference(config))
-    table = table[[name for name in _COLUMNS if name in table]].rename(columns=_COLUMNS)
+    table["Structure validity"] = table["Structure validity"].str.partition(" [")[0]
+    table = table[[name for name in _COLUMNS if name in table]].replace("", UNKNOWN).rename(columns=_COLUMNS)
     return table.to_markdown(index=False, disable_numparse=True)
 
 
@@ -94,13 +95,13 @@ def brief_rows(config: Study, metrics: dict) -> list[str]:
 
 
 def stage_graph(study: str = "demo") -> str:
-    """Markdown of the graph of a study's stages, as Mermaid, those of several models drawn once."""
+    """Return as Markdown the graph of a study's stages in Mermaid, those of several models drawn once."""
     stages = study_stages(study, load_study(study), [])
     return "\n".join(["```mermaid", "flowchart LR", *(f"    {a} --> {b}" for a, b in stage_edges(stages)), "```"])
 
 
 def stage_edges(stages: dict[str, dict]) -> list[tuple[str, str]]:
-    """Edges between stages whose outputs others depend on; `settings` feeds every stage, so that its edges say nothing."""
+    """Return the edges between stages whose outputs others depend on; `settings` feeds every stage, so that its edges say nothing."""
     spelt_out = concrete(stages)
     made = {out: stage.split("@")[0] for stage, what in spelt_out.items() for out in what["outs"]}
     edges = set()
