@@ -61,11 +61,23 @@ def test_links_lead_to_files_and_commands_exist(file):
     text = file.read_text()
     links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(("http", "#"))]
     assert not [link for link in links if link and not (file.parent / link).exists()]
-    commands = set(re.findall(r"crystalgen ([a-z]+(?:-[a-z]+)*)\b(?= |`|$)", text)) & set(re.findall(r"`?crystalgen ([a-z-]+)", text))
+    commands = set(re.findall(r"(?<!import )crystalgen ([a-z]+(?:-[a-z]+)*)\b(?= |`|$)", text)) & set(
+        re.findall(r"`?crystalgen ([a-z-]+)", text)
+    )
     known = set(re.findall(r"^  ([a-z-]+)", help_text(), re.M))
     assert commands <= known, commands - known
     targets = set(re.findall(r"^make ([a-z-]+)", text, re.M)) | set(re.findall(r"`make ([a-z-]+)", text))
     assert targets <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def test_the_walkthrough_names_files_and_functions_that_exist():
+    text = (ROOT / "docs/walkthrough.md").read_text()
+    named = re.findall(r"`((?:[a-z_0-9]+/)+[a-z_0-9]+\.py)`(?:(?:,\s| \()`([A-Za-z_]+)`)?", text)
+    assert len(named) > 30
+    for path, name in named:
+        file = next((base / path for base in (ROOT / "src/crystalgen", ROOT) if (base / path).is_file()), None)
+        assert file, path
+        assert not name or re.search(rf"^(def|class) {name}\b|^{name}\b", file.read_text(), re.M), (path, name)
 
 
 def help_text() -> str:
