@@ -6,7 +6,8 @@ A request is checked here, before torch, pymatgen or pandas is imported, so that
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from crystalgen.api.checks import check_number, check_paths, check_potential, check_request, check_table_file
+from crystalgen.api.checks import check_number, check_paths, check_request, check_table_file
+from crystalgen.potentials.registry import find_potential
 from crystalgen.utils import paths
 
 if TYPE_CHECKING:
@@ -173,8 +174,8 @@ def relax(
         >>> cg.relax(tungsten)[["relaxation", "steps", "e_above_hull"]]
     """
     check_paths(crystals, reference)
-    check_potential(potential)
-    check_potential(energy)
+    find_potential(potential)
+    find_potential(energy)
     for name, value in (("steps", steps), ("workers", workers), ("most", 1 if most is None else most)):
         check_number(name, value, 1)
     for name, value in (("fmax", fmax), ("limit", limit)):

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 from typer import Argument, Option
 
 from crystalgen import api
-from crystalgen.api.checks import MAX_FORMATION_ENERGY, POTENTIALS
+from crystalgen.api.checks import MAX_FORMATION_ENERGY
 from crystalgen.cli.app import CRYSTALS, Most, Workers, command
+from crystalgen.potentials.registry import POTENTIALS
 from crystalgen.utils import paths
 
-Potential = Literal[POTENTIALS]
+Potential = Literal[tuple(POTENTIALS)]
 
 
 @command()

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from crystalgen.api.checks import check_number, check_paths, check_potential
+from crystalgen.api.checks import check_number, check_paths
 from crystalgen.cli.app import CRYSTALS, Most, command, listed, name_value
+from crystalgen.potentials.registry import find_potential
 from crystalgen.utils import paths
 
 
@@ -96,7 +97,7 @@ def dft_run(
     if hours is not None:
         check_number("hours", hours, 0, whole=False)
     if prerelax:
-        check_potential(prerelax)
+        find_potential(prerelax)
         from crystalgen.dft.prerelax import prerelax as to_minima
 
         for folder, steps in to_minima(roots, prerelax):

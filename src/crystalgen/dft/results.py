@@ -10,7 +10,8 @@ from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import from_columns, to_structures
 from crystalgen.dft.ingest import ingest
 from crystalgen.dft.rows import CONVERGED
-from crystalgen.potentials import potentials
+from crystalgen.potentials.registry import ENERGY_SOURCE, GEOMETRY_SOURCE
+from crystalgen.potentials.single_point import chgnet_energies_per_atom, energies_per_atom
 from crystalgen.stability.hull import EnergySourceError, Hull, formation_energies
 
 KNOWN, CANDIDATES, CONVERGENCE, CODES = "known", "candidates", "convergence", "codes"  # folders below data/dft
@@ -72,8 +73,8 @@ def opinions(known: pd.DataFrame, candidates: pd.DataFrame) -> dict[str, tuple[p
     """
     methods = {
         "GPAW PBE": lambda table: table["energy_per_atom"].to_numpy(),
-        potentials.ENERGY_SOURCE: lambda table: potentials.energies_per_atom(to_structures(table)),
-        potentials.GEOMETRY_SOURCE: lambda table: potentials.chgnet_energies_per_atom(to_structures(table), 16),
+        ENERGY_SOURCE: lambda table: energies_per_atom(to_structures(table)),
+        GEOMETRY_SOURCE: lambda table: chgnet_energies_per_atom(to_structures(table), 16),
     }
     found = {}
     for source, rate in methods.items():

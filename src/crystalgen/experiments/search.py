@@ -13,8 +13,9 @@ from crystalgen.crystals import to_structures
 from crystalgen.crystals.plausibility import MIN_CONTACT, without_implausible
 from crystalgen.matching.duplicates import Reduced, group_duplicates
 from crystalgen.metrics.validity import INVALID, structure_validity
-from crystalgen.potentials.single_point import ENERGY_SOURCE, RATED, RELAXED, basis, rate_table, relax
-from crystalgen.represent.canonical import wrap
+from crystalgen.potentials.registry import ENERGY_SOURCE
+from crystalgen.potentials.relaxation import RELAXED, relax, with_outcomes
+from crystalgen.potentials.single_point import RATED, basis, rate_table
 from crystalgen.stability.hull import Hull
 from crystalgen.utils.cache import compute
 
@@ -32,7 +33,7 @@ def rate_generated(generated: pd.DataFrame, hull: Hull, folder: Path, workers: i
     Args:
         generated: crystals with composition, row (the way to sample, or a baseline) and ladder.
         hull: of the same potential.
-        folder: of finished results (see `store.compute`).
+        folder: of finished results (see `cache.compute`).
         workers: processes.
 
     Returns:
@@ -60,7 +61,7 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
         hull: of the same potential.
         library: whose crystals are known.
         settings: how many are relaxed, and how far.
-        folder: of finished results (see `store.compute`).
+        folder: of finished results (see `cache.compute`).
 
     Returns:
         the candidates by composition and energy: the crystals with their last geometry and energies, and with
@@ -72,7 +73,6 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
     how = {"min_distance": MIN_CONTACT, "fmax": settings.fmax, "max_steps": settings.relax_steps}
     outcomes = compute(relax, to_structures(chosen), how, basis(), folder, settings.workers, version=RELAXED)
     table = chosen.assign(
-        relaxation=[o["status"] for o in outcomes],
         relaxation_steps=[o["steps"] for o in outcomes],
         generated_space_group=chosen["space_group"],
         generated_e_above_hull=chosen["e_above_hull"],
@@ -116,13 +116,7 @@ def known_crystals(candidates: pd.DataFrame, library: pd.DataFrame) -> list[str 
 
 def _keep_lower(table: pd.DataFrame, outcomes: list[dict], hull: Hull) -> pd.DataFrame:
     """The relaxed geometry and energies where these are plausible and lower."""
-    cells = list(zip(table["lattice"], table["frac_coords"], outcomes, strict=True))
-    relaxed = table.assign(
-        lattice=[m if o["lattice"] is None else np.array(o["lattice"]) for m, _, o in cells],
-        frac_coords=[x if o["frac_coords"] is None else wrap(np.array(o["frac_coords"])) for _, x, o in cells],
-        energy_per_atom=np.array([o["energy_per_atom"] for o in outcomes], dtype=float),  # None becomes NaN
-    )
-    relaxed = without_implausible(hull.place(relaxed, ENERGY_SOURCE), "relaxation", "failed: ")
+    relaxed = without_implausible(hull.place(with_outcomes(table, outcomes), ENERGY_SOURCE), "relaxation", "failed: ")
     lower = relaxed["energy_per_atom"] < table["energy_per_atom"]
     kept = {column: relaxed[column].where(lower, table[column]) for column in _RELAXED}
     return table.assign(**kept, relaxation=relaxed["relaxation"], geometry=np.where(lower, "relaxed", "as generated"))

@@ -11,7 +11,7 @@ from crystalgen.baselines.prototypes import NO_LADDER, TEMPLATE
 from crystalgen.config import Search, Study
 from crystalgen.crystals import write_structure_files
 from crystalgen.experiments.search import EXPERIMENT
-from crystalgen.potentials.single_point import CONVERGED
+from crystalgen.potentials.relaxation import CONVERGED
 
 BELOW = -1e-6  # eV/atom; a phase of the hull itself is at zero, give or take rounding
 TOTALS = ("generated", "valid", "distinct", "relaxed", "new")  # of `experiment_counts`, shown in Table 3
