@@ -11,7 +11,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-from pymatgen.analysis.structure_matcher import StructureMatcher
 from tqdm import tqdm
 
 from crystalgen.chemistry.spacegroups import find_space_groups
@@ -20,6 +19,8 @@ from crystalgen.crystals.plausibility import implausible
 from crystalgen.library.candidates import enumerate_candidates
 from crystalgen.library.recipe import Recipe
 from crystalgen.library.volumes import best_volumes
+from crystalgen.matching.match import reduce_table
+from crystalgen.matching.novelty import group_duplicates
 from crystalgen.potentials import relaxation, single_point
 from crystalgen.potentials.registry import ENERGY_SOURCE, GEOMETRY, calculator
 from crystalgen.stability.hull import energies_above_hull, formation_energies
@@ -106,16 +107,8 @@ def drop_duplicates(table: pd.DataFrame, order: str, workers: int, window: float
 
 
 def _distinct_of_groups(groups: list[pd.DataFrame], order: str, window: float) -> list[int]:
-    matcher, kept = StructureMatcher(), []
-    for group in groups:
-        energies, members = group[order].to_numpy(), to_structures(group)
-        distinct: list[int] = []
-        for i, structure in enumerate(members):
-            near = (j for j in reversed(distinct) if energies[i] - energies[j] <= window)
-            if not any(matcher.fit(structure, members[j]) for j in near):
-                distinct.append(i)
-        kept.extend(group.index[distinct])
-    return kept
+    firsts = [group_duplicates(reduce_table(group, workers=1), group[order].to_numpy(), window) for group in groups]
+    return [row for group, first in zip(groups, firsts, strict=True) for row in group.index[first == np.arange(len(group))]]
 
 
 def _scan_shard(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
