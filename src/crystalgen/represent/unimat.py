@@ -42,11 +42,6 @@ def table_for(crystals: pd.DataFrame) -> Table:
     return Table(_places(used), depth)
 
 
-def full_table(depth: int) -> Table:
-    """All 9 x 18 places."""
-    return Table(_places(range(1, 104)), depth)
-
-
 @dataclass(frozen=True)
 class Placed:
     """n crystals as lists of their occupied places, the longest of A atoms.

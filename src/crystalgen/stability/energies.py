@@ -1,7 +1,6 @@
-"""Comparing sets of crystals by energy, as paper A does: per composition, by decomposition energy, by convergence (A §2.3, app. 8)."""
+"""Comparing sets of crystals by energy, as paper A does (A §2.3, app. 8): per composition, by decomposition energy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -69,25 +68,3 @@ def stable_counts(decomposition: Sequence[float]) -> dict[str, int]:
         "unknown": int(np.isnan(values).sum()),
         "n": len(values),
     }
-
-
-@dataclass(frozen=True)
-class Stratum:
-    """A part of a population of which some were tried: converged of tried, standing for so many."""
-
-    converged: int
-    tried: int
-    population: int
-
-
-def converged_share(strata: Sequence[Stratum]) -> float:
-    """Share of a population that converges, each part weighted by its size in place of its sample's (A app. 8).
-
-    Raises:
-        ValueError: nothing was tried of a part, or more converged than was tried.
-    """
-    for stratum in strata:
-        if not 0 <= stratum.converged <= stratum.tried or stratum.tried == 0:
-            raise ValueError(f"{stratum}: expected 0 <= converged <= tried, and tried above 0")
-    total = sum(stratum.population for stratum in strata)
-    return sum(stratum.converged / stratum.tried * stratum.population for stratum in strata) / total
