@@ -4,7 +4,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, get_origin
 
 import typer
 
@@ -50,10 +50,19 @@ app = typer.Typer(
 )
 
 
-def command(name: str | None = None) -> Callable:
-    """Register a function as a command: its signature is the options, its docstring the help, with the examples as they stand."""
+def command(name: str | None = None, like: Callable | None = None) -> Callable:
+    """Register a function as a command: its signature is the options, its docstring the help, with the examples as they stand.
+
+    like: a function whose docstring describes, in its Args, the options that have no help of their own.
+    """
+    described = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", inspect.getdoc(like), re.M)) if like else {}
 
     def register(function: Callable) -> Callable:
+        for option, annotation in function.__annotations__.items():
+            if get_origin(annotation) is not Annotated:
+                annotation = function.__annotations__[option] = Annotated[annotation, typer.Option()]
+            settings = annotation.__metadata__[0]
+            settings.help = settings.help or " ".join(described.get(option, "").split()).rstrip(".")
         text = inspect.getdoc(function).replace("\n\nExamples:", "\n\n\b\nExamples:")
         return app.command(name, help=text, short_help=re.split(r"[:;]|\.\s", text)[0])(function)
 

@@ -24,12 +24,9 @@ def dft_inputs(
     """Write folders ready for VASP, GPAW or Quantum ESPRESSO; potentials are named, not shipped.
 
     Examples:
-      crystalgen dft-inputs data/dft/found --most 10 --out vasp/
-          VASP as in paper A
-      crystalgen dft-inputs cifs/ --preset gpaw --out gpaw/
-          for `dft-run`
-      crystalgen dft-inputs cifs/ --preset espresso --pseudo Ta=Ta.UPF,B=B.UPF --out qe/
-          Quantum ESPRESSO
+      crystalgen dft-inputs data/dft/found --most 10 --out vasp/  # VASP as in paper A
+      crystalgen dft-inputs cifs/ --preset gpaw --out gpaw/  # for `dft-run`
+      crystalgen dft-inputs cifs/ --preset espresso --pseudo Ta=Ta.UPF,B=B.UPF --out qe/  # Quantum ESPRESSO
     """
     check_paths(path)
     from crystalgen.api.crystals import read
@@ -60,8 +57,7 @@ def dft_targets(
     """Write the folders that Table 3 by DFT rests on; those there already stay.
 
     Examples:
-      crystalgen dft-targets
-          into data/dft
+      crystalgen dft-targets  # into data/dft
     """
     check_paths(candidates)
     from crystalgen.crystals import read_crystals
@@ -83,12 +79,9 @@ def dft_run(
     """Relax and compute folders of `dft-inputs` or `dft-targets`; several runs may share a tree.
 
     Examples:
-      crystalgen dft-run gpaw/ --hours 8
-          stops by itself; the same command goes on
-      crystalgen dft-run gpaw/ --prerelax 7net-l3i5
-          from the potential's minima: fewer steps by the code
-      crystalgen dft-run data/dft --python "mpirun -n 4 gpaw python"
-          over four processes
+      crystalgen dft-run gpaw/ --hours 8  # stops by itself; the same command goes on
+      crystalgen dft-run gpaw/ --prerelax 7net-l3i5  # from the potential's minima: fewer steps by the code
+      crystalgen dft-run data/dft --python "mpirun -n 4 gpaw python"  # over four processes
     """
     check_paths(*roots)
     for root in roots:
