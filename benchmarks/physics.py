@@ -17,7 +17,7 @@ from chgnet.model import CHGNetCalculator
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalgen.crystals import formulas, read_crystals, to_structures
-from crystalgen.metrics.controls import moved
+from crystalgen.metrics.perturbations import moved
 from crystalgen.potentials.fast import chgnet
 from crystalgen.potentials.registry import ENERGY_SOURCE, calculator
 from crystalgen.potentials.relaxation import Relaxation, relax_table

@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def name_value(text: str) -> tuple[str, str]:
-    """The two sides of NAME=VALUE."""
+    """Return the two sides of NAME=VALUE."""
     name, separator, value = text.partition("=")
     if not separator:
         raise ValueError(f"parameter '{text}': expected NAME=VALUE")
@@ -93,5 +93,5 @@ def name_value(text: str) -> tuple[str, str]:
 
 
 def listed(values: list[str]) -> list[str]:
-    """Words of an option that was given several times, or once with commas."""
+    """Return the words of an option that was given several times, or once with commas."""
     return [word for value in values for word in value.replace(",", " ").split()]

@@ -18,7 +18,7 @@ KNOWN, CANDIDATES, CONVERGENCE, CODES = "known", "candidates", "convergence", "c
 
 
 def read_results(root: Path, cache: Path, workers: int = 2) -> pd.DataFrame:
-    """The static calculation of every folder below a root, whatever its state.
+    """Read the static calculation of every folder below a root, whatever its state.
 
     Returns:
         `ingest`'s columns, with group (the first folder of the path), setting (the folders between), name (the last folder),
@@ -35,7 +35,7 @@ def read_results(root: Path, cache: Path, workers: int = 2) -> pd.DataFrame:
 
 
 def dft_crystals(results: pd.DataFrame, group: str) -> pd.DataFrame:
-    """The converged calculations of a group as crystals with energy_per_atom (eV) and space_group, at their computed geometry.
+    """Return the converged calculations of a group as crystals with energy_per_atom (eV) and space_group, at their computed geometry.
 
     Raises:
         EnergySourceError: they are of more than one set of settings, so that their energies do not compare.
@@ -49,7 +49,7 @@ def dft_crystals(results: pd.DataFrame, group: str) -> pd.DataFrame:
 
 
 def dft_hull(known: pd.DataFrame, energies: np.ndarray, source: str) -> tuple[pd.DataFrame, Hull]:
-    """The known phases with formation energies (eV/atom) and heights above their own hull, and that hull.
+    """Return the known phases with formation energies (eV/atom) and heights above their own hull, and that hull.
 
     Args:
         known: crystals, the elements among them.
@@ -85,7 +85,7 @@ def opinions(known: pd.DataFrame, candidates: pd.DataFrame) -> dict[str, tuple[p
 
 
 def convergence(results: pd.DataFrame) -> pd.DataFrame:
-    """How far energies move between settings: a row per setting and phase.
+    """Return how far energies move between settings: a row per setting and phase.
 
     Returns:
         setting, name, cutoff_ev, k_density, energy_per_atom and formation_energy_per_atom (eV), of converged calculations; formation

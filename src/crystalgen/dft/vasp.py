@@ -20,7 +20,7 @@ _SAME_ENERGY = 1e-6  # eV, of one run's two files
 
 
 def read_vasp(vasprun: Path, outcar: Path | None) -> dict:
-    """What a calculation found.
+    """Read what a calculation found.
 
     Converged are only runs whose last electronic and ionic steps are, and whose OUTCAR, where there is one, belongs to the same run
     and reached its end.

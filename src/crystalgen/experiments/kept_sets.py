@@ -16,7 +16,7 @@ TABLE, BASIS = "sets.parquet", "sets.json"
 
 
 def kept_sets(study: str, config: Study, compositions: list[str], make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """The sets that the same code and weights gave for the same request: from `paths.sets`, `paths.shipped`, or made now and kept.
+    """Return the sets that the same code and weights gave for the same request: from `paths.sets`, `paths.shipped`, or made now and kept.
 
     Args:
         study: its name.

@@ -85,7 +85,7 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
 
 
 def choose_for_relaxation(rated: pd.DataFrame, settings: Search) -> pd.DataFrame:
-    """The `relaxed` lowest crystals of each experiment that are not alike, whatever their energies: a budget is for different ones.
+    """Return the `relaxed` lowest crystals of each experiment that are not alike, whatever their energies: a budget is for different ones.
 
     The baseline has one experiment where a model has one a ladder; it gets what all of the ladders get.
     """

@@ -32,7 +32,7 @@ _ATOMIC_VOLUMES = {"N": 10.0}  # Å^3; the molar volume of a molecular solid say
 
 
 def enumerate_candidates(recipe: Recipe) -> pd.DataFrame:
-    """All candidates as a crystals table with the extra columns `prototype` and `family`."""
+    """Return all candidates as a crystals table with the extra columns `prototype` and `family`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = [*_prototype_candidates(recipe), *_superstructure_candidates(recipe)]

@@ -24,7 +24,7 @@ class Cutoffs:
 
 
 def coverage(generated: Fingerprints, requested: int, reference: Fingerprints, cutoffs: Cutoffs) -> dict[str, pd.Series]:
-    """What each coverage measure is the mean of, by the crystal's place in its table.
+    """Return what each coverage measure is the mean of, by the crystal's place in its table.
 
     Args:
         generated: of the crystals that were decoded.

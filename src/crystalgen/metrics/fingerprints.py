@@ -38,14 +38,14 @@ class Fingerprints:
     failed: dict[int, str]
 
     def subset(self, chosen: np.ndarray) -> "Fingerprints":
-        """Of the crystals whose entry in the mask (n,) is true; places stay those of the whole table."""
+        """Return the fingerprints of the crystals whose entry in the mask (n,) is true; places stay those of the whole table."""
         keep = chosen[self.rows]
         failed = {row: reason for row, reason in self.failed.items() if chosen[row]}
         return Fingerprints(self.rows[keep], self.structure[keep], self.composition[keep], failed)
 
 
 def fingerprints(table: pd.DataFrame, folder: Path, workers: int = 2, limit: float = TIME_LIMIT) -> Fingerprints:
-    """Both fingerprints of each crystal; a crystal that has none is counted with the reason.
+    """Return both fingerprints of each crystal; a crystal that has none is counted with the reason.
 
     Args:
         table: crystals.

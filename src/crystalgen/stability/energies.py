@@ -10,7 +10,7 @@ from crystalgen.utils.statistics import clustered_bootstrap
 
 
 def composition_pairs(one: pd.DataFrame, other: pd.DataFrame, lowest: bool = False) -> pd.DataFrame:
-    """Every crystal of one set with every crystal of the other of the same composition: A's set C.
+    """Return every crystal of one set with every crystal of the other of the same composition: A's set C.
 
     Args:
         one, other: tables with reduced_formula, formation_energy_per_atom (eV) and energy_source; rows without an energy are left out.
@@ -57,7 +57,7 @@ def energy_comparison(pairs: pd.DataFrame, draws: int = 2000) -> dict[str, dict]
 
 
 def stable_counts(decomposition: Sequence[float]) -> dict[str, int]:
-    """Crystals below the hull, and less than 25 meV/atom above it (A eq. 5); and how many have no energy.
+    """Count crystals below the hull, and less than 25 meV/atom above it (A eq. 5); and how many have no energy.
 
     decomposition: energies above the hull, eV/atom; negative below it, NaN where unknown.
     """
