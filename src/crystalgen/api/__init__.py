@@ -1,4 +1,4 @@
-"""What `import crystalgen as cg` offers: each function on structures, files or tables alike.
+"""Define what `import crystalgen as cg` offers: each function on structures, files or tables alike.
 
 A request is checked here, before torch, pymatgen or pandas is imported, so that a mistake is answered at once.
 """

@@ -20,7 +20,7 @@ from crystalgen.utils import paths
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` returns; JupyterLab shows its metrics.
+    """Result of `evaluate`; JupyterLab shows its metrics.
 
     metrics: a row per metric: metric, value, low and high (95 % interval), n, reference (the reference's own value), meaning.
     crystals: a row per crystal, with its verdicts and the reason where one could not be had.

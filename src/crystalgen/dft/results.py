@@ -1,4 +1,4 @@
-"""What the repository's open calculations say: a hull by density-functional theory, candidates above it, convergence, other opinions."""
+"""Read what the repository's open calculations say: a hull by density-functional theory, candidates above it, convergence, other opinions."""
 
 import json
 from pathlib import Path

@@ -101,7 +101,7 @@ def _status(run: Vasprun, notes: list[str]) -> str:
 
 
 def _magnetisation(outcar: Path | None) -> float | None:
-    """Of the cell, in Bohr magnetons; None where the run has no spin."""
+    """Return that of the cell, in Bohr magnetons; None where the run has no spin."""
     if outcar is None:
         return None
     found = re.findall(r"number of electron\s+\S+\s+magnetization\s+(-?\d+\.\d+)", read_text(outcar))

@@ -1,4 +1,4 @@
-"""What is asked of the models in a search: compositions x space groups x ladders of energies (B §7.1)."""
+"""Choose what is asked of the models in a search: compositions x space groups x ladders of energies (B §7.1)."""
 
 import numpy as np
 import pandas as pd

@@ -39,7 +39,7 @@ def kept_sets(study: str, config: Study, compositions: list[str], make: Callable
 
 
 def _basis(study: str, config: Study, compositions: list[str]) -> dict:
-    """What decides the sets, as JSON has it."""
+    """Return what decides the sets, as JSON has it."""
     models = {}
     for row in config.energies.rows:
         name = config.model_of(row)

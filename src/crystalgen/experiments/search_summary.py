@@ -1,4 +1,4 @@
-"""What a search found: the paper's Table 3 with ours, counts, the best phases, and their structure files."""
+"""Summarise what a search found: the paper's Table 3 with ours, counts, the best phases, and their structure files."""
 
 import shutil
 from collections.abc import Sequence

@@ -136,7 +136,7 @@ def _by_content(cells: Sequence[ReducedCell | str]) -> dict[bytes, list[int]]:
 
 
 def _classes(groups: list[list[ReducedCell]], tolerances: Tolerances, limit: float) -> list[list[int]]:
-    """Of each group, the place of each member's first match within it."""
+    """Return for each group the place of each member's first match within it."""
     found = []
     for cells in groups:
         left, firsts = list(range(len(cells))), [0] * len(cells)

@@ -1,4 +1,4 @@
-"""What reference/benchmarks.yaml knows of a benchmark set: published values, and how coverage is counted on it."""
+"""Read what reference/benchmarks.yaml knows of a benchmark set: published values, and how coverage is counted on it."""
 
 import yaml
 

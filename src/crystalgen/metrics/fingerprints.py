@@ -23,7 +23,7 @@ _SYMPREC = 1e-5  # Å; sites that symmetry makes one to this have one environmen
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Of n crystals, of which k succeeded.
+    """Fingerprints of n crystals, of which k succeeded.
 
     Args:
         rows: places of these k in the table, (k,).
