@@ -1,4 +1,4 @@
-"""Read what the repository's open calculations say: a hull by density-functional theory, candidates above it, convergence, other opinions."""
+"""Read what the repository's open calculations say: a hull by density-functional theory, candidates above it, convergence, potentials."""
 
 import json
 from pathlib import Path
