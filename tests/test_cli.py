@@ -37,7 +37,7 @@ REFUSED = {
     "generate TaB --energy nan": (2, "'--energy'"),
     "generate TaB -n 0": (2, "'--count': Input should be greater than or equal to 1"),
     "generate TaB --seed -1": (2, "'--seed': Input should be greater than or equal to 0"),
-    "generate TaB --study nothing": (1, "nothing.yaml: no such study; expected one of"),
+    "generate TaB --study nothing": (1, "studies/nothing/study.yaml: no such study; expected one of"),
     "generate": (2, "Missing argument 'composition'"),
     "evaluate nowhere --reference nowhere": (1, "nowhere: there is no such file or folder"),
     "evaluate src --reference data/raw/absent/crystals.parquet": (1, "`crystalgen fetch absent` brings the benchmark sets"),

@@ -6,12 +6,12 @@ from conftest import RECIPE, ROOT
 from pydantic import ValidationError
 
 from crystalgen.config import load_study, read_study
-from crystalgen.config.compose import compose, files_of
 from crystalgen.generative.nets.unet1d.settings import UNet1dConfig
 from crystalgen.generative.objectives.settings import Diffusion, Flow
-from crystalgen.generative.settings import Training
+from crystalgen.generative.settings import Training, read_model
 from crystalgen.library.recipe import load_recipe
 from crystalgen.utils import paths
+from crystalgen.utils.compose import compose, files_of
 from crystalgen.utils.strict import StudyError
 
 STUDIES = sorted((ROOT / "studies").glob("*/study.yaml"))
@@ -52,6 +52,7 @@ def test_every_study_loads_and_its_numbers_are_not_defaults(path):
     assert study.models.keys() == content["models"].keys()
     for name, model in study.models.items():
         assert model.training.steps == content["models"][name]["training"]["steps"]
+        assert read_model(path, name) == model, "as a training job without the pipeline reads it"
         assert model.objective.name == content["models"][name]["objective"]["name"]
         assert model.sampling.keys() == content["models"][name]["sampling"].keys()
     assert study.data.filter.max_sites == content["data"]["filter"]["max_sites"]

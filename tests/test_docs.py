@@ -50,7 +50,8 @@ def copy(tmp_path):
         done = subprocess.run(["patch", "-p1", "--fuzz=0"], cwd=folder, input=block, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + block
     (study,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.S | re.M)
-    (folder / "studies/rows.yaml").write_text(study)
+    (folder / "studies/rows").mkdir()
+    (folder / "studies/rows/study.yaml").write_text(study)
     return folder
 
 

@@ -51,7 +51,7 @@ def pictures(notebook: nbformat.NotebookNode) -> int:
 
 
 def test_the_tour_is_walked(study, tmp_path):
-    notebook = executed("00-tour", tmp_path, study=study)
+    notebook = executed("tour", tmp_path, study=study)
     text = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
     assert "matrix there and back: True" in text and "periodic table there and back: True" in text
     assert pictures(notebook) == 2
@@ -59,7 +59,7 @@ def test_the_tour_is_walked(study, tmp_path):
 
 
 def test_a_notebook_of_structures_keeps_its_pictures(judged, tmp_path):
-    assert pictures(executed("90-browse-structures", tmp_path, study=judged)) == 2
+    assert pictures(executed("browse", tmp_path, study=judged)) == 2
 
 
 def test_crystals_asked_for_come_within_a_minute(study, tmp_path):
@@ -102,10 +102,10 @@ def lab(study, tmp_path_factory):
 
 
 def test_the_browser_draws_in_jupyterlab(lab, judged):
-    """Run all cells of `90-browse-structures`; the list filters, and the views hold drawn atoms."""
+    """Run all cells of `browse`; the list filters, and the views hold drawn atoms."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     with open_page(1400, 1100) as page:
-        page.goto(f"{lab}/lab/tree/notebooks/90-browse-structures.ipynb?reset")
+        page.goto(f"{lab}/lab/tree/notebooks/browse.ipynb?reset")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
         page.get_by_role("menuitem", name="Run", exact=True).click()

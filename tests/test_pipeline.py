@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from crystalgen.config import load_study
-from crystalgen.config.compose import compose
 from crystalgen.utils import paths
+from crystalgen.utils.compose import compose
 from crystalgen.workflow.notebooks import normalise
 from crystalgen.workflow.stages import concrete, study_stages
 
@@ -146,7 +146,7 @@ def test_a_label_trains_and_samples_nothing(dry_pipeline):
 
 
 def test_a_default_that_no_study_spells_out_reruns_what_reads_it(dry_pipeline):
-    edit_module(dry_pipeline, "config/models.py", "weight_decay: float = 0.0", "weight_decay: float = 0.1")
+    edit_module(dry_pipeline, "generative/settings.py", "weight_decay: float = 0.0", "weight_decay: float = 0.1")
     ran = stages_run(dry_pipeline)
     assert {name for model in MODELS for name in of_model(model, "train", "sample", "evaluate")} <= ran
     assert ran & {"data", "representations", "dft", "library-card", "baseline@template", "evaluate@template"} == set()
@@ -161,7 +161,7 @@ def test_comments_and_docstrings_rerun_nothing(dry_pipeline):
 
 
 def test_a_statement_reruns_the_stages_that_reach_it(dry_pipeline):
-    edit_module(dry_pipeline, "losses.py", "import torch\n", "import torch\n\nNEW = 1\n")
+    edit_module(dry_pipeline, "generative/losses.py", "import torch\n", "import torch\n\nNEW = 1\n")
     ran = stages_run(dry_pipeline)
     assert {name for model in MODELS for name in of_model(model, "train")} <= ran
     assert ran & {"data", "representations", "library-card", "dft", "clean-notebooks"} == set()

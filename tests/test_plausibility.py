@@ -10,6 +10,7 @@ from conftest import generic
 from pymatgen.core import Structure
 from search_case import SOURCE, boride_library, search_settings
 
+from crystalgen.cli import main
 from crystalgen.config import Energies, Guidance
 from crystalgen.crystals import from_structures, read_crystals, to_structures, write_crystals
 from crystalgen.crystals.plausibility import implausible, without_implausible
@@ -21,7 +22,6 @@ from crystalgen.library import build
 from crystalgen.potentials import relaxation, single_point
 from crystalgen.stability.hull import Hull
 from crystalgen.utils import paths
-from crystalgen.workflow.cli import main
 
 WHY = {
     "contact": "atoms closer than 0.5 of the sum of their radii",
@@ -145,10 +145,9 @@ def test_energies_that_a_table_brings_are_refused_alike(case, tmp_path, options)
 
 def test_guidance_refuses_it(case, tmp_path, monkeypatch):
     monkeypatch.setattr(guidance, "generate_for_energies", lambda *given: (case.table, None))
-    monkeypatch.setattr(guidance, "build_objective", lambda objective: None)
-    model = SimpleNamespace(sampling={"flow": Sampling(sampler="ddim", steps=2)}, objective=None)
+    sampling = Sampling(sampler="ddim", steps=2)
     settings = Guidance(row="flow", energies=(-0.5,), weights=(0.0,), count=2)
-    refused(case, guidance.energies_by_weight(settings, model, {}, None, case.hull, tmp_path))
+    refused(case, guidance.energies_by_weight(settings, None, sampling, case.hull, tmp_path))
 
 
 def test_what_is_not_known_is_not_held_against_a_crystal(case):

@@ -14,14 +14,15 @@ FASTER = {"training": {"steps": 7}}
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """The smoke study with its crystals, tensors and one model's weights."""
+    """The smoke study with its crystals, tensors and one trained model."""
     for name in ("ROOT", "STUDIES", "INTERIM", "PROCESSED", "MODELS", "FIGURES", "REPORTS", "TRIES"):
         inside = getattr(paths, name).relative_to(ROOT)
         monkeypatch.setattr(paths, name, tmp_path / inside)
     (tmp_path / "studies/smoke").mkdir(parents=True)
     for name in ("presets.yaml", "smoke/study.yaml"):
         (tmp_path / "studies" / name).write_text((ROOT / "studies" / name).read_text())
-    for path in (paths.crystals("smoke"), paths.tensors("smoke", "matrix"), paths.weights("smoke", MODEL, 42)):
+    trained = [paths.model("smoke", MODEL) / file for file in ("weights/42.safetensors", "model.json", "scales.safetensors")]
+    for path in (paths.crystals("smoke"), paths.tensors("smoke", "matrix"), *trained):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("the study's")
     return tmp_path

@@ -73,6 +73,6 @@ print(len(read_crystals(paths.LIBRARY / "crystals.parquet")) > 1000, load_recipe
 
 
 def test_a_command_of_the_pipeline_says_that_it_needs_a_checkout(installed, work):
-    done = run("crystalgen", "run", "07-evaluate", cwd=work, path=installed)
+    done = run("crystalgen", "run", "evaluate", cwd=work, path=installed)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert f"{work}: no checkout of crystalgen's repository" in done.stderr and "CRYSTALGEN_ROOT" in done.stderr

@@ -38,7 +38,7 @@ def check_paths(*given) -> None:
             continue
         if path.resolve().is_relative_to(paths.RAW) and path.resolve() != paths.RAW:
             name = path.resolve().relative_to(paths.RAW).parts[0]
-            raise FileNotFoundError(f"{path}: not here yet; `crystalgen fetch {name}` brings the benchmark sets of data/manifest.yaml")
+            raise FileNotFoundError(f"{path}: not here yet; `crystalgen fetch {name}` brings the benchmark sets")
         raise FileNotFoundError(f"{path}: there is no such file or folder")
 
 

@@ -4,9 +4,12 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
+from functools import wraps
 from typing import Annotated, get_origin
 
 import typer
+
+from crystalgen.utils import paths
 
 OVERVIEW = """A reproducible compendium of crystal generation.
 
@@ -50,10 +53,12 @@ app = typer.Typer(
 )
 
 
-def command(name: str | None = None, like: Callable | None = None) -> Callable:
+def command(name: str | None = None, like: Callable | None = None, checkout: bool = False) -> Callable:
     """Register a function as a command: its signature is the options, its docstring the help, with the examples as they stand.
 
-    like: a function whose docstring describes, in its Args, the options that have no help of their own.
+    Args:
+        like: a function whose docstring describes, in its Args, the options that have no help of their own.
+        checkout: it works on the repository's files, and is refused where there is no checkout.
     """
     described = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", inspect.getdoc(like), re.M)) if like else {}
 
@@ -63,8 +68,15 @@ def command(name: str | None = None, like: Callable | None = None) -> Callable:
                 annotation = function.__annotations__[option] = Annotated[annotation, typer.Option()]
             settings = annotation.__metadata__[0]
             settings.help = settings.help or " ".join(described.get(option, "").split()).rstrip(".")
+
+        @wraps(function)
+        def called(*given, **options):
+            if checkout:
+                paths.need_checkout()
+            return function(*given, **options)
+
         text = inspect.getdoc(function).replace("\n\nExamples:", "\n\n\b\nExamples:")
-        return app.command(name, help=text, short_help=re.split(r"[:;]|\.\s", text)[0])(function)
+        return app.command(name, help=text, short_help=re.split(r"[:;]|\.\s", text)[0])(called)
 
     return register
 

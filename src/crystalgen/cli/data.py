@@ -15,7 +15,7 @@ def fetch(
     name: Annotated[str, Argument(help="perov_5, carbon_24 or mp_20", show_default=False)],
     mirror: Annotated[Path | None, Option(metavar="FOLDER", help="copy the files from here instead of the internet")] = None,
 ):
-    """Fetch a benchmark set of data/manifest.yaml; it becomes data/raw/NAME/crystals.parquet.
+    """Fetch a benchmark set, checked by its checksum; it becomes data/raw/NAME/crystals.parquet.
 
     Examples:
       crystalgen fetch perov_5
@@ -67,7 +67,7 @@ def fetch_aflow(
         print("  more pages follow; the same command with more --pages, or without, goes on")
 
 
-@command("build-library")
+@command("build-library", checkout=True)
 def build_library(workers: Workers = 2):
     """Build the embedded library; a repeated command goes on where it stopped.
 

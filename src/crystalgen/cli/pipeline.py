@@ -13,7 +13,7 @@ from crystalgen.cli.app import Study, command, name_value
 from crystalgen.utils import paths
 
 
-@command()
+@command(checkout=True)
 def train(
     data: Annotated[Path, Option(help="folder of CIF, POSCAR or extxyz; .csv with a cif column; .parquet", show_default=False)],
     name: Annotated[str | None, Option(help="of the study; without it, that of the folder or file")] = None,
@@ -44,9 +44,9 @@ def train(
     return done or show([name])
 
 
-@command()
+@command(checkout=True)
 def select(
-    studies: Annotated[list[str], Argument(help="names of studies/NAME.yaml", show_default=False)],
+    studies: Annotated[list[str], Argument(help="names of folders in studies/", show_default=False)],
 ):
     """Choose the studies that `dvc repro` runs.
 
@@ -58,7 +58,7 @@ def select(
     select_studies(studies)
 
 
-@command()
+@command(checkout=True)
 def run(
     notebook: Annotated[str, Argument(help="key of a notebook, such as train", show_default=False)],
     parameter: Annotated[list[str] | None, Option("-p", "--parameter", metavar="NAME=VALUE", help="e.g. study=demo; repeatable")] = None,
@@ -74,7 +74,7 @@ def run(
     return run_notebook(notebook, dict(name_value(text) for text in parameter or []))
 
 
-@command("clean-notebooks")
+@command("clean-notebooks", checkout=True)
 def clean_notebooks():
     """Write copies of the notebooks without outputs; the stages depend on those.
 
@@ -86,7 +86,7 @@ def clean_notebooks():
     clean_notebooks()
 
 
-@command("compile")
+@command("compile", checkout=True)
 def compile_(studies: Annotated[list[str] | None, Argument(help="names; without any, every study and the ablations")] = None):
     """Write the dvc.yaml of studies from their study.yaml, after one was changed.
 
@@ -100,7 +100,7 @@ def compile_(studies: Annotated[list[str] | None, Argument(help="names; without 
         print(file)
 
 
-@command()
+@command(checkout=True)
 def digests():
     """Write digests of the code that each notebook reaches; for the pipeline.
 
@@ -112,7 +112,7 @@ def digests():
     write_digests()
 
 
-@command()
+@command(checkout=True)
 def settings(study: Study):
     """Write a study's settings by stages, defaults filled in; for the pipeline.
 
@@ -124,7 +124,7 @@ def settings(study: Study):
     write_settings(study)
 
 
-@command()
+@command(checkout=True)
 def show(studies: Annotated[list[str] | None, Argument(help="names; without any, the selected ones")] = None):
     """Print studies' headline tables and pages.
 
@@ -150,7 +150,7 @@ def show(studies: Annotated[list[str] | None, Argument(help="names; without any,
     print(f"\nall reports: {write_index()}")
 
 
-@command()
+@command(checkout=True)
 def report(studies: Annotated[list[str] | None, Argument(help="names; without any, all whose notebooks are here")] = None):
     """Make pages of studies' executed notebooks; and reports/index.html.
 
@@ -165,7 +165,7 @@ def report(studies: Annotated[list[str] | None, Argument(help="names; without an
     print(write_index())
 
 
-@command()
+@command(checkout=True)
 def readme():
     """Rewrite the results and the graph of stages in the docs; those of README.md and docs/, between markers.
 
@@ -177,7 +177,7 @@ def readme():
     print("\n".join(update_texts([paths.ROOT / "README.md", *sorted((paths.ROOT / "docs").glob("*.md"))])))
 
 
-@command()
+@command(checkout=True)
 def ship(study: Study):
     """Put a study's weights and relaxations into data/shipped; for maintainers.
 
@@ -189,7 +189,7 @@ def ship(study: Study):
     print("\n".join(ship(study)))
 
 
-@command("use-shipped")
+@command("use-shipped", checkout=True)
 def use_shipped(study: Study):
     """Use trained weights that come with the repository; no training needed.
 

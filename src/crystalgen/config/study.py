@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from crystalgen.config.compose import compose
 from crystalgen.generative.settings import MatrixModel, Model
 from crystalgen.utils import paths
+from crystalgen.utils.compose import compose
 from crystalgen.utils.strict import Strict, StudyError, check_strict
 
 

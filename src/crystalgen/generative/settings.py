@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from crystalgen.generative.data.settings import UniMatInput
 from crystalgen.generative.nets import net_field
 from crystalgen.generative.objectives.settings import Diffusion, Flow, Regression
-from crystalgen.utils.strict import Strict, StudyError, check_strict, read_yaml
+from crystalgen.utils.compose import compose
+from crystalgen.utils.strict import Strict, StudyError, check_strict
 
 
 class Sampling(Strict):
@@ -116,12 +117,12 @@ Model = Annotated[MatrixModel | UniMatModel, Field(discriminator="representation
 
 
 def read_model(path: Path, name: str | None = None) -> MatrixModel | UniMatModel:
-    """Read one model's settings from YAML or JSON; with a name, from under `models` of a study's file.
+    """Read one model's settings from YAML or JSON; with a name, from under `models` of a study's file, presets filled in.
 
     Raises:
         StudyError: no such model, or keys are unknown, missing or of the wrong kind.
     """
-    content, source = read_yaml(path), str(path)
+    content, source = compose(path), str(path)
     if name is not None:
         models = content.get("models") if isinstance(content, dict) else None
         if not isinstance(models, dict) or name not in models:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGE = "crystalgen"
 # Modules that only declare a study's settings, or fill them in: stages depend on the resolved settings in their place.
-SETTINGS = ("crystalgen.config",)
+SETTINGS = ("crystalgen.config", "crystalgen.utils.compose")
 # What runs notebooks and keeps files of results apart; it decides where a result goes, never what it is.
 RUNNING = ("crystalgen.utils.code_digest", "crystalgen.workflow.prepare")
 

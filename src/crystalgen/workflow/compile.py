@@ -5,8 +5,8 @@ from pathlib import Path
 import yaml
 
 from crystalgen.config import Study, load_ablations, load_study
-from crystalgen.config.compose import files_of
 from crystalgen.utils import paths
+from crystalgen.utils.compose import files_of
 from crystalgen.utils.files import write_json
 from crystalgen.utils.strict import StudyError
 from crystalgen.workflow.stages import ABLATIONS, ablation_stages, study_stages

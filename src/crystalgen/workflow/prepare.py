@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 
 from crystalgen.config import Study, load_study
-from crystalgen.config.compose import compose, fill_presets, patched
 from crystalgen.utils import paths
+from crystalgen.utils.compose import compose, fill_presets, patched
 from crystalgen.utils.files import atomic
 from crystalgen.utils.strict import StudyError, check_strict
 from crystalgen.workflow.stages import command, concrete, study_stages

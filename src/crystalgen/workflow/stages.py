@@ -117,7 +117,7 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
     if study.search:
         stages["search"] = run(
             "search",
-            [crystals, library, "data/library/recipe.yaml", "src/crystalgen/reference/table3.yaml", *tensors("matrix"), *settings("search"),
+            [crystals, library, "src/crystalgen/reference/table3.yaml", *settings("search"),
              *sampled(*study.search.rows)],
             [f"{home}/search"],
             [figures("search"), tables("search"), f"reports/{name}/candidates"],
@@ -128,10 +128,9 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
             shown=[figures("dft"), tables("dft")],
         )
     if study.energies:
-        kinds = sorted({study.models[study.model_of(row)].representation for row in study.energies.rows})
         stages["energies"] = run(
             "energies",
-            [crystals, library, "data/library/recipe.yaml", *tensors(*kinds), *settings("energies"), *sampled(*study.energies.rows)],
+            [crystals, library, *settings("energies"), *sampled(*study.energies.rows)],
             [f"{home}/energies"],
             [figures("energies"), tables("energies")],
         )
