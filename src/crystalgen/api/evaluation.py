@@ -86,7 +86,7 @@ def _side(table: pd.DataFrame, split: str | None, name: str) -> pd.DataFrame:
 
 
 def _rated(tables: list[pd.DataFrame], workers: int) -> Iterator[pd.DataFrame]:
-    """The tables with energies by the library's potential, above the library's hull (see `rating.rate_table`)."""
+    """The tables with energies by the library's potential, above the library's hull (see `single_point.rate_table`)."""
     from crystalgen.crystals import read_crystals
     from crystalgen.potentials.single_point import rate_table
     from crystalgen.stability.hull import Hull
