@@ -20,8 +20,8 @@ from pymatgen.core import Composition, Structure
 
 from crystalgen.crystals import to_structures, write_crystals
 from crystalgen.datasets.sources import read_benchmark
-from crystalgen.metrics.controls import moved
 from crystalgen.metrics.fingerprints import _composition_featurizer, _site_featurizer, fingerprints
+from crystalgen.metrics.perturbations import moved
 
 _ALIKE = 0.02  # of a cut-off of 0.2; where matminer gives sites that symmetry makes one different values, ours is one of them
 

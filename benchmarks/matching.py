@@ -21,7 +21,7 @@ from pymatgen.core import Structure
 from crystalgen.crystals import to_structures
 from crystalgen.datasets.sources import read_benchmark
 from crystalgen.matching.match import CSP, Tolerances, match_pairs
-from crystalgen.metrics.controls import mixed_pairs, redescribed
+from crystalgen.metrics.perturbations import mixed_pairs, redescribed
 
 SETS = ("perov_5", "carbon_24", "mp_20")
 SAME = 1e-4  # of displacements

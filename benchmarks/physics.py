@@ -17,10 +17,10 @@ from chgnet.model import CHGNetCalculator
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalgen.crystals import formulas, read_crystals, to_structures
-from crystalgen.metrics.controls import moved
-from crystalgen.potentials import potentials
+from crystalgen.metrics.perturbations import moved
+from crystalgen.potentials.fast import chgnet
+from crystalgen.potentials.registry import ENERGY_SOURCE, calculator
 from crystalgen.potentials.relaxation import Relaxation, relax_table
-from crystalgen.potentials.single_point import ENERGY_SOURCE
 from crystalgen.stability.hull import Hull
 from crystalgen.utils import paths
 
@@ -41,14 +41,14 @@ def main() -> None:
 def forces(library, count: int) -> None:
     """Time of a step, and how far the two calculators are apart."""
     atoms = [AseAtomsAdaptor.get_atoms(structure) for structure in to_structures(_some(library, count))]
-    ours = potentials.chgnet_calculator()
-    theirs = CHGNetCalculator(potentials._chgnet(), use_device="cpu", verbose=False)
+    ours = calculator("chgnet")
+    theirs = CHGNetCalculator(chgnet(), use_device="cpu", verbose=False)
     seconds, found = {}, {}
-    for name, calculator in 2 * [("ours", ours), ("theirs", theirs)]:  # the second round is warm
+    for name, forces in 2 * [("ours", ours), ("theirs", theirs)]:  # the second round is warm
         start, found[name] = time.perf_counter(), []
         for crystal in atoms:
-            calculator.calculate(crystal)
-            found[name].append(calculator.results["forces"])
+            forces.calculate(crystal)
+            found[name].append(forces.results["forces"])
         seconds[name] = time.perf_counter() - start
     apart = max(np.abs(a - b).max() for a, b in zip(*found.values(), strict=True))
     milliseconds = {name: f"{1000 * value / count:.1f}" for name, value in seconds.items()}

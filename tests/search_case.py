@@ -7,9 +7,9 @@ from pymatgen.core import Lattice, Structure
 
 from crystalgen.config import Ladder, Search
 from crystalgen.crystals import from_structures
-from crystalgen.potentials import potentials
+from crystalgen.potentials import relaxation, single_point
+from crystalgen.potentials.registry import ENERGY_SOURCE as SOURCE
 
-SOURCE = potentials.ENERGY_SOURCE
 LADDERS = {"fine": Ladder(), "coarse": Ladder(step=0.1), "from below": Ladder(start=-1.0)}
 
 
@@ -46,8 +46,8 @@ def counted_potentials(monkeypatch) -> list[str]:
         guard(smaller.to_ase_atoms())
         return smaller, max_steps > 10, 7
 
-    monkeypatch.setattr(potentials, "energies_per_atom", energies)
-    monkeypatch.setattr(potentials, "relax", relax)
+    monkeypatch.setattr(single_point, "energies_per_atom", energies)
+    monkeypatch.setattr(relaxation, "minimise", relax)
     return calls
 
 

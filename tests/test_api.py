@@ -13,12 +13,10 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from search_case import boride_library, counted_potentials
 
 import crystalgen as cg
-from crystalgen.api.checks import POTENTIALS
 from crystalgen.api.crystals import as_crystals, describe, with_structures
 from crystalgen.crystals import CrystalTableError, from_structures, to_structures, write_crystals, write_structure_files
 from crystalgen.experiments import generate_crystals as experiment
 from crystalgen.experiments import trained
-from crystalgen.potentials import calculators
 from crystalgen.utils import paths
 
 counted = pytest.fixture(counted_potentials)
@@ -220,7 +218,3 @@ def test_what_is_offered_is_documented():
         assert not missing, (name, missing)
     with pytest.raises(AttributeError, match="no attribute 'sample'; it offers evaluate, generate"):
         cg.sample  # noqa: B018
-
-
-def test_potentials_are_the_known_ones():
-    assert POTENTIALS == tuple(calculators.POTENTIALS)

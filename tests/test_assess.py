@@ -13,8 +13,8 @@ from crystalgen.datasets.sources import read_benchmark
 from crystalgen.matching.match import CSP, Tolerances, match_cells, reduce_table
 from crystalgen.matching.novelty import corrected_rms, nearest_sample, nearest_target, unique_classes
 from crystalgen.metrics.assess import Options, assess
-from crystalgen.metrics.controls import doubled, moved, redescribed
 from crystalgen.metrics.coverage import Cutoffs
+from crystalgen.metrics.perturbations import doubled, moved, redescribed
 from crystalgen.metrics.symmetry import histogram, space_groups, without_symmetry
 from crystalgen.metrics.validity import composition_validity
 from crystalgen.utils.timeout import TimeLimit, time_limit

@@ -86,7 +86,7 @@ def test_each_commands_help_has_options_defaults_and_examples_that_are_understoo
             assert f"[default: {parameter.default}" in " ".join(text.split())
     seen = []
     monkeypatch.setattr(COMMANDS[name], "callback", functools.wraps(COMMANDS[name].callback)(lambda **given: seen.append(given)))
-    assert [main(shlex.split(line)) for line in examples] == [0] * len(examples) == [0] * len(seen), capsys.readouterr().err
+    assert [main(shlex.split(line, comments=True)) for line in examples] == [0] * len(examples) == [0] * len(seen), capsys.readouterr().err
 
 
 def test_the_overview_lists_every_command_with_what_it_does(capsys):

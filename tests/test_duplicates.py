@@ -5,8 +5,13 @@ from conftest import caesium_chloride, rocksalt, wurtzite
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
-from crystalgen.crystals import to_structures
-from crystalgen.matching.duplicates import group_duplicates
+from crystalgen.crystals import from_structures, to_structures
+from crystalgen.matching import novelty
+from crystalgen.matching.match import reduce_table
+
+
+def group_duplicates(structures: list[Structure], energies: np.ndarray, window: float = novelty.ENERGY_WINDOW) -> np.ndarray:
+    return novelty.group_duplicates(reduce_table(from_structures(structures, "s"), workers=1), energies, window)
 
 
 def _copies(structure: Structure, seed: int) -> list[Structure]:

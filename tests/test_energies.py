@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crystalgen.stability.energies import Stratum, composition_pairs, converged_share, energy_comparison, stable_counts
+from crystalgen.stability.energies import composition_pairs, energy_comparison, stable_counts
 from crystalgen.stability.hull import EnergySourceError
 
 
@@ -61,11 +61,3 @@ def test_nothing_in_common_has_no_comparison():
 
 def test_stable_is_below_the_hull_and_metastable_within_25_mev():
     assert stable_counts([-0.1, 0.0, 0.0249, 0.025, 0.3, np.nan]) == {"stable": 1, "metastable": 3, "unknown": 1, "n": 6}
-
-
-def test_the_papers_counts_give_the_papers_convergence():
-    """A app. 8: compositions where random search converged and where it did not, weighted by how many there are."""
-    assert converged_share([Stratum(137, 157, 31917), Stratum(231, 309, 25738)]) == pytest.approx(0.817, abs=5e-4)
-    assert converged_share([Stratum(31917, 57655, 57655)]) == pytest.approx(0.55, abs=5e-3)
-    with pytest.raises(ValueError, match="tried"):
-        converged_share([Stratum(0, 0, 10)])

@@ -13,7 +13,7 @@ from crystalgen.datasets.sources import read_benchmark
 from crystalgen.matching.assignment import assign
 from crystalgen.matching.match import CSP, Tolerances, match_cells, match_pairs, reduce_table
 from crystalgen.matching.reduction import niggli_cell, reduce_cell
-from crystalgen.metrics.controls import mixed_pairs
+from crystalgen.metrics.perturbations import mixed_pairs
 
 PAIRS = 240  # of each set; benchmarks/matching.py tries 21,000
 

@@ -19,7 +19,7 @@ from crystalgen.experiments.generate_crystals import Request
 from crystalgen.experiments.relaxed_sets import relax_sets
 from crystalgen.generative.settings import Sampling
 from crystalgen.library import build
-from crystalgen.potentials import potentials
+from crystalgen.potentials import relaxation, single_point
 from crystalgen.stability.hull import Hull
 from crystalgen.utils import paths
 
@@ -52,8 +52,8 @@ def case(request, monkeypatch, tmp_path):
     def energies(structures):
         return np.array([ENERGY[request.param] if is_like(structure, odd) else SANE for structure in structures])
 
-    monkeypatch.setattr(potentials, "relax", relax)
-    monkeypatch.setattr(potentials, "energies_per_atom", energies)
+    monkeypatch.setattr(relaxation, "minimise", relax)
+    monkeypatch.setattr(single_point, "energies_per_atom", energies)
     monkeypatch.setattr(paths, "INTERIM", tmp_path / "interim")
     monkeypatch.setattr(paths, "LIBRARY", tmp_path / "library")
     library = boride_library()

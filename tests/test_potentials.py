@@ -11,8 +11,10 @@ from conftest import caesium_chloride, generic
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from crystalgen.potentials import potentials
-from crystalgen.potentials.potentials import Volumes
+from crystalgen.library.volumes import Volumes, best_volumes, birch_murnaghan_minimum
+from crystalgen.potentials.registry import calculator
+from crystalgen.potentials.relaxation import minimise
+from crystalgen.potentials.single_point import energies_per_atom
 
 
 @pytest.mark.slow
@@ -21,21 +23,21 @@ def test_the_potentials_find_tungsten(recipe):
     pytest.importorskip("chgnet")
     calculator_module = pytest.importorskip("sevenn.calculator")
     tungsten = Structure(Lattice.cubic(3.0), ["W", "W"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    (volume,) = potentials.best_volumes([tungsten], Volumes(scales=recipe.volumes.scales, batch_size=4))
+    (volume,) = best_volumes([tungsten], Volumes(scales=recipe.volumes.scales, batch_size=4))
     assert volume / 2 == pytest.approx(15.9, rel=0.03)
     structures = [tungsten, caesium_chloride(3.0, "Ti", "Ni")]
-    calculator = calculator_module.SevenNetCalculator("7net-l3i5", device="cpu")
+    theirs = calculator_module.SevenNetCalculator("7net-l3i5", device="cpu")
     expected = []
     for structure in structures:
         atoms = structure.to_ase_atoms()
-        atoms.calc = calculator
+        atoms.calc = theirs
         expected.append(atoms.get_potential_energy() / len(atoms))
-    np.testing.assert_allclose(potentials.energies_per_atom(structures), expected, rtol=1e-6)
+    np.testing.assert_allclose(energies_per_atom(structures), expected, rtol=1e-6)
 
 
 def test_a_volume_without_a_minimum_inside_the_scan_is_nan():
     scales = np.array([0.62, 0.74, 0.87, 1.0, 1.14, 1.32, 1.55])
-    fit = potentials._birch_murnaghan_minimum
+    fit = birch_murnaghan_minimum
     assert np.isnan(fit(scales, scales))
     assert np.isnan(fit(scales, -scales))
     assert np.isnan(fit(scales, np.where(scales == 1.0, np.nan, (scales - 1) ** 2)))
@@ -47,7 +49,7 @@ def test_a_birch_murnaghan_curve_gives_its_minimum_back(minimum):
     scales = np.array([0.62, 0.74, 0.87, 1.0, 1.14, 1.32, 1.55])
     eta = (minimum / scales) ** (2 / 3)
     energies = (eta - 1) ** 3 * 4.3 + (eta - 1) ** 2 * (6 - 4 * eta)
-    assert potentials._birch_murnaghan_minimum(scales, energies) == pytest.approx(minimum, rel=1e-6)
+    assert birch_murnaghan_minimum(scales, energies) == pytest.approx(minimum, rel=1e-6)
 
 
 def test_a_relaxation_is_ases_own_with_the_cells_forces_worked_out_once_a_step(monkeypatch):
@@ -64,7 +66,7 @@ def test_a_relaxation_is_ases_own_with_the_cells_forces_worked_out_once_a_step(m
     converged = expected.run(fmax=0.02, steps=30)
     assert len(asked) > 2 * expected.nsteps > 10
     asked.clear()
-    relaxed, *outcome = potentials.relax(structure, 0.02, 30, calculator=EMT())
+    relaxed, *outcome = minimise(structure, 0.02, 30, None, EMT())
     assert outcome == [converged, expected.nsteps]
     assert len(asked) == expected.nsteps + 1
     np.testing.assert_array_equal(relaxed.lattice.matrix, atoms.cell.array)
@@ -79,8 +81,8 @@ ONE_ATOM = Structure(Lattice.cubic(3.2), ["W"], [[0, 0, 0]])  # no two bonds bel
 def test_chgnets_forces_in_one_pass_are_the_packages(structure):
     """Which has neither our single backward pass nor our order of multiplications."""
     found = []
-    for calculator in (potentials.chgnet_calculator(), CHGNetCalculator(use_device="cpu", verbose=False)):
-        atoms = structure.to_ase_atoms(calculator=calculator)
+    for forces in (calculator("chgnet"), CHGNetCalculator(use_device="cpu", verbose=False)):
+        atoms = structure.to_ase_atoms(calculator=forces)
         found.append((atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()))
     for ours, theirs, tolerance in zip(*found, (1e-5, 1e-4, 1e-5), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=tolerance)

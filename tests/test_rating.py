@@ -8,7 +8,7 @@ from search_case import LADDERS, SOURCE, boride_library, counted_potentials, gen
 
 from crystalgen.crystals import from_structures, read_crystals, to_structures, write_crystals
 from crystalgen.experiments import search, search_summary
-from crystalgen.potentials import potentials
+from crystalgen.potentials import relaxation, single_point
 from crystalgen.report.figures import candidate_strips
 from crystalgen.stability.hull import Hull
 
@@ -39,7 +39,7 @@ def test_a_potential_that_fails_is_a_status(borides, tmp_path, monkeypatch, ener
             raise energy
         return np.array([energy])
 
-    monkeypatch.setattr(potentials, "energies_per_atom", failing)
+    monkeypatch.setattr(single_point, "energies_per_atom", failing)
     rated = search.rate_generated(generated_crystals().head(2), Hull(borides), tmp_path)
     assert rated["status"].tolist() == [status] * 2
     assert rated["e_above_hull"].isna().all()
@@ -54,7 +54,7 @@ def test_a_cell_that_is_lost_keeps_what_was_generated(counted, borides, tmp_path
         guard(structure.to_ase_atoms())
         guard(structure.copy().scale_lattice(growth * structure.volume).to_ase_atoms())
 
-    monkeypatch.setattr(potentials, "relax", explode)
+    monkeypatch.setattr(relaxation, "minimise", explode)
     rated = search.rate_generated(generated_crystals(), Hull(borides), tmp_path)
     candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(), tmp_path)
     assert set(candidates["relaxation"]) == {status}
@@ -107,7 +107,9 @@ def test_relaxed_crystals_are_placed_above_the_hull(counted, borides, tmp_path):
 
 
 def test_a_relaxation_that_raises_the_energy_is_not_kept(counted, borides, tmp_path, monkeypatch):
-    monkeypatch.setattr(potentials, "relax", lambda s, fmax, max_steps, guard, calculator: (s.copy().scale_lattice(4 * s.volume), True, 3))
+    monkeypatch.setattr(
+        relaxation, "minimise", lambda s, fmax, max_steps, guard, calculator: (s.copy().scale_lattice(4 * s.volume), True, 3)
+    )
     rated = search.rate_generated(generated_crystals(), Hull(borides), tmp_path)
     candidates = search.relax_lowest(rated, Hull(borides), borides, search_settings(), tmp_path)
     assert set(candidates["geometry"]) == {"as generated"}

@@ -10,9 +10,12 @@ from pymatgen.core import Lattice, Structure
 from search_case import boride_library, counted_potentials
 
 from crystalgen.cli import main
+from crystalgen.config import load_study
 from crystalgen.crystals import from_structures, read_crystals, write_crystals
-from crystalgen.potentials import calculators, potentials, single_point
+from crystalgen.metrics.validity import structure_validity
+from crystalgen.potentials import registry, relaxation, single_point
 from crystalgen.potentials.relaxation import COLUMNS, Relaxation, relax_table
+from crystalgen.utils import paths
 
 counted = pytest.fixture(counted_potentials)
 SETTINGS = Relaxation(max_steps=50)
@@ -20,14 +23,14 @@ SETTINGS = Relaxation(max_steps=50)
 
 def test_every_crystal_is_a_row(counted, tmp_path, monkeypatch):
     crystals = from_structures([generic(seed, ["Ta", "W", "B", "B"]) for seed in range(3)], "s")
-    whole = potentials.relax
+    whole = relaxation.minimise
 
     def second_explodes(structure, *arguments):
         if abs(structure.volume - generic(1, ["Ta", "W", "B", "B"]).volume) < 1e-6:
             raise RuntimeError("no memory")
         return whole(structure, *arguments)
 
-    monkeypatch.setattr(potentials, "relax", second_explodes)
+    monkeypatch.setattr(relaxation, "minimise", second_explodes)
     table = relax_table(crystals, SETTINGS, tmp_path)
     assert set(COLUMNS) <= set(table)
     assert table["relaxation"].tolist() == ["converged", "failed: RuntimeError: no memory", "converged"]
@@ -40,16 +43,16 @@ def test_every_crystal_is_a_row(counted, tmp_path, monkeypatch):
 
 
 def test_a_relaxation_that_takes_too_long_is_a_status(counted, tmp_path, monkeypatch):
-    monkeypatch.setattr(potentials, "relax", lambda *arguments: time.sleep(30))
+    monkeypatch.setattr(relaxation, "minimise", lambda *arguments: time.sleep(30))
     table = relax_table(from_structures([generic(0, ["Ta", "W"])], "s"), Relaxation(limit=0.2), tmp_path)
     assert table["relaxation"].tolist() == ["failed: took longer than 0.2 s"]
 
 
 def test_potentials_are_known_by_name(tmp_path):
     with pytest.raises(ValueError, match="potential 'pbe': expected one of"):
-        calculators.calculator("pbe")
+        registry.calculator("pbe")
     with pytest.raises(ModuleNotFoundError, match="MatterSim v1 needs mattersim: pip install mattersim"):
-        calculators.calculator("mattersim")
+        registry.calculator("mattersim")
     with pytest.raises(ModuleNotFoundError, match="mace-torch is not installed"):
         single_point.basis("mace-mp-0")
 
@@ -57,10 +60,25 @@ def test_potentials_are_known_by_name(tmp_path):
 def test_another_potential_for_forces_and_energy():
     """7net-0 by both: a squeezed crystal of tungsten comes back to its volume."""
     tungsten = Structure(Lattice.cubic(3.0), ["W", "W"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    found = single_point.relax(tungsten, 0.5, 0.02, 60, geometry="7net-0", energy="7net-0")
+    found = relaxation.relax(tungsten, 0.5, 0.02, 60, geometry="7net-0", energy="7net-0")
     assert found["status"] == "converged" and found["max_force"] < 0.02
     assert (found["volume_change"] + 1) * 27 == pytest.approx(2 * 16.1, rel=0.03)  # Å^3, PBE
     assert found["energy_per_atom"] == pytest.approx(-12.95, abs=0.3)  # eV, PBE by VASP
+
+
+def test_shipped_relaxations_are_found_and_come_out_again(tmp_path, monkeypatch):
+    """Each of the study's valid crystals; two are computed anew, and are the same to the potentials' rounding."""
+    settings, home = load_study("library_energies").energies, paths.shipped("library_energies")
+    sets = read_crystals(home / "sets.parquet")
+    sets = sets[structure_validity(sets)].reset_index(drop=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(relaxation, "minimise", None)
+        how = Relaxation(settings.fmax, settings.relax_steps, settings.limit)
+        found = relax_table(sets.sample(50, random_state=1).reset_index(drop=True), how, tmp_path, shipped=home / "relaxations")
+    assert found["relaxation"].eq("converged").mean() > 0.5 and not list(tmp_path.rglob("*.json"))
+    quick = found[found["steps"].between(2, 10)].head(2)
+    again = relax_table(sets.set_index("id").loc[quick["id"]].reset_index(), how, tmp_path)
+    np.testing.assert_allclose(again["energy_per_atom"], quick["energy_per_atom"], atol=1e-4)
 
 
 def test_the_command_relaxes_and_places_above_a_hull(counted, tmp_path, capsys, monkeypatch):

@@ -7,7 +7,7 @@ from conftest import generic
 from search_case import boride_library, counted_potentials, generated_crystals, search_settings
 
 from crystalgen.experiments import search
-from crystalgen.potentials import potentials, single_point
+from crystalgen.potentials import relaxation, single_point
 from crystalgen.stability.hull import Hull
 from crystalgen.utils.cache import compute
 
@@ -24,7 +24,7 @@ def test_a_killed_search_goes_on_where_it_stopped(counted, borides, tmp_path, mo
 
     expected = run(tmp_path / "whole")
     assert counted.count("relaxation") == 5  # three of each experiment, one of them in both
-    whole, relax = list(counted), potentials.relax
+    whole, relax = list(counted), relaxation.minimise
     counted.clear()
 
     def killed(*arguments):
@@ -32,10 +32,10 @@ def test_a_killed_search_goes_on_where_it_stopped(counted, borides, tmp_path, mo
             raise KeyboardInterrupt
         return relax(*arguments)
 
-    monkeypatch.setattr(potentials, "relax", killed)
+    monkeypatch.setattr(relaxation, "minimise", killed)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "killed")
-    monkeypatch.setattr(potentials, "relax", relax)
+    monkeypatch.setattr(relaxation, "minimise", relax)
     resumed = run(tmp_path / "killed")
     assert counted.count("relaxation") == 5, "the two that were done are only read"
     assert counted.count("energy") == whole.count("energy")

@@ -17,7 +17,8 @@ from crystalgen.generative.jobs import load_data
 from crystalgen.generative.objectives.settings import Diffusion
 from crystalgen.generative.sample import draw_samples, draw_trajectory
 from crystalgen.generative.settings import Sampling, UniMatModel
-from crystalgen.potentials import potentials
+from crystalgen.potentials import single_point
+from crystalgen.potentials.registry import ENERGY_SOURCE
 from crystalgen.report import figures, galleries
 from crystalgen.report.paper_tables import de_novo_table, prediction_table, quality_by_size
 from crystalgen.represent.tensors import save_tensors, unimat_tensors
@@ -134,11 +135,11 @@ def test_every_energy_is_asked_for_at_every_weight_and_rated_on_the_hulls_scale(
         def forward(self, x, t, condition):
             return crystal.expand_as(x) + 0 * self.gain
 
-    monkeypatch.setattr(potentials, "energies_per_atom", lambda structures: np.array([-9.0]))
+    monkeypatch.setattr(single_point, "energies_per_atom", lambda structures: np.array([-9.0]))
     settings = Guidance(row="row", energies=(-0.5, 0.25), weights=(0.0, 3.0), count=2)
     trained = Model(model, data.codec, {1: Always()})
     found = guidance.energies_by_weight(settings, trained, model.sampling["row"], Hull(library), tmp_path)
     assert found.groupby(["weight", "asked"]).size().to_dict() == {(w, e): 2 for w in (0.0, 3.0) for e in (-0.5, 0.25)}
     assert set(found["formula"]) == {table["formula"].iloc[0]}
-    references = Hull(library).formation_energies([-9.0], [table["atomic_numbers"].iloc[0]], potentials.ENERGY_SOURCE)
+    references = Hull(library).formation_energies([-9.0], [table["atomic_numbers"].iloc[0]], ENERGY_SOURCE)
     np.testing.assert_allclose(found["energy"], references[0])

@@ -1,12 +1,14 @@
-"""What `import crystalgen as cg` offers: each function on structures, files or tables alike.
+"""Define what `import crystalgen as cg` offers: each function on structures, files or tables alike.
 
 A request is checked here, before torch, pymatgen or pandas is imported, so that a mistake is answered at once.
 """
 
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crystalgen.api.checks import check_number, check_paths, check_potential, check_request, check_table_file
+from crystalgen.api.checks import check_number, check_paths, check_request, check_table_file
+from crystalgen.potentials.registry import find_potential
 from crystalgen.utils import paths
 
 if TYPE_CHECKING:
@@ -173,8 +175,8 @@ def relax(
         >>> cg.relax(tungsten)[["relaxation", "steps", "e_above_hull"]]
     """
     check_paths(crystals, reference)
-    check_potential(potential)
-    check_potential(energy)
+    find_potential(potential)
+    find_potential(energy)
     for name, value in (("steps", steps), ("workers", workers), ("most", 1 if most is None else most)):
         check_number(name, value, 1)
     for name, value in (("fmax", fmax), ("limit", limit)):
@@ -217,9 +219,15 @@ def match(samples, targets, tolerances=(0.2, 0.3, 5.0), by_rms: bool = False, wo
         raise ValueError(f"tolerances {tolerances}: expected three numbers, of lengths, sites and angles (degrees)")
     for name, value in zip(("lengths", "sites", "angles"), tolerances, strict=True):
         check_number(f"tolerance of {name}", value, 0, whole=False)
-    from crystalgen.api.matches import match_crystals
+    from crystalgen.api.crystals import as_crystals, target_places
+    from crystalgen.matching.match import Tolerances, match_cells, reduce_table
 
-    return match_crystals(samples, targets, tolerances, by_rms, workers)
+    samples, targets = as_crystals(samples).reset_index(drop=True), as_crystals(targets).reset_index(drop=True)
+    places = target_places(samples, targets)
+    cells = reduce_table(samples, workers), reduce_table(targets, workers)
+    verdicts = match_cells(*cells, list(enumerate(places)), Tolerances(*tolerances, by_rms), workers)
+    own = targets.iloc[places].reset_index(drop=True)
+    return samples[["id"]].assign(target_id=own["id"], formula=own["formula"]).join(verdicts)
 
 
 def ingest(folder, workers: int = 2, limit: float = 120.0, out: str | PathLike | None = None) -> "pd.DataFrame":
@@ -251,12 +259,18 @@ def ingest(folder, workers: int = 2, limit: float = 120.0, out: str | PathLike |
     check_table_file(out)
     check_number("workers", workers, 1)
     check_number("limit", limit, 0, whole=False)
-    from crystalgen.api.calculations import read_calculations, write_calculations
+    from crystalgen.api.crystals import structures_where_known
+    from crystalgen.dft.ingest import ingest
 
-    table, crystals = read_calculations(folder, paths.INTERIM / "ingested", workers, limit)
+    table = ingest(Path(folder), paths.INTERIM / "ingested", workers, limit)
+    calculations = structures_where_known(table)
     if out is not None:
-        write_calculations(table, out)
-    return crystals
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        if Path(out).suffix == ".parquet":
+            table.to_parquet(out, index=False)
+        else:
+            calculations.drop(columns=["structure", "stress"]).to_csv(out, index=False, lineterminator="\n")
+    return calculations
 
 
 def read_crystals(crystals, skip_broken: bool = False) -> "pd.DataFrame":

@@ -9,7 +9,6 @@ from crystalgen.chemistry.symbols import parse_composition
 from crystalgen.utils import paths
 
 MAX_FORMATION_ENERGY = 5.0  # eV/atom, either way; no compound is near it, and the library leaves out what is beyond
-POTENTIALS = ("chgnet", "7net-l3i5", "7net-0", "mace-mp-0", "orb-v3", "mattersim")
 
 
 def check_request(composition: str, n: int, space_group: int | None, energy: float | None, seed: int, workers: int) -> None:
@@ -30,12 +29,6 @@ def check_number(name: str, value: float, least: float, most: float = math.inf, 
         raise ValueError(f"{name} {value}: expected a whole number, " + (f"{least} or more" if most == math.inf else f"{least} to {most}"))
     if not whole and not (isinstance(value, Real) and least < value < math.inf):
         raise ValueError(f"{name} {value}: expected a number above {least:g}")
-
-
-def check_potential(name: str) -> None:
-    """Raise ValueError unless a potential is known by this name."""
-    if name not in POTENTIALS:
-        raise ValueError(f"potential '{name}': expected one of {list(POTENTIALS)}")
 
 
 def check_paths(*given) -> None:

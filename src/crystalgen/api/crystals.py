@@ -68,6 +68,32 @@ def with_structures(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns=list(_CELL)).assign(structure=structures)
 
 
+def structures_where_known(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of calculations likewise; the structure of a failed one is None."""
+    read = table["lattice"].notna()
+    structures = iter(to_structures(from_columns(*(table.loc[read, name] for name in _CELL), "calculation")))
+    column = [next(structures) if known else None for known in read]
+    return table.drop(columns=list(_CELL)).assign(structure=pd.Series(column, index=table.index, dtype=object))
+
+
+def target_places(samples: pd.DataFrame, targets: pd.DataFrame) -> np.ndarray:
+    """Return the place of each sample's target, (n,); see `api.match`.
+
+    Raises:
+        ValueError: it is not clear which target a sample has.
+    """
+    if "target_id" in samples:
+        found = pd.Index(targets["id"]).get_indexer(samples["target_id"])
+        if (found < 0).any():
+            raise ValueError(f"samples: target_id {samples['target_id'][found < 0].iloc[0]!r} is none of the targets' ids")
+        return found
+    if len(targets) not in (1, len(samples)):
+        raise ValueError(
+            f"{len(samples)} samples and {len(targets)} targets: expected as many of both, one target, or a column target_id in samples"
+        )
+    return np.arange(len(samples)) % len(targets) if len(targets) else np.empty(0, dtype=int)
+
+
 def describe(crystals) -> str:
     """Name an input for a title or an error: its path, or what it is and how many."""
     if isinstance(crystals, str | PathLike):

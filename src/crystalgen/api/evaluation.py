@@ -20,7 +20,7 @@ from crystalgen.utils import paths
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` returns; JupyterLab shows its metrics.
+    """Result of `evaluate`; JupyterLab shows its metrics.
 
     metrics: a row per metric: metric, value, low and high (95 % interval), n, reference (the reference's own value), meaning.
     crystals: a row per crystal, with its verdicts and the reason where one could not be had.
@@ -86,7 +86,7 @@ def _side(table: pd.DataFrame, split: str | None, name: str) -> pd.DataFrame:
 
 
 def _rated(tables: list[pd.DataFrame], workers: int) -> Iterator[pd.DataFrame]:
-    """The tables with energies by the library's potential, above the library's hull (see `rating.rate_table`)."""
+    """The tables with energies by the library's potential, above the library's hull (see `single_point.rate_table`)."""
     from crystalgen.crystals import read_crystals
     from crystalgen.potentials.single_point import rate_table
     from crystalgen.stability.hull import Hull

@@ -8,7 +8,7 @@ import pandas as pd
 from crystalgen.api.crystals import as_crystals, read, with_structures
 from crystalgen.crystals import write_crystals
 from crystalgen.datasets.sources import load_source
-from crystalgen.potentials.calculators import energy_source
+from crystalgen.potentials.registry import find_potential
 from crystalgen.potentials.relaxation import COLUMNS, Relaxation, relax_table
 from crystalgen.stability.hull import Hull
 from crystalgen.utils import paths
@@ -26,7 +26,7 @@ def relax_crystals(
     table, broken = read(crystals, workers)
     chosen = table.head(most) if most else table
     settings = Relaxation(fmax, steps, limit, potential, energy)
-    table = relax_table(chosen, settings, paths.INTERIM / "relaxations", workers, hull=_hull(reference, energy_source(energy)))
+    table = relax_table(chosen, settings, paths.INTERIM / "relaxations", workers, hull=_hull(reference, find_potential(energy).source))
     unread = broken[["id"]].assign(relaxation="failed: " + broken["reason"], structure=None)
     relaxed = pd.concat([with_structures(table), unread], ignore_index=True) if len(unread) else with_structures(table)
     if out is not None:

@@ -8,7 +8,7 @@ from crystalgen.config import Baseline
 
 
 def run_baseline(name: str, settings: Baseline, requests: pd.DataFrame | None, crystals: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
-    """The baseline's crystals for the requests of the test set, and a record as `generate.generate_for_requests` gives.
+    """Return the baseline's crystals for the requests of the test set, and a record as `generate.generate_for_requests` gives.
 
     requests: columns request, target_id and, for modification, input_id; None where nothing is asked.
     """

@@ -15,7 +15,7 @@ NO_LADDER = "none"  # it is asked for no energy
 
 
 def decorate_prototypes(compositions: Sequence[str], crystals: pd.DataFrame) -> pd.DataFrame:
-    """All template substitutions for the compositions, in every assignment of elements that occur equally often.
+    """Return all template substitutions for the compositions, in every assignment of elements that occur equally often.
 
     Neither paper has this baseline. Duplicates are left in: what follows (`search.rate_generated`) finds them, as it
     does among a model's crystals.

@@ -50,7 +50,7 @@ def random_crystals(compositions: dict[str, np.ndarray], count: int, seed: int =
 
 
 def push_apart(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray, max_steps: int = 100) -> np.ndarray:
-    """Coordinates (n, 3) of least overlap of soft spheres in a fixed cell: (1 - d / s)^2 for each pair nearer than s.
+    """Return the coordinates (n, 3) of least overlap of soft spheres in a fixed cell: (1 - d / s)^2 for each pair nearer than s.
 
     Args:
         lattice: (3, 3), Å.

@@ -16,7 +16,7 @@ Choice = Literal["random", "nearest_energy", "nearest_composition"]
 
 
 def substitute_templates(targets: pd.DataFrame, training: pd.DataFrame, choice: Choice = "random", seed: int = 0) -> pd.DataFrame:
-    """One crystal per target, a crystals table with `target_id` and `template_id`.
+    """Return one crystal per target, a crystals table with `target_id` and `template_id`.
 
     A template has the target's counts of atoms (A1B1C6 for Ta1W1B6) and space group; without such a one,
     any of its counts; without that, the target gets no row. `random` draws one, `nearest_energy` takes the one

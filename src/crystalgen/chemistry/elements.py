@@ -1,4 +1,4 @@
-"""What a network is told of an element: 22 properties from mendeleev, imputed openly and standardised."""
+"""Describe elements to a network: 22 properties from mendeleev, imputed openly and standardised."""
 
 from functools import lru_cache
 

@@ -27,7 +27,7 @@ def positions() -> np.ndarray:
 
 
 def block(atomic_numbers) -> tuple[np.ndarray, np.ndarray]:
-    """The smallest table that holds the elements: the periods and the groups in use, each sorted.
+    """Return the smallest table that holds the elements: the periods and the groups in use, each sorted.
 
     One element gives a 1 x 1 table (carbon), two groups a table of two columns: UniMat's H and W.
     """

@@ -12,7 +12,7 @@ MAX_OPERATIONS = 192  # of any space group's conventional setting (Fm-3m and the
 
 
 def find_space_groups(table: pd.DataFrame, symprec: float = 0.1) -> pd.DataFrame:
-    """The table with `space_group` (NA where spglib finds none) and `symprec` (Å) filled in."""
+    """Return the table with `space_group` (NA where spglib finds none) and `symprec` (Å) filled in."""
     columns = zip(table["lattice"], table["frac_coords"], table["atomic_numbers"], strict=True)
     numbers = [_space_group(cell, symprec) for cell in columns]
     return table.assign(space_group=pd.array(numbers, dtype="Int16"), symprec=symprec)
@@ -36,7 +36,7 @@ def _space_group(cell: tuple, symprec: float):
 
 @cache
 def symmetry_operations(number: int) -> np.ndarray:
-    """The group's operations as affine matrices, float32 (192, 4, 4), zero-padded (B §2.1, after PGCGM).
+    """Return the group's operations as affine matrices, float32 (192, 4, 4), zero-padded (B §2.1, after PGCGM).
 
     The conventional setting is spglib's first of that International number.
 

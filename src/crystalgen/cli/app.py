@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Annotated
+from typing import Annotated, get_origin
 
 import typer
 
@@ -53,13 +53,22 @@ app = typer.Typer(
 )
 
 
-def command(name: str | None = None, checkout: bool = False) -> Callable:
+def command(name: str | None = None, like: Callable | None = None, checkout: bool = False) -> Callable:
     """Register a function as a command: its signature is the options, its docstring the help, with the examples as they stand.
 
-    checkout: it works on the repository's files, and is refused where there is no checkout.
+    Args:
+        like: a function whose docstring describes, in its Args, the options that have no help of their own.
+        checkout: it works on the repository's files, and is refused where there is no checkout.
     """
+    described = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", inspect.getdoc(like), re.M)) if like else {}
 
     def register(function: Callable) -> Callable:
+        for option, annotation in function.__annotations__.items():
+            if get_origin(annotation) is not Annotated:
+                annotation = function.__annotations__[option] = Annotated[annotation, typer.Option()]
+            settings = annotation.__metadata__[0]
+            settings.help = settings.help or " ".join(described.get(option, "").split()).rstrip(".")
+
         @wraps(function)
         def called(*given, **options):
             if checkout:
@@ -88,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def name_value(text: str) -> tuple[str, str]:
-    """The two sides of NAME=VALUE."""
+    """Return the two sides of NAME=VALUE."""
     name, separator, value = text.partition("=")
     if not separator:
         raise ValueError(f"parameter '{text}': expected NAME=VALUE")
@@ -96,5 +105,5 @@ def name_value(text: str) -> tuple[str, str]:
 
 
 def listed(values: list[str]) -> list[str]:
-    """Words of an option that was given several times, or once with commas."""
+    """Return the words of an option that was given several times, or once with commas."""
     return [word for value in values for word in value.replace(",", " ").split()]

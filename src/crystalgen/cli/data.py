@@ -19,8 +19,7 @@ def fetch(
 
     Examples:
       crystalgen fetch perov_5
-      crystalgen fetch mp_20 --mirror downloads/
-          from files that you have
+      crystalgen fetch mp_20 --mirror downloads/  # from files that you have
     """
     check_paths(mirror)
     from crystalgen.crystals import write_crystals
@@ -50,10 +49,8 @@ def fetch_aflow(
     """Fetch crystals from AFLOW, page by page; a repeated command goes on where it stopped.
 
     Examples:
-      crystalgen fetch-aflow --species Ta,B --nspecies 2
-          one system
-      crystalgen fetch-aflow --pages 5
-          to try; the same command without --pages goes on
+      crystalgen fetch-aflow --species Ta,B --nspecies 2  # one system
+      crystalgen fetch-aflow --pages 5  # to try; the same command without --pages goes on
     """
     check_number("rate", rate, 0, whole=False)
     from crystalgen.datasets import aflux
@@ -75,8 +72,7 @@ def build_library(workers: Workers = 2):
     """Build the embedded library; a repeated command goes on where it stopped.
 
     Examples:
-      crystalgen build-library --workers 2
-          about an hour on two cores
+      crystalgen build-library --workers 2  # about an hour on two cores
     """
     from crystalgen.crystals import write_crystals
     from crystalgen.library.build import build_library

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from crystalgen.api.checks import check_number, check_paths, check_potential
+from crystalgen.api.checks import check_number, check_paths
 from crystalgen.cli.app import CRYSTALS, Most, command, listed, name_value
+from crystalgen.potentials.registry import find_potential
 from crystalgen.utils import paths
 
 
@@ -23,12 +24,9 @@ def dft_inputs(
     """Write folders ready for VASP, GPAW or Quantum ESPRESSO; potentials are named, not shipped.
 
     Examples:
-      crystalgen dft-inputs data/dft/found --most 10 --out vasp/
-          VASP as in paper A
-      crystalgen dft-inputs cifs/ --preset gpaw --out gpaw/
-          for `dft-run`
-      crystalgen dft-inputs cifs/ --preset espresso --pseudo Ta=Ta.UPF,B=B.UPF --out qe/
-          Quantum ESPRESSO
+      crystalgen dft-inputs data/dft/found --most 10 --out vasp/  # VASP as in paper A
+      crystalgen dft-inputs cifs/ --preset gpaw --out gpaw/  # for `dft-run`
+      crystalgen dft-inputs cifs/ --preset espresso --pseudo Ta=Ta.UPF,B=B.UPF --out qe/  # Quantum ESPRESSO
     """
     check_paths(path)
     from crystalgen.api.crystals import read
@@ -59,8 +57,7 @@ def dft_targets(
     """Write the folders that Table 3 by DFT rests on; those there already stay.
 
     Examples:
-      crystalgen dft-targets
-          into data/dft
+      crystalgen dft-targets  # into data/dft
     """
     check_paths(candidates)
     from crystalgen.crystals import read_crystals
@@ -82,12 +79,9 @@ def dft_run(
     """Relax and compute folders of `dft-inputs` or `dft-targets`; several runs may share a tree.
 
     Examples:
-      crystalgen dft-run gpaw/ --hours 8
-          stops by itself; the same command goes on
-      crystalgen dft-run gpaw/ --prerelax 7net-l3i5
-          from the potential's minima: fewer steps by the code
-      crystalgen dft-run data/dft --python "mpirun -n 4 gpaw python"
-          over four processes
+      crystalgen dft-run gpaw/ --hours 8  # stops by itself; the same command goes on
+      crystalgen dft-run gpaw/ --prerelax 7net-l3i5  # from the potential's minima: fewer steps by the code
+      crystalgen dft-run data/dft --python "mpirun -n 4 gpaw python"  # over four processes
     """
     check_paths(*roots)
     for root in roots:
@@ -96,7 +90,7 @@ def dft_run(
     if hours is not None:
         check_number("hours", hours, 0, whole=False)
     if prerelax:
-        check_potential(prerelax)
+        find_potential(prerelax)
         from crystalgen.dft.prerelax import prerelax as to_minima
 
         for folder, steps in to_minima(roots, prerelax):

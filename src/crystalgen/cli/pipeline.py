@@ -25,12 +25,9 @@ def train(
     """Make a study of one's own crystals and run it: train, sample, evaluate, report.
 
     Examples:
-      crystalgen train --data my_cifs/
-          two models, about a quarter of an hour each on two cores
-      crystalgen train --data my_cifs/ --steps 200
-          to see that it runs
-      crystalgen train --data table.csv --name mine --only-write
-          studies/mine/study.yaml, to be edited first
+      crystalgen train --data my_cifs/  # two models, about a quarter of an hour each on two cores
+      crystalgen train --data my_cifs/ --steps 200  # to see that it runs
+      crystalgen train --data table.csv --name mine --only-write  # studies/mine/study.yaml, to be edited first
     """
     check_paths(data)
     from crystalgen.workflow.own_data import write_study
@@ -54,8 +51,7 @@ def select(
     """Choose the studies that `dvc repro` runs.
 
     Examples:
-      crystalgen select demo library
-          `dvc repro` then runs both
+      crystalgen select demo library  # `dvc repro` then runs both
     """
     from crystalgen.workflow.selection import select_studies
 
@@ -70,10 +66,8 @@ def run(
     """Execute a notebook for a study, as the pipeline does.
 
     Examples:
-      crystalgen run train -p study=demo -p model=unimat
-          one notebook, executed
-      crystalgen run train -p study=demo -p model=unimat -p overrides='{training: {steps: 200}}'
-          other settings; the results lie apart
+      crystalgen run train -p study=demo -p model=unimat  # one notebook, executed
+      crystalgen run train -p study=demo -p model=unimat -p overrides='{training: {steps: 200}}'  # other settings; the results lie apart
     """
     from crystalgen.workflow.notebooks import run_notebook
 
@@ -85,8 +79,7 @@ def clean_notebooks():
     """Write copies of the notebooks without outputs; the stages depend on those.
 
     Examples:
-      crystalgen clean-notebooks
-          after a notebook was edited, before `dvc repro` looks
+      crystalgen clean-notebooks  # after a notebook was edited, before `dvc repro` looks
     """
     from crystalgen.workflow.notebooks import clean_notebooks
 
@@ -162,10 +155,8 @@ def report(studies: Annotated[list[str] | None, Argument(help="names; without an
     """Make pages of studies' executed notebooks; and reports/index.html.
 
     Examples:
-      crystalgen report
-          every page
-      crystalgen report library
-          one study's
+      crystalgen report  # every page
+      crystalgen report library  # one study's
     """
     from crystalgen.report.pages import write_index, write_study_pages
 
@@ -179,8 +170,7 @@ def readme():
     """Rewrite the results and the graph of stages in the docs; those of README.md and docs/, between markers.
 
     Examples:
-      crystalgen readme
-          after a study of theirs was run
+      crystalgen readme  # after a study of theirs was run
     """
     from crystalgen.workflow.readme import update_texts
 
@@ -192,8 +182,7 @@ def ship(study: Study):
     """Put a study's weights and relaxations into data/shipped; for maintainers.
 
     Examples:
-      crystalgen ship library
-          after its training and its energies, or part of them
+      crystalgen ship library  # after its training and its energies, or part of them
     """
     from crystalgen.workflow.shipping import ship
 
@@ -205,8 +194,7 @@ def use_shipped(study: Study):
     """Use trained weights that come with the repository; no training needed.
 
     Examples:
-      crystalgen use-shipped library_energies
-          then: crystalgen generate Ta1W1B4 --study library_energies
+      crystalgen use-shipped library_energies  # then: crystalgen generate Ta1W1B4 --study library_energies
     """
     from crystalgen.workflow.shipping import use_shipped
 

@@ -175,7 +175,7 @@ class Study(Strict):
         return tuple(sorted(asked | {model.representation for model in self.models.values()}))
 
     def model_of(self, row: str) -> str:
-        """The model that a way to sample belongs to."""
+        """Return the model that a way to sample belongs to."""
         return next(name for name, model in self.models.items() if row in model.sampling)
 
 

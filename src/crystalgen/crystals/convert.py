@@ -26,7 +26,7 @@ def to_structures(table: pd.DataFrame) -> list[Structure]:
 
 
 def from_structures(structures: Iterable[Structure], source: str, id: Sequence[str] | None = None, **columns) -> pd.DataFrame:
-    """A crystals table of ordered pymatgen structures (see `table.from_columns`)."""
+    """Return a crystals table of ordered pymatgen structures (see `table.from_columns`)."""
     structures = list(structures)
     names = [f"{source}-{i}" for i in range(len(structures))] if id is None else id
     for name, structure in zip(names, structures, strict=True):
@@ -73,18 +73,18 @@ def structure_from_text(text: str, format: str, where: str) -> Structure:
 
 
 def structure_from_file(path: str | Path) -> Structure:
-    """The crystal of one CIF, POSCAR/CONTCAR or extxyz file."""
+    """Read the crystal of one CIF, POSCAR/CONTCAR or extxyz file."""
     path = Path(path)
     return structure_from_text(path.read_text(errors="replace"), format_of(path), str(path))
 
 
 def is_structure_file(path: PurePath) -> bool:
-    """Whether the name is one that `structure_from_file` reads."""
+    """Return whether the name is one that `structure_from_file` reads."""
     return path.suffix.lower() in STRUCTURE_SUFFIXES or path.name.upper().startswith(("POSCAR", "CONTCAR"))
 
 
 def without_suffix(name: str) -> str:
-    """The name of a structure file without what says its format."""
+    """Return the name of a structure file without what says its format."""
     return str(PurePath(name).with_suffix("")) if PurePath(name).suffix.lower() in STRUCTURE_SUFFIXES else name
 
 

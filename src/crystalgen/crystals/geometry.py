@@ -9,7 +9,7 @@ _IMAGES = np.array([[i, j, k] for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (
 
 
 def nearest_distances(lattice: np.ndarray, coords: np.ndarray) -> np.ndarray:
-    """Least distance between each two atoms over all images, Å (n, n); on the diagonal, to an atom's own images.
+    """Return the least distance between each two atoms over all images, Å (n, n); on the diagonal, to an atom's own images.
 
     The 26 neighbouring images are enough in an LLL-reduced cell, so the cell is reduced first.
 
@@ -25,7 +25,7 @@ def nearest_distances(lattice: np.ndarray, coords: np.ndarray) -> np.ndarray:
 
 
 def cell_problem(lattice: np.ndarray, coords: np.ndarray) -> str | None:
-    """What makes a cell no crystal's: numbers that are not finite, or no volume; None where nothing does."""
+    """Return what makes a cell no crystal's: numbers that are not finite, or no volume; None where nothing does."""
     if not (np.isfinite(lattice).all() and np.isfinite(coords).all()):
         return "a lattice vector or coordinate is not finite"
     if not abs(np.linalg.det(lattice)) > MIN_VOLUME:
@@ -34,7 +34,7 @@ def cell_problem(lattice: np.ndarray, coords: np.ndarray) -> str | None:
 
 
 def right_handed(lattice: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same crystal on a right-handed basis, lattice (3, 3) and coords (n, 3): cell parameters know no other.
+    """Return the same crystal on a right-handed basis, lattice (3, 3) and coords (n, 3): cell parameters know no other.
 
     Turning the basis into its mirror image instead would turn the crystal into another one.
     """

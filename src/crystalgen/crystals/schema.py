@@ -1,4 +1,4 @@
-"""What a row of the crystals table must be; checked on every read and write.
+"""Check what a row of the crystals table must be, on every read and write.
 
 | column | type | meaning |
 |---|---|---|

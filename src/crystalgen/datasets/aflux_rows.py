@@ -1,4 +1,4 @@
-"""What AFLUX answers, as crystals: both shapes of a page, and values as text or typed.
+"""Read what AFLUX answers, as crystals: both shapes of a page, and values as text or typed.
 
 A row that is no crystal is set aside with a reason. The reasons are few and fixed, so that they can be counted.
 """

@@ -23,7 +23,7 @@ BATCH = 65_536  # crystals of a file that are in memory at once
 
 @dataclass(frozen=True)
 class _Light:
-    """What the filter looks at, of n crystals of f formulas with m different sets of elements.
+    """Input of the filter: n crystals of f formulas with m different sets of elements.
 
     nsites, space_group (0 where unknown), formula (0 to f-1), elements (0 to m-1): int (n,).
     presence: bool (m, 128), the atomic numbers in each set.

@@ -68,7 +68,7 @@ def load_polymorphs(path: str | Path, settings: Filter) -> tuple[pd.DataFrame, p
 
 
 def read_folder(folder: str | Path) -> pd.DataFrame:
-    """Every CIF, POSCAR/CONTCAR and extxyz below `folder`; ids are paths within it.
+    """Read every CIF, POSCAR/CONTCAR and extxyz below `folder`; ids are paths within it.
 
     Raises:
         CrystalTableError: there is none, or some cannot be read; naming them.
@@ -90,7 +90,7 @@ def read_folder(folder: str | Path) -> pd.DataFrame:
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """A CSV with a `cif` column; `material_id`/`id`, `split` and `formation_energy_per_atom` are taken along."""
+    """Read a CSV with a `cif` column; `material_id`/`id`, `split` and `formation_energy_per_atom` are taken along."""
     path = Path(path)
     try:
         frame = pd.read_csv(path)
@@ -108,7 +108,7 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 
 
 def read_benchmark(path: str | Path) -> pd.DataFrame:
-    """A benchmark parquet: `id`, `lattice` (a, b, c, Å; α, β, γ, degrees), `z`, `frac` (flat), properties.
+    """Read a benchmark parquet: `id`, `lattice` (a, b, c, Å; α, β, γ, degrees), `z`, `frac` (flat), properties.
 
     No structure is parsed, so this runs at tens of thousands of rows a second.
     """
@@ -152,7 +152,7 @@ def _lacks_space_groups(path: Path) -> bool:
 
 
 def is_benchmark(path: Path) -> bool:
-    """Whether a parquet file is a benchmark table (see `read_benchmark`)."""
+    """Return whether a parquet file is a benchmark table (see `read_benchmark`)."""
     try:
         return set(pq.read_schema(path).names) >= _BENCHMARK_COLUMNS
     except Exception:

@@ -68,7 +68,7 @@ def write_ase_inputs(table: pd.DataFrame, folder: Path, settings: dict) -> list[
 
 
 def same_input(one: dict, other: dict) -> bool:
-    """Whether two inputs ask for the same, geometries to the rounding of processors: there 0 and 1 are one place in a cell."""
+    """Return whether two inputs ask for the same, geometries to the rounding of processors: there 0 and 1 are one place in a cell."""
     geometry = ("lattice", "frac_coords")
     if {k: v for k, v in one.items() if k not in geometry} != {k: v for k, v in other.items() if k not in geometry}:
         return False
@@ -77,6 +77,6 @@ def same_input(one: dict, other: dict) -> bool:
 
 
 def settings_id(settings: dict) -> str:
-    """What calculations whose energies may be compared have in common."""
+    """Return what calculations whose energies may be compared have in common."""
     decisive = {name: settings[name] for name in ("code", "functional", "spin_polarised", "smearing_ev", "static")}
     return digest(json.dumps(decisive, sort_keys=True))[:12]

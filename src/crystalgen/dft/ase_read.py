@@ -22,12 +22,12 @@ _HEAD = 4096  # characters within which a code names itself
 
 
 def is_output(text: str) -> bool:
-    """Whether a text begins as an output of a code that `read_ase` reads."""
+    """Return whether a text begins as an output of a code that `read_ase` reads."""
     return _code_of(text) is not None
 
 
 def read_ase(path: Path) -> dict:
-    """What a calculation found, by its text output; energies are extrapolated to no smearing.
+    """Read what a calculation found, by its text output; energies are extrapolated to no smearing.
 
     Beside an input.json of `ase_inputs`, cut-off, functional and atoms of the output must be the input's, and a relaxation counts as
     converged only if record.json says so.
@@ -82,7 +82,7 @@ class _Code:
     potentials: Callable[[str], list[tuple[str, str]]]  # file, checksum
 
     def status(self, text: str) -> str:
-        """Of the last self-consistent calculation."""
+        """Return the state of the last self-consistent calculation."""
         rest = text[max((found.start() for found in self.step.finditer(text)), default=0) :]
         if not self.converged.search(rest):
             return "unconverged: electronic steps"

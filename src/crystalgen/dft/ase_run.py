@@ -77,7 +77,7 @@ def main(arguments=None):
 
 
 def input_files(roots):
-    """Every input.json below the roots, in the order in which they are taken up."""
+    """Return every input.json below the roots, in the order in which they are taken up."""
     return (file for root in roots for file in sorted(Path(root).rglob("input.json")))
 
 

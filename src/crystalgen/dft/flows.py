@@ -6,7 +6,7 @@ from crystalgen.dft.inputs import PRESETS
 
 
 def crystal_flow(structure: Structure, preset: str = "A", name: str | None = None):
-    """A flow of one crystal: paper A's two relaxations and static calculation, or paper B's relaxation, each from the last geometry.
+    """Return a flow of one crystal: paper A's two relaxations and static calculation, or paper B's relaxation, each from the last geometry.
 
     Submit it with jobflow-remote or FireWorks, or run it with `jobflow.run_locally`; what it leaves is read by `crystalgen ingest`.
 

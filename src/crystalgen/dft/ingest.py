@@ -53,7 +53,7 @@ def ingest(root: Path, cache: Path, workers: int = 2, limit: float = TIME_LIMIT)
 
 
 def find_calculations(root: Path) -> dict[tuple[str, str], dict[str, Path]]:
-    """Files by kind of each calculation, by the folder's path and the step, in order."""
+    """Return files by kind of each calculation, by the folder's path and the step, in order."""
     found: dict[tuple[str, str], dict[str, Path]] = {}
     for path in sorted(root.rglob("*")):
         if path.is_dir():
@@ -68,7 +68,7 @@ def find_calculations(root: Path) -> dict[tuple[str, str], dict[str, Path]]:
 
 
 def read_calculation(files: dict[str, str], limit: float) -> dict:
-    """A row, whatever is wrong with the files."""
+    """Return a row, whatever is wrong with the files."""
     code = {} if "output" in files else {"code": "VASP"}
     try:
         with time_limit(limit):

@@ -11,7 +11,7 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 
 from crystalgen.dft.ase_run import GEOMETRY, HESSIAN, input_files
-from crystalgen.potentials.calculators import calculator, energy_source
+from crystalgen.potentials.registry import calculator, find_potential
 from crystalgen.utils.files import write_json
 
 FMAX = 0.01  # eV/Å
@@ -29,7 +29,7 @@ def prerelax(roots: list[Path], potential: str) -> Iterator[tuple[Path, int]]:
 
     Args:
         roots: with folders of an input.json anywhere below.
-        potential: a name of `calculators.POTENTIALS`.
+        potential: a name of `registry.POTENTIALS`.
 
     Yields:
         each folder written, with the steps that the potential took.
@@ -52,7 +52,7 @@ def prerelax(roots: list[Path], potential: str) -> Iterator[tuple[Path, int]]:
         if len(symmetry.rotations) == 1:
             write_json(stiffness(atoms).round(3).tolist(), file.with_name(HESSIAN))
         cell, coords = atoms.cell.tolist(), atoms.get_scaled_positions().tolist()
-        write_json({"cell": cell, "frac_coords": coords, "steps": 0, "seconds": 0.0, "start": energy_source(potential)}, start)
+        write_json({"cell": cell, "frac_coords": coords, "steps": 0, "seconds": 0.0, "start": find_potential(potential).source}, start)
         yield file.parent, optimiser.nsteps
 
 

@@ -1,4 +1,4 @@
-"""What the repository's open calculations say: a hull by density-functional theory, candidates above it, convergence, other opinions."""
+"""Read what the repository's open calculations say: a hull by density-functional theory, candidates above it, convergence, potentials."""
 
 import json
 from pathlib import Path
@@ -10,14 +10,15 @@ from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import from_columns, to_structures
 from crystalgen.dft.ingest import ingest
 from crystalgen.dft.rows import CONVERGED
-from crystalgen.potentials import potentials
+from crystalgen.potentials.registry import ENERGY_SOURCE, GEOMETRY_SOURCE
+from crystalgen.potentials.single_point import chgnet_energies_per_atom, energies_per_atom
 from crystalgen.stability.hull import EnergySourceError, Hull, formation_energies
 
 KNOWN, CANDIDATES, CONVERGENCE, CODES = "known", "candidates", "convergence", "codes"  # folders below data/dft
 
 
 def read_results(root: Path, cache: Path, workers: int = 2) -> pd.DataFrame:
-    """The static calculation of every folder below a root, whatever its state.
+    """Read the static calculation of every folder below a root, whatever its state.
 
     Returns:
         `ingest`'s columns, with group (the first folder of the path), setting (the folders between), name (the last folder),
@@ -34,7 +35,7 @@ def read_results(root: Path, cache: Path, workers: int = 2) -> pd.DataFrame:
 
 
 def dft_crystals(results: pd.DataFrame, group: str) -> pd.DataFrame:
-    """The converged calculations of a group as crystals with energy_per_atom (eV) and space_group, at their computed geometry.
+    """Return the converged calculations of a group as crystals with energy_per_atom (eV) and space_group, at their computed geometry.
 
     Raises:
         EnergySourceError: they are of more than one set of settings, so that their energies do not compare.
@@ -48,7 +49,7 @@ def dft_crystals(results: pd.DataFrame, group: str) -> pd.DataFrame:
 
 
 def dft_hull(known: pd.DataFrame, energies: np.ndarray, source: str) -> tuple[pd.DataFrame, Hull]:
-    """The known phases with formation energies (eV/atom) and heights above their own hull, and that hull.
+    """Return the known phases with formation energies (eV/atom) and heights above their own hull, and that hull.
 
     Args:
         known: crystals, the elements among them.
@@ -72,8 +73,8 @@ def opinions(known: pd.DataFrame, candidates: pd.DataFrame) -> dict[str, tuple[p
     """
     methods = {
         "GPAW PBE": lambda table: table["energy_per_atom"].to_numpy(),
-        potentials.ENERGY_SOURCE: lambda table: potentials.energies_per_atom(to_structures(table)),
-        potentials.GEOMETRY_SOURCE: lambda table: potentials.chgnet_energies_per_atom(to_structures(table), 16),
+        ENERGY_SOURCE: lambda table: energies_per_atom(to_structures(table)),
+        GEOMETRY_SOURCE: lambda table: chgnet_energies_per_atom(to_structures(table), 16),
     }
     found = {}
     for source, rate in methods.items():
@@ -84,7 +85,7 @@ def opinions(known: pd.DataFrame, candidates: pd.DataFrame) -> dict[str, tuple[p
 
 
 def convergence(results: pd.DataFrame) -> pd.DataFrame:
-    """How far energies move between settings: a row per setting and phase.
+    """Return how far energies move between settings: a row per setting and phase.
 
     Returns:
         setting, name, cutoff_ev, k_density, energy_per_atom and formation_energy_per_atom (eV), of converged calculations; formation

@@ -14,7 +14,7 @@ class FailedRun(ValueError):
 
 
 def row_of(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray, *, energy: float, forces: np.ndarray | None, **further) -> dict:
-    """The last geometry and what follows from it, with the `further` columns.
+    """Return the last geometry and what follows from it, with the `further` columns.
 
     Args:
         lattice: (3, 3), Å.

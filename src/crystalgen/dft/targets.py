@@ -25,7 +25,7 @@ K_DENSITIES = (2.5, 6.0)  # points per 1/Å, at the static calculation's cut-off
 
 
 def known_phases(library: pd.DataFrame, reference: Path) -> pd.DataFrame:
-    """Every phase of the reference, and those of the library's hull that it lacks, in the systems of the reference.
+    """Return every phase of the reference, and those of the library's hull that it lacks, in the systems of the reference.
 
     The library's own geometry is the start wherever it has the phase.
 
@@ -55,7 +55,7 @@ def known_phases(library: pd.DataFrame, reference: Path) -> pd.DataFrame:
 
 
 def candidates(folder: Path) -> pd.DataFrame:
-    """The candidates that a search left as CIFs, by rank, then composition."""
+    """Return the candidates that a search left as CIFs, by rank, then composition."""
     files = sorted(Path(folder).glob("*.cif"))
     if not files:
         raise ValueError(f"{folder}: no candidates (.cif); run the search's study first")

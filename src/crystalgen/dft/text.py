@@ -8,7 +8,7 @@ from crystalgen.dft.rows import FailedRun
 
 
 def read_text(path: Path) -> str:
-    """The text of a plain or gzipped file.
+    """Read the text of a plain or gzipped file.
 
     Raises:
         FailedRun: it cannot be read.

@@ -20,7 +20,7 @@ _SAME_ENERGY = 1e-6  # eV, of one run's two files
 
 
 def read_vasp(vasprun: Path, outcar: Path | None) -> dict:
-    """What a calculation found.
+    """Read what a calculation found.
 
     Converged are only runs whose last electronic and ionic steps are, and whose OUTCAR, where there is one, belongs to the same run
     and reached its end.
@@ -101,7 +101,7 @@ def _status(run: Vasprun, notes: list[str]) -> str:
 
 
 def _magnetisation(outcar: Path | None) -> float | None:
-    """Of the cell, in Bohr magnetons; None where the run has no spin."""
+    """Return that of the cell, in Bohr magnetons; None where the run has no spin."""
     if outcar is None:
         return None
     found = re.findall(r"number of electron\s+\S+\s+magnetization\s+(-?\d+\.\d+)", read_text(outcar))

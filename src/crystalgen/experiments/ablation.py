@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.config import Ablation
+from crystalgen.experiments.sampler_steps import validation_verdicts
 from crystalgen.generative.cost import cost
 from crystalgen.generative.data.format import VAL
 from crystalgen.generative.jobs import load_data, run_job, trained_model
 from crystalgen.generative.settings import MatrixModel
-from crystalgen.matching.match import pair_requests
-from crystalgen.represent.generate import evaluation_requests, generate_for_requests
 from crystalgen.utils.statistics import clustered_bootstrap
 
 BOOTSTRAP = 2000
@@ -36,9 +35,7 @@ def _judged(name: str, model: MatrixModel, file: Path, crystals: pd.DataFrame, t
     data, training = load_data(model, file), model.training
     trained = run_job(model, file, checkpoints)
     sampling = model.sampling["sample"].model_copy(update={"max_targets": targets})
-    requests, items = evaluation_requests(data, crystals, sampling, split=VAL)
-    samples, _ = generate_for_requests(trained_model(model, file, trained), data, requests, items, sampling, name)
-    verdicts = pair_requests(crystals, samples, requests, [run.seed for run in trained]).match()
+    verdicts = validation_verdicts(trained_model(model, file, trained), data, crystals, sampling, name)
     low, high = clustered_bootstrap(verdicts["matched"].to_numpy(float), verdicts["formula"].to_numpy(str), BOOTSTRAP)
     price = cost(trained[0].net, data.codec.shape, data.condition(data.items(VAL)[:1]))
     return {
@@ -46,7 +43,7 @@ def _judged(name: str, model: MatrixModel, file: Path, crystals: pd.DataFrame, t
         "match_rate": verdicts["matched"].mean(),
         "low": low,
         "high": high,
-        "n": len(requests),
+        "n": len(verdicts) // len(trained),
         "by_seed": verdicts.groupby("seed")["matched"].mean().round(3).tolist(),
         "val_loss": np.mean([run.curve[-1]["val_loss"] for run in trained]),
         "parameters": price.parameters,

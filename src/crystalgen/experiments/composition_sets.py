@@ -64,7 +64,7 @@ def generate_sets(study: str, config: Study, compositions: list[str], crystals: 
 
 
 def composition_conditions(compositions: list[str], settings: Energies, crystals: pd.DataFrame, library: pd.DataFrame) -> pd.DataFrame:
-    """What a model is asked, a row per crystal: composition, atomic_numbers, space_group, formation_energy_per_atom (eV)."""
+    """Return what a model is asked, a row per crystal: composition, atomic_numbers, space_group, formation_energy_per_atom (eV)."""
     held_out = crystals.loc[crystals["split"] != "train", "reduced_formula"]
     hull = Hull(library[~library["reduced_formula"].isin(set(held_out)) | (library["reduced_formula"].map(_is_element))])
     groups = crystals.loc[crystals["split"] == "train", "space_group"].dropna().astype(int)

@@ -1,4 +1,4 @@
-"""What is asked of the models in a search: compositions x space groups x ladders of energies (B §7.1)."""
+"""Choose what is asked of the models in a search: compositions x space groups x ladders of energies (B §7.1)."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from crystalgen.stability.hull import Hull
 
 
 def search_conditions(settings: Search, crystals: pd.DataFrame, hull: Hull) -> pd.DataFrame:
-    """The conditions of one model, a row each, for `generate.generate_for_conditions`.
+    """Return the conditions of one model, a row each, for `generate.generate_for_conditions`.
 
     B's counts: 19 space groups and 21 energies make 399 conditions per composition and ladder, and 7182 crystals for
     three compositions, three ladders and two models.
@@ -34,12 +34,12 @@ def search_conditions(settings: Search, crystals: pd.DataFrame, hull: Hull) -> p
 
 
 def ladder_energies(ladder: Ladder, hull_energy: float) -> np.ndarray:
-    """Formation energies to ask for, eV/atom (count,), from `start` beside the hull downwards."""
+    """Return formation energies to ask for, eV/atom (count,), from `start` beside the hull downwards."""
     return hull_energy + ladder.start - ladder.step * np.arange(ladder.count)
 
 
 def training_space_groups(crystals: pd.DataFrame, count: int | None = None) -> list[int]:
-    """The space groups of the training crystals, ascending; with a count, the most frequent ones."""
+    """Return the space groups of the training crystals, ascending; with a count, the most frequent ones."""
     frequencies = crystals.loc[crystals["split"] == "train", "space_group"].dropna().astype(int).value_counts()
     ranked = sorted(frequencies.items(), key=lambda item: (-item[1], item[0]))
     return sorted(group for group, _ in ranked[:count])

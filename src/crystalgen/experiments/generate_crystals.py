@@ -22,7 +22,7 @@ from crystalgen.utils import paths
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked: a composition of a whole cell; a space group, if it is to be one; a formation energy, eV/atom, likewise."""
+    """A request: a composition of a whole cell; a space group, if it is to be one; a formation energy, eV/atom, likewise."""
 
     composition: str
     count: int = 20

@@ -16,7 +16,7 @@ TABLE, BASIS = "sets.parquet", "sets.json"
 
 
 def kept_sets(study: str, config: Study, compositions: list[str], make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """The sets that the same code and weights gave for the same request: from `paths.sets`, `paths.shipped`, or made now and kept.
+    """Return the sets that the same code and weights gave for the same request: from `paths.sets`, `paths.shipped`, or made now and kept.
 
     Args:
         study: its name.
@@ -39,7 +39,7 @@ def kept_sets(study: str, config: Study, compositions: list[str], make: Callable
 
 
 def _basis(study: str, config: Study, compositions: list[str]) -> dict:
-    """What decides the sets, as JSON has it."""
+    """Return what decides the sets, as JSON has it."""
     models = {}
     for row in config.energies.rows:
         name = config.model_of(row)

@@ -1,6 +1,5 @@
 """How many sampling steps a model needs: match rate against their number, on validation crystals."""
 
-import numpy as np
 import pandas as pd
 
 from crystalgen.config import Study
@@ -35,16 +34,16 @@ def rates_by_steps(study: str, config: Study, crystals: pd.DataFrame) -> pd.Data
         for steps in settings.steps:
             changes = {"steps": steps, "seed": settings.seed, "max_targets": settings.targets}
             sampling = config.models[place.model].sampling[row].model_copy(update=changes)
-            matched, formulas = _matched(model, data, crystals, sampling, row)
-            low, high = clustered_bootstrap(matched, formulas, config.report.bootstrap)
+            verdicts = validation_verdicts(model, data, crystals, sampling, row)
+            matched = verdicts["matched"].to_numpy(float)
+            low, high = clustered_bootstrap(matched, verdicts["formula"].to_numpy(str), config.report.bootstrap)
             value = {"value": matched.mean(), "low": low, "high": high, "n": len(matched)}
             rates.append({"row": row, "sampler": sampling.sampler, "steps": steps, **value})
     return pd.DataFrame(rates, columns=["row", "sampler", "steps", "value", "low", "high", "n"])
 
 
-def _matched(model: Model, data, crystals: pd.DataFrame, sampling: Sampling, row: str) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each validation crystal asked for was matched, 0 or 1 (n,), and its formula (n,)."""
+def validation_verdicts(model: Model, data, crystals: pd.DataFrame, sampling: Sampling, row: str) -> pd.DataFrame:
+    """Sample what `sampling` draws of the validation crystals by each network, and match it (see `RequestedPairs.match`)."""
     requests, items = evaluation_requests(data, crystals, sampling, VAL)
     samples, _ = generate_for_requests(model, data, requests, items, sampling, row)
-    verdicts = pair_requests(crystals, samples, requests, list(model.nets)).match()
-    return verdicts["matched"].to_numpy(float), verdicts["formula"].to_numpy(str)
+    return pair_requests(crystals, samples, requests, list(model.nets)).match()

@@ -11,10 +11,12 @@ from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.config import Search
 from crystalgen.crystals import to_structures
 from crystalgen.crystals.plausibility import MIN_CONTACT, without_implausible
-from crystalgen.matching.duplicates import Reduced, group_duplicates
+from crystalgen.matching.match import reduce_table
+from crystalgen.matching.novelty import ENERGY_WINDOW, group_duplicates, is_same, nearest_target
 from crystalgen.metrics.validity import INVALID, structure_validity
-from crystalgen.potentials.single_point import ENERGY_SOURCE, RATED, RELAXED, basis, rate_table, relax
-from crystalgen.represent.canonical import wrap
+from crystalgen.potentials.registry import ENERGY_SOURCE
+from crystalgen.potentials.relaxation import RELAXED, relax, with_outcomes
+from crystalgen.potentials.single_point import RATED, basis, rate_table
 from crystalgen.stability.hull import Hull
 from crystalgen.utils.cache import compute
 
@@ -32,7 +34,7 @@ def rate_generated(generated: pd.DataFrame, hull: Hull, folder: Path, workers: i
     Args:
         generated: crystals with composition, row (the way to sample, or a baseline) and ladder.
         hull: of the same potential.
-        folder: of finished results (see `store.compute`).
+        folder: of finished results (see `cache.compute`).
         workers: processes.
 
     Returns:
@@ -60,7 +62,7 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
         hull: of the same potential.
         library: whose crystals are known.
         settings: how many are relaxed, and how far.
-        folder: of finished results (see `store.compute`).
+        folder: of finished results (see `cache.compute`).
 
     Returns:
         the candidates by composition and energy: the crystals with their last geometry and energies, and with
@@ -72,7 +74,6 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
     how = {"min_distance": MIN_CONTACT, "fmax": settings.fmax, "max_steps": settings.relax_steps}
     outcomes = compute(relax, to_structures(chosen), how, basis(), folder, settings.workers, version=RELAXED)
     table = chosen.assign(
-        relaxation=[o["status"] for o in outcomes],
         relaxation_steps=[o["steps"] for o in outcomes],
         generated_space_group=chosen["space_group"],
         generated_e_above_hull=chosen["e_above_hull"],
@@ -84,7 +85,7 @@ def relax_lowest(rated: pd.DataFrame, hull: Hull, library: pd.DataFrame, setting
 
 
 def choose_for_relaxation(rated: pd.DataFrame, settings: Search) -> pd.DataFrame:
-    """The `relaxed` lowest crystals of each experiment that are not alike, whatever their energies: a budget is for different ones.
+    """Return the `relaxed` lowest crystals of each experiment that are not alike, whatever their energies: a budget is for different ones.
 
     The baseline has one experiment where a model has one a ladder; it gets what all of the ladders get.
     """
@@ -92,46 +93,38 @@ def choose_for_relaxation(rated: pd.DataFrame, settings: Search) -> pd.DataFrame
     own = rated[rated["status"] == RATED].sort_values(["energy_per_atom", "id"])
     for (*_, ladder), members in own.drop_duplicates([*EXPERIMENT, "group"]).groupby(EXPERIMENT, sort=True):
         count = settings.relaxed * (len(settings.ladders) if ladder == NO_LADDER else 1)
-        taken: list[Reduced] = []
+        taken = []
         for row in members.index:
             if len(taken) == count:
                 break
-            candidate = Reduced(to_structures(rated.loc[[row]])[0])
-            if not any(candidate.matches(other) for other in taken):
-                taken.append(candidate)
+            (cell,) = reduce_table(rated.loc[[row]], workers=1)
+            if not any(is_same(cell, other) for other in taken):
+                taken.append(cell)
                 chosen.append(row)
     return rated.loc[chosen].reset_index(drop=True)
 
 
 def known_crystals(candidates: pd.DataFrame, library: pd.DataFrame) -> list[str | None]:
     """For each candidate the id of the library's lowest crystal that the matcher (default tolerances) finds it to be, or None."""
-    known = {}
-    for formula, rows in candidates.groupby("reduced_formula"):
-        members = library[library["reduced_formula"] == formula].sort_values("formation_energy_per_atom")
-        prepared = list(zip(members["id"], map(Reduced, to_structures(members)), strict=True))
-        for row, candidate in zip(rows.index, map(Reduced, to_structures(rows)), strict=True):
-            known[row] = next((name for name, other in prepared if candidate.matches(other)), None)
-    return [known[row] for row in candidates.index]
+    same = library[library["reduced_formula"].isin(set(candidates["reduced_formula"]))].sort_values(
+        "formation_energy_per_atom", kind="stable"
+    )
+    nearest = nearest_target(reduce_table(candidates), reduce_table(same), with_rms=False)
+    return [same["id"].iloc[place] if place >= 0 else None for place in nearest["place"]]
 
 
 def _keep_lower(table: pd.DataFrame, outcomes: list[dict], hull: Hull) -> pd.DataFrame:
     """The relaxed geometry and energies where these are plausible and lower."""
-    cells = list(zip(table["lattice"], table["frac_coords"], outcomes, strict=True))
-    relaxed = table.assign(
-        lattice=[m if o["lattice"] is None else np.array(o["lattice"]) for m, _, o in cells],
-        frac_coords=[x if o["frac_coords"] is None else wrap(np.array(o["frac_coords"])) for _, x, o in cells],
-        energy_per_atom=np.array([o["energy_per_atom"] for o in outcomes], dtype=float),  # None becomes NaN
-    )
-    relaxed = without_implausible(hull.place(relaxed, ENERGY_SOURCE), "relaxation", "failed: ")
+    relaxed = without_implausible(hull.place(with_outcomes(table, outcomes), ENERGY_SOURCE), "relaxation", "failed: ")
     lower = relaxed["energy_per_atom"] < table["energy_per_atom"]
     kept = {column: relaxed[column].where(lower, table[column]) for column in _RELAXED}
     return table.assign(**kept, relaxation=relaxed["relaxation"], geometry=np.where(lower, "relaxed", "as generated"))
 
 
 def _groups(table: pd.DataFrame, workers: int) -> list[str]:
-    """See `duplicates.group_duplicates`; by composition, whatever the experiment."""
+    """See `novelty.group_duplicates`; by composition, whatever the experiment."""
     parts = [part for _, part in table.groupby("composition")]
-    jobs = (joblib.delayed(group_duplicates)(to_structures(p), p["energy_per_atom"].to_numpy()) for p in parts)
+    jobs = (joblib.delayed(_lowest_alike)(part) for part in parts)
     groups = table["id"].copy()
     for part, numbers in zip(parts, joblib.Parallel(n_jobs=min(workers, max(len(parts), 1)))(jobs), strict=True):
         groups[part.index] = part["id"].to_numpy()[numbers]
@@ -142,6 +135,9 @@ def _phases(table: pd.DataFrame) -> np.ndarray:
     """Numbers of the phases of each composition, from the lowest on; the table is sorted by energy."""
     phases = pd.Series(0, index=table.index)
     for _, part in table.groupby("composition"):
-        groups = group_duplicates(to_structures(part), part["energy_per_atom"].to_numpy(), np.inf)
-        phases[part.index] = pd.factorize(groups)[0] + 1
+        phases[part.index] = pd.factorize(_lowest_alike(part, np.inf))[0] + 1
     return phases.to_numpy()
+
+
+def _lowest_alike(table: pd.DataFrame, window: float = ENERGY_WINDOW) -> np.ndarray:
+    return group_duplicates(reduce_table(table, workers=1), table["energy_per_atom"].to_numpy(), window)

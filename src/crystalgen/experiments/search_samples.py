@@ -11,7 +11,7 @@ from crystalgen.utils import paths
 
 
 def generate_for_search(study: str, config: Study, conditions: pd.DataFrame, crystals: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One crystal per condition of each of `search.rows`, by the first training seed, and the baseline's.
+    """Return one crystal per condition of each of `search.rows`, by the first training seed, and the baseline's.
 
     Args:
         study: its name.

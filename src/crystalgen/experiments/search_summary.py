@@ -1,4 +1,4 @@
-"""What a search found: the paper's Table 3 with ours, counts, the best phases, and their structure files."""
+"""Summarise what a search found: the paper's Table 3 with ours, counts, the best phases, and their structure files."""
 
 import shutil
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from crystalgen.baselines.prototypes import NO_LADDER, TEMPLATE
 from crystalgen.config import Search, Study
 from crystalgen.crystals import write_structure_files
 from crystalgen.experiments.search import EXPERIMENT
-from crystalgen.potentials.single_point import CONVERGED
+from crystalgen.potentials.relaxation import CONVERGED
 
 BELOW = -1e-6  # eV/atom; a phase of the hull itself is at zero, give or take rounding
 TOTALS = ("generated", "valid", "distinct", "relaxed", "new")  # of `experiment_counts`, shown in Table 3
@@ -28,7 +28,7 @@ COUNTS_NOTE = (
 
 
 def budget_note(settings: Search, counts: pd.DataFrame) -> str:
-    """What each entry of the table could spend; counts: of `experiment_counts`."""
+    """Return what each entry of the table could spend; counts: of `experiment_counts`."""
     none = "" if (counts["row"] == TEMPLATE).any() else " It has none: no training crystal has one of these stoichiometries."
     return (
         f"Of each composition, model and ladder at most {settings.relaxed} crystals are relaxed, the lowest as generated and no two alike "
@@ -38,7 +38,7 @@ def budget_note(settings: Search, counts: pd.DataFrame) -> str:
 
 
 def experiment_counts(rated: pd.DataFrame, candidates: pd.DataFrame, requested: pd.DataFrame) -> pd.DataFrame:
-    """How many crystals each experiment had left after each step.
+    """Return how many crystals each experiment had left after each step.
 
     Args:
         rated: of `search.rate_generated`.
@@ -65,7 +65,7 @@ def experiment_counts(rated: pd.DataFrame, candidates: pd.DataFrame, requested: 
 
 
 def table3(candidates: pd.DataFrame, counts: pd.DataFrame, study: Study, reference: dict) -> pd.DataFrame:
-    """The least energy above the hull of each experiment, and each phase below the hull (B, Table 3), meV/atom.
+    """Return the least energy above the hull of each experiment, and each phase below the hull (B, Table 3), meV/atom.
 
     Args:
         candidates: of `search.relax_lowest`.
@@ -95,7 +95,7 @@ def table3(candidates: pd.DataFrame, counts: pd.DataFrame, study: Study, referen
 
 
 def best_phases(candidates: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The lowest candidate of each of the `count` lowest phases, with rank and found_by (the rows that found the phase)."""
+    """Return the lowest candidate of each of the `count` lowest phases, with rank and found_by (the rows that found the phase)."""
     finders = candidates.groupby(["composition", "phase"])["row"].agg(lambda rows: ", ".join(sorted(set(rows))))
     best = candidates.sort_values(["e_above_hull", "id"]).drop_duplicates(["composition", "phase"]).head(count).reset_index(drop=True)
     keys = pd.MultiIndex.from_frame(best[["composition", "phase"]])
@@ -103,7 +103,7 @@ def best_phases(candidates: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def show_phases(phases: pd.DataFrame) -> pd.DataFrame:
-    """The columns of `best_phases` that a reader wants, energies above the hull in meV/atom."""
+    """Return the columns of `best_phases` that a reader wants, energies above the hull in meV/atom."""
     return pd.DataFrame(
         {
             "Rank": phases["rank"],
@@ -144,7 +144,7 @@ def write_candidates(candidates: pd.DataFrame, compositions: Sequence[str], coun
 
 
 def read_reference(path: Path) -> dict:
-    """The paper's Table 3."""
+    """Read the paper's Table 3."""
     return yaml.safe_load(Path(path).read_text())
 
 

@@ -8,7 +8,7 @@ from crystalgen.utils import paths
 
 
 def trained_studies() -> list[str]:
-    """Names of the studies that have trained weights, selected ones before others.
+    """Return the names of the studies that have trained weights, selected ones before others.
 
     Raises:
         ValueError: none is trained; with the command that trains one.
@@ -22,7 +22,7 @@ def trained_studies() -> list[str]:
 
 
 def trained_study(composition: str | None = None) -> str:
-    """The first study that has trained weights; with a composition, the first whose training crystals hold its elements.
+    """Return the first study that has trained weights; with a composition, the first whose training crystals hold its elements.
 
     Raises:
         ValueError: none is trained; with the command that trains one.
@@ -38,7 +38,7 @@ def trained_study(composition: str | None = None) -> str:
 
 
 def conditional_model(study: str, row: str | None = None) -> tuple[Study, str]:
-    """The study's settings, and which of its ways to sample a model that is told a composition is meant: `row`, or the first.
+    """Return the study's settings, and which of its ways to sample a model that is told a composition is meant: `row`, or the first.
 
     Raises:
         ValueError: there is no such study or model.

@@ -1,4 +1,4 @@
-"""What a network costs: parameters and floating-point operations, counted and not estimated. Torch only."""
+"""Count what a network costs: parameters and floating-point operations. Torch only."""
 
 from dataclasses import dataclass
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-from pymatgen.analysis.structure_matcher import StructureMatcher
 from tqdm import tqdm
 
 from crystalgen.chemistry.spacegroups import find_space_groups
@@ -19,7 +18,11 @@ from crystalgen.crystals import from_structures, read_crystals, to_structures, w
 from crystalgen.crystals.plausibility import implausible
 from crystalgen.library.candidates import enumerate_candidates
 from crystalgen.library.recipe import Recipe
-from crystalgen.potentials import potentials
+from crystalgen.library.volumes import best_volumes
+from crystalgen.matching.match import reduce_table
+from crystalgen.matching.novelty import group_duplicates
+from crystalgen.potentials import relaxation, single_point
+from crystalgen.potentials.registry import ENERGY_SOURCE, GEOMETRY, calculator
 from crystalgen.stability.hull import energies_above_hull, formation_energies
 
 
@@ -80,7 +83,7 @@ def drop_implausible(table: pd.DataFrame) -> pd.DataFrame:
 def choose_for_relaxation(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     """Near the hull or lowest of their formula: elements first, then by energy above the hull."""
     settings = recipe.relaxation
-    rated = table.assign(formation_energy_per_atom=formation_energies(table), energy_source=potentials.ENERGY_SOURCE)
+    rated = table.assign(formation_energy_per_atom=formation_energies(table), energy_source=ENERGY_SOURCE)
     rated["e_above_hull"] = energies_above_hull(rated)
     rank = rated.groupby("reduced_formula")["energy_per_atom"].rank(method="first")
     element = rated["atomic_numbers"].map(lambda z: len(set(z)) == 1)
@@ -104,31 +107,23 @@ def drop_duplicates(table: pd.DataFrame, order: str, workers: int, window: float
 
 
 def _distinct_of_groups(groups: list[pd.DataFrame], order: str, window: float) -> list[int]:
-    matcher, kept = StructureMatcher(), []
-    for group in groups:
-        energies, members = group[order].to_numpy(), to_structures(group)
-        distinct: list[int] = []
-        for i, structure in enumerate(members):
-            near = (j for j in reversed(distinct) if energies[i] - energies[j] <= window)
-            if not any(matcher.fit(structure, members[j]) for j in near):
-                distinct.append(i)
-        kept.extend(group.index[distinct])
-    return kept
+    firsts = [group_duplicates(reduce_table(group, workers=1), group[order].to_numpy(), window) for group in groups]
+    return [row for group, first in zip(groups, firsts, strict=True) for row in group.index[first == np.arange(len(group))]]
 
 
 def _scan_shard(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     structures = to_structures(table)
-    volumes = potentials.best_volumes(structures, recipe.volumes)
+    volumes = best_volumes(structures, recipe.volumes)
     found = np.flatnonzero(np.isfinite(volumes))
     for i in found:
         structures[i].scale_lattice(volumes[i])
     result = table.iloc[found].assign(lattice=[structures[i].lattice.matrix for i in found])
-    order = potentials.chgnet_energies_per_atom([structures[i] for i in found], recipe.volumes.batch_size)
+    order = single_point.chgnet_energies_per_atom([structures[i] for i in found], recipe.volumes.batch_size)
     return result.assign(chgnet_order=order)
 
 
 def _energy_shard(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
-    energies = potentials.energies_per_atom(to_structures(table))
+    energies = single_point.energies_per_atom(to_structures(table))
     return table.assign(energy_per_atom=energies)[np.isfinite(energies)]
 
 
@@ -136,12 +131,12 @@ def _relax_shard(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     settings, rows = recipe.relaxation, []
     for structure in to_structures(table):
         steps = settings.reference_max_steps if len(structure.elements) == 1 else settings.max_steps
-        rows.append(potentials.relax(structure, settings.fmax, steps))
+        rows.append(relaxation.minimise(structure, settings.fmax, steps, None, calculator(GEOMETRY)))
     structures, converged, steps = zip(*rows, strict=True)
     result = from_structures(structures, "library", list(table["id"]))
     for column in ("prototype", "family", "chgnet_order"):
         result[column] = table[column].to_numpy()
-    energies = potentials.energies_per_atom(list(structures))
+    energies = single_point.energies_per_atom(list(structures))
     result = result.assign(relaxed=converged, relaxation_steps=steps, energy_per_atom=energies)
     # A step too far can leave the potential's range: what did not lower the energy is not kept.
     worse = ~(energies < table["energy_per_atom"].to_numpy())
@@ -152,7 +147,7 @@ def _finish(table: pd.DataFrame, recipe: Recipe, workers: int) -> pd.DataFrame:
     table = drop_duplicates(drop_implausible(table), "energy_per_atom", workers)
     table = find_space_groups(table, recipe.symprec)
     table["formation_energy_per_atom"] = formation_energies(table)
-    table["energy_source"] = potentials.ENERGY_SOURCE
+    table["energy_source"] = ENERGY_SOURCE
     table["e_above_hull"] = energies_above_hull(table)
     table["id"] = [f"lib-{i:05d}" for i in range(len(table))]
     return table.drop(columns="chgnet_order")

@@ -14,12 +14,13 @@ import pandas as pd
 from ase.build import bulk
 from icet.tools import enumerate_structures
 from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
-from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalgen.crystals import from_structures
 from crystalgen.library.recipe import Recipe
+from crystalgen.matching.match import reduce_table
+from crystalgen.matching.novelty import is_same
 
 PARENT_LATTICES = {
     "fcc": bulk("Al", "fcc", a=4.0),
@@ -31,7 +32,7 @@ _ATOMIC_VOLUMES = {"N": 10.0}  # Å^3; the molar volume of a molecular solid say
 
 
 def enumerate_candidates(recipe: Recipe) -> pd.DataFrame:
-    """All candidates as a crystals table with the extra columns `prototype` and `family`."""
+    """Return all candidates as a crystals table with the extra columns `prototype` and `family`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = [*_prototype_candidates(recipe), *_superstructure_candidates(recipe)]
@@ -118,12 +119,13 @@ def _superstructures(lattice: str, max_sites: int) -> dict[int, dict[tuple[int, 
 
 def _distinct_orders(parent: Structure) -> list[tuple[int, ...]]:
     """Orders of species over the parent's sublattices that give different crystals (rocksalt has one)."""
-    matcher, kept = StructureMatcher(), []
-    for order in itertools.permutations(range(len(parent.elements))):
-        mapping = {s: Element(_PLACEHOLDERS[i]) for s, i in zip(parent.elements, order, strict=True)}
-        trial = Structure(parent.lattice, [mapping[e] for e in parent.species], parent.frac_coords)
-        if not any(matcher.fit(trial, other) for _, other in kept):
-            kept.append((order, trial))
+    orders = list(itertools.permutations(range(len(parent.elements))))
+    names = [dict(zip(parent.elements, (_PLACEHOLDERS[i] for i in order), strict=True)) for order in orders]
+    trials = [Structure(parent.lattice, [mapping[e] for e in parent.species], parent.frac_coords) for mapping in names]
+    kept = []
+    for order, cell in zip(orders, reduce_table(from_structures(trials, "trial"), workers=1), strict=True):
+        if not any(is_same(cell, other) for _, other in kept):
+            kept.append((order, cell))
     return [order for order, _ in kept]
 
 

@@ -31,7 +31,7 @@ def count_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def known_phases(table: pd.DataFrame, reference: Path) -> pd.DataFrame:
-    """The library's lowest crystal of each known formula beside other energies; eV/atom.
+    """Return the library's lowest crystal of each known formula beside other energies; eV/atom.
 
     Columns: phase, library, pbe (plane-wave), difference, e_above_hull, space_group.
     """

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from crystalgen.potentials.potentials import Volumes
+from crystalgen.library.volumes import Volumes
 from crystalgen.utils.strict import Strict, read_strict
 
 

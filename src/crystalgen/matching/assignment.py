@@ -6,7 +6,7 @@ from numba import njit
 
 @njit(cache=True)
 def assign(cost: np.ndarray) -> np.ndarray:
-    """The column of each row, (n,), so that the sum of costs (n, n) is least.
+    """Return the column of each row, (n,), so that the sum of costs (n, n) is least.
 
     Shortest augmenting paths (Crouse, IEEE Trans. Aerosp. Electron. Syst. 52, 1679 (2016)); of columns that are equally
     far it takes the one that SciPy's `linear_sum_assignment` takes. All costs are finite.

@@ -46,7 +46,7 @@ def _gram_schmidt(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @njit(cache=True)
 def niggli_parameters(lattice: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths (Å) and angles (degrees) of the Niggli cell of a lattice.
+    """Return the lengths (Å) and angles (degrees) of the Niggli cell of a lattice.
 
     The steps A1 to A8 of Grosse-Kunstleve, Sauter and Adams, Acta Cryst. A 60, 1 (2004), from the LLL-reduced cell.
 
@@ -152,7 +152,7 @@ def first_mapping(points: np.ndarray, lattice: np.ndarray, lengths: np.ndarray, 
 
 @njit(cache=True)
 def near_lengths(sizes: np.ndarray, lengths: np.ndarray, ltol: float) -> np.ndarray:
-    """Whether each of p vectors is as long as each cell edge, within a fraction either way: booleans (3, p)."""
+    """Return whether each of p vectors is as long as each cell edge, within a fraction either way: booleans (3, p)."""
     near = np.empty((3, len(sizes)), dtype=np.bool_)
     for axis in range(3):
         ratio = sizes / lengths[axis]
@@ -188,7 +188,7 @@ def lattice_points(lattice, reach):
 
 @njit(cache=True)
 def shortest_vector(lattice):
-    """Length of the shortest vector of an LLL-reduced lattice with coefficients of at most 1."""
+    """Return the length of the shortest vector of an LLL-reduced lattice with coefficients of at most 1."""
     least = np.inf
     for a in (-1, 0, 1):
         for b in (-1, 0, 1):
@@ -200,7 +200,7 @@ def shortest_vector(lattice):
 
 @njit(cache=True)
 def parameters(cell):
-    """Lengths (3,) and angles in degrees (3,)."""
+    """Return the lengths (3,) and angles in degrees (3,)."""
     lengths = np.sqrt((cell**2).sum(axis=1))
     return lengths, np.array([angle(cell[1], cell[2]), angle(cell[0], cell[2]), angle(cell[0], cell[1])])
 
@@ -220,5 +220,5 @@ def cell_of(lengths, angles):
 
 @njit(cache=True)
 def reciprocal_lengths(cell):
-    """Lengths of the reciprocal vectors without 2 pi, (3,)."""
+    """Return the lengths of the reciprocal vectors without 2 pi, (3,)."""
     return np.sqrt((np.linalg.inv(cell) ** 2).sum(axis=0))

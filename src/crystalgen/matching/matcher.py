@@ -48,7 +48,7 @@ CSP = Tolerances(ltol=0.3, stol=0.5, angle_tol=10.0, by_rms=True)  # of crystal 
 
 
 def compare(sample: ReducedCell, target: ReducedCell, tolerances: Tolerances, with_rms: bool = True) -> tuple[bool, float]:
-    """Whether two crystals match, and their least root mean square displacement in units of (volume / sites)^(1/3).
+    """Return whether two crystals match, and their least root mean square displacement in units of (volume / sites)^(1/3).
 
     The verdict is that of `StructureMatcher.fit(sample, target)`, the displacement that of `get_rms_dist(sample, target)`; with
     `by_rms` both are the latter's.

@@ -7,20 +7,59 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.matching.match import TIME_LIMIT, Tolerances, match_cells
+from crystalgen.matching.matcher import compare
 from crystalgen.matching.reduction import ReducedCell
 
+ENERGY_WINDOW = 0.1  # eV/atom; alike, but further apart than this as generated, two crystals are two places to start from
 _GROUPS = 32  # groups of a formula that one process takes at once
+
+
+def is_same(sample: ReducedCell | str, target: ReducedCell | str) -> bool:
+    """Return StructureMatcher's verdict at its default tolerances; False for what has no reduced cell."""
+    return not isinstance(sample, str) and not isinstance(target, str) and compare(sample, target, Tolerances(), with_rms=False)[0]
+
+
+def group_duplicates(cells: Sequence[ReducedCell | str], energies: np.ndarray, window: float = ENERGY_WINDOW) -> np.ndarray:
+    """Return for each crystal the place of the lowest one that it is a copy of (its own if there is none), int (n,).
+
+    From the lowest upwards, each crystal joins the first group whose lowest member the matcher finds alike (default
+    tolerances, any volume) and whose energy is at most `window` below; otherwise it starts a group. Supercells,
+    permuted sites and shifted origins are the same crystal. Crystals without an energy are each their own.
+
+    Comparisons grow with n times the number of groups within a window, not with n^2.
+
+    Args:
+        cells: n crystals' of `match.reduce_table`.
+        energies: eV/atom (n,).
+        window: eV/atom; infinite to compare all.
+    """
+    energies = np.asarray(energies, dtype=float)
+    known = [i for i in np.argsort(energies, kind="stable") if np.isfinite(energies[i]) and not isinstance(cells[i], str)]
+    edges = {i: _edges(cells[i].lattice, len(cells[i].numbers)) for i in known}
+    groups, lowest = np.arange(len(cells)), []
+    for i in known:
+        near = [j for j in lowest if energies[i] - energies[j] <= window]
+        near.sort(key=lambda j: np.abs(edges[i] - edges[j]).max())  # the likeliest first
+        groups[i] = next((j for j in near if is_same(cells[i], cells[j])), i)
+        if groups[i] == i:
+            lowest.append(i)
+    return groups
+
+
+def _edges(lattice: np.ndarray, sites: int) -> np.ndarray:
+    """Logarithms of a cell's sorted edges at one volume per atom, (3,)."""
+    return np.log(np.sort(np.linalg.norm(lattice, axis=1)) / np.cbrt(abs(np.linalg.det(lattice)) / sites))
 
 
 def unique_classes(cells: Sequence[ReducedCell | str], tolerances: Tolerances = Tolerances(), workers: int = 2,
                    limit: float = TIME_LIMIT) -> np.ndarray:  # fmt: skip
-    """The place of the first crystal that each one matches, its own if it is the first, (n,), as `StructureMatcher.group_structures`.
+    """Return the place of the first crystal that each one matches, or its own, (n,), as `StructureMatcher.group_structures`.
 
     As there, the earlier crystal comes first in each comparison. A crystal without a reduced cell is alone. Only crystals of the
     same atoms in the reduced cell are compared.
 
     Args:
-        cells: of `matching.reduce_table`.
+        cells: of `match.reduce_table`.
         workers: processes.
         limit: s for one pair.
     """
@@ -39,7 +78,7 @@ def nearest_target(samples: Sequence[ReducedCell | str], targets: Sequence[Reduc
     """Find for each sample the target that it matches best; a sample that matches none of a reference is novel.
 
     Args:
-        samples, targets: of `matching.reduce_table`; `targets` are a reference's.
+        samples, targets: of `match.reduce_table`; `targets` are a reference's.
         with_rms: without it, the first target that a sample matches stands for the best.
         limit: s for one pair.
 
@@ -97,7 +136,7 @@ def _by_content(cells: Sequence[ReducedCell | str]) -> dict[bytes, list[int]]:
 
 
 def _classes(groups: list[list[ReducedCell]], tolerances: Tolerances, limit: float) -> list[list[int]]:
-    """Of each group, the place of each member's first match within it."""
+    """Return for each group the place of each member's first match within it."""
     found = []
     for cells in groups:
         left, firsts = list(range(len(cells))), [0] * len(cells)

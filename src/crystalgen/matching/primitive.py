@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True)
 def smaller_cell(lattice: np.ndarray, kinds: np.ndarray, coords: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One cell whose translations leave the crystal as it is within the tolerance; it may have a smaller one still.
+    """Return one cell whose translations leave the crystal as it is within the tolerance; it may have a smaller one still.
 
     Args:
         lattice: rows, Å, (3, 3).

@@ -33,7 +33,7 @@ class ReducedCell:
 
 
 def reduce_cell(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> ReducedCell:
-    """The cell that StructureMatcher compares: `get_reduced_structure`, then `get_primitive_structure`.
+    """Return the cell that StructureMatcher compares: `get_reduced_structure`, then `get_primitive_structure`.
 
     Args:
         lattice: (3, 3), Å.
@@ -68,7 +68,7 @@ def _primitive(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> 
 
 
 def niggli_cell(lattice: np.ndarray) -> np.ndarray:
-    """The Niggli cell (3, 3) that pymatgen's `get_niggli_reduced_lattice` chooses among equal ones.
+    """Return the Niggli cell (3, 3) that pymatgen's `get_niggli_reduced_lattice` chooses among equal ones.
 
     Raises:
         ValueError: none is found, as happens to extremely flat or long cells.

@@ -1,1 +1,1 @@
-"""What is measured of generated crystals."""
+"""Measure generated crystals."""

@@ -61,7 +61,7 @@ class Assessment:
 
 
 def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFrame, training: pd.DataFrame, options: Options) -> Assessment:
-    """Every metric of generated crystals.
+    """Compute every metric of generated crystals.
 
     Args:
         generated: crystals; columns `e_above_hull` and, in the reference too, `energy_per_atom` (eV/atom) are used where they are

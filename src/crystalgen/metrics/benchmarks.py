@@ -1,4 +1,4 @@
-"""What reference/benchmarks.yaml knows of a benchmark set: published values, and how coverage is counted on it."""
+"""Read what reference/benchmarks.yaml knows of a benchmark set: published values, and how coverage is counted on it."""
 
 import yaml
 
@@ -8,19 +8,19 @@ from crystalgen.utils import paths
 
 
 def benchmark(config: Study) -> dict:
-    """Of the study's benchmark set: data, coverage, unconditional, structure_prediction; empty without one."""
+    """Return what is known of the study's benchmark set: data, coverage, unconditional, structure_prediction; empty without one."""
     known = yaml.safe_load((paths.REFERENCE / "benchmarks.yaml").read_text())
     return known[config.benchmark] if config.benchmark else {}
 
 
 def coverage_cutoffs(config: Study) -> Cutoffs | None:
-    """Of the study's benchmark set; None without one."""
+    """Return the cut-offs of the study's benchmark set; None without one."""
     known = benchmark(config)
     return Cutoffs(**known["coverage"]) if known else None
 
 
 def cutoffs_of(name: str) -> Cutoffs:
-    """Of a benchmark set by its name.
+    """Return the cut-offs of a benchmark set by its name.
 
     Raises:
         ValueError: it is not known.

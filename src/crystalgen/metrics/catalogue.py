@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """What a reader is told of a metric."""
+    """Words for a metric."""
 
     label: str
     note: str = ""

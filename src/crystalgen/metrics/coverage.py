@@ -24,7 +24,7 @@ class Cutoffs:
 
 
 def coverage(generated: Fingerprints, requested: int, reference: Fingerprints, cutoffs: Cutoffs) -> dict[str, pd.Series]:
-    """What each coverage measure is the mean of, by the crystal's place in its table.
+    """Return what each coverage measure is the mean of, by the crystal's place in its table.
 
     Args:
         generated: of the crystals that were decoded.
@@ -59,7 +59,7 @@ def coverage(generated: Fingerprints, requested: int, reference: Fingerprints, c
 
 
 def _nearest(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each of one (k, f) the distance from its nearest of the other (r, f), and the reverse: (k,), (r,)."""
+    """Return for each of one (k, f) the distance from its nearest of the other (r, f), and the reverse: (k,), (r,)."""
     of_one, of_other = np.empty(len(one)), np.full(len(other), np.inf)
     for start in range(0, len(one), _CHUNK):
         found = cdist(one[start : start + _CHUNK], other)

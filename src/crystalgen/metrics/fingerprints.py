@@ -23,7 +23,7 @@ _SYMPREC = 1e-5  # Å; sites that symmetry makes one to this have one environmen
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Of n crystals, of which k succeeded.
+    """Fingerprints of n crystals, of which k succeeded.
 
     Args:
         rows: places of these k in the table, (k,).
@@ -38,14 +38,14 @@ class Fingerprints:
     failed: dict[int, str]
 
     def subset(self, chosen: np.ndarray) -> "Fingerprints":
-        """Of the crystals whose entry in the mask (n,) is true; places stay those of the whole table."""
+        """Return the fingerprints of the crystals whose entry in the mask (n,) is true; places stay those of the whole table."""
         keep = chosen[self.rows]
         failed = {row: reason for row, reason in self.failed.items() if chosen[row]}
         return Fingerprints(self.rows[keep], self.structure[keep], self.composition[keep], failed)
 
 
 def fingerprints(table: pd.DataFrame, folder: Path, workers: int = 2, limit: float = TIME_LIMIT) -> Fingerprints:
-    """Both fingerprints of each crystal; a crystal that has none is counted with the reason.
+    """Return both fingerprints of each crystal; a crystal that has none is counted with the reason.
 
     Args:
         table: crystals.

@@ -1,4 +1,4 @@
-"""What failed or is missing in a study, in sentences for its report."""
+"""Say what failed or is missing in a study, in sentences for its report."""
 
 import json
 from collections.abc import Callable

@@ -15,17 +15,17 @@ def space_groups(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_p1(groups: pd.Series) -> np.ndarray:
-    """Whether each crystal has no symmetry, bool (n,); one of which spglib finds no group has none."""
+    """Return whether each crystal has no symmetry, bool (n,); one of which spglib finds no group has none."""
     return (groups.isna() | (groups == 1)).to_numpy(bool)
 
 
 def without_symmetry(groups: pd.Series) -> float:
-    """Share in P1, of all; NaN of none."""
+    """Return the share in P1, of all; NaN of none."""
     return float(in_p1(groups).mean()) if len(groups) else np.nan
 
 
 def histogram(generated: pd.Series, reference: pd.Series) -> pd.DataFrame:
-    """Share of each space group that either has: space_group, generated, reference; the reference's commonest first."""
+    """Return the share of each space group that either has: space_group, generated, reference; the reference's commonest first."""
     shares = {name: groups.fillna(1).astype(int).value_counts(normalize=True) for name, groups in
               {"generated": generated, "reference": reference}.items()}  # fmt: skip
     table = pd.DataFrame(shares).fillna(0.0).rename_axis("space_group").reset_index()

@@ -17,13 +17,13 @@ _MANY = 1e4  # combinations of oxidation states, beyond which SMACT's trying tak
 
 
 def structure_validity(table: pd.DataFrame) -> np.ndarray:
-    """Whether each crystal is valid, bool (n,): no two atoms too close, no empty cell."""
+    """Return whether each crystal is valid, bool (n,): no two atoms too close, no empty cell."""
     columns = zip(table["lattice"], table["frac_coords"], strict=True)
     return np.array([_valid(lattice, coords) for lattice, coords in columns], dtype=bool)
 
 
 def composition_validity(table: pd.DataFrame) -> np.ndarray:
-    """Whether each composition can be neutral by SMACT's oxidation states and electronegativities, bool (n,).
+    """Return whether each composition can be neutral by SMACT's oxidation states and electronegativities, bool (n,).
 
     Elements and alloys of metals pass, as in CDVAE; its list of oxidation states (`smact14`) is asked for by name, since
     SMACT's default has changed.

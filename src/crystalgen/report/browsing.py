@@ -1,4 +1,4 @@
-"""What there is to browse in a study: its crystals, and what each model generated, beside the target."""
+"""List what there is to browse in a study: its crystals, and what each model generated, beside the target."""
 
 import numpy as np
 import pandas as pd

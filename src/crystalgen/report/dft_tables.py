@@ -8,11 +8,11 @@ import yaml
 
 from crystalgen.dft.results import CANDIDATES, CODES, KNOWN
 from crystalgen.dft.rows import CONVERGED
-from crystalgen.potentials import potentials
+from crystalgen.potentials.registry import ENERGY_SOURCE, GEOMETRY_SOURCE
 from crystalgen.report.labels import ordered
 
 DFT = "GPAW PBE"
-SOURCES = (DFT, potentials.ENERGY_SOURCE, potentials.GEOMETRY_SOURCE)
+SOURCES = (DFT, ENERGY_SOURCE, GEOMETRY_SOURCE)
 NOTE = (
     "GPAW: PBE, plane waves to 520 eV, 4 k-points per 1/Å, Fermi-Dirac smearing of 0.1 eV extrapolated to none, no spin; relaxed "
     "at 400 eV to 0.03 eV/Å from the library's or the search's. Each source is measured above its own hull of the same computed phases at "

@@ -5,7 +5,7 @@ import pandas as pd
 
 from crystalgen.baselines.random_search import RANDOM
 from crystalgen.crystals.plausibility import MAX_BELOW_HULL
-from crystalgen.potentials.single_point import CONVERGED
+from crystalgen.potentials.relaxation import CONVERGED
 from crystalgen.report.labels import labelled, ordered
 from crystalgen.report.tables import UNKNOWN, format_interval
 from crystalgen.stability.energies import composition_pairs, energy_comparison, stable_counts

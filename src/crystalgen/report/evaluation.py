@@ -1,4 +1,4 @@
-"""What was measured of a generator's crystals, as files and as one page."""
+"""Show what was measured of a generator's crystals, as files and as one page."""
 
 from pathlib import Path
 

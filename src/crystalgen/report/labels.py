@@ -1,4 +1,4 @@
-"""What a reader calls each model and baseline of a study: the study file's `label`, or one that follows from the settings."""
+"""Name each model and baseline of a study for a reader: the study file's `label`, or one that follows from the settings."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING

@@ -15,7 +15,7 @@ _DIGITS = 3  # coordinates closer than this are equal when descriptions are comp
 
 
 def canonicalise(table: pd.DataFrame) -> pd.DataFrame:
-    """The same crystals with sites ordered, an atom of the first species at the origin, lattices lower triangular.
+    """Return the same crystals with sites ordered, an atom of the first species at the origin, lattices lower triangular.
 
     Species are ordered by count, then atomic number, so that the A of every AB3 comes first. The origin is
     the atom of the first species that gives the least coordinate list.
@@ -41,7 +41,7 @@ def composition_numbers(composition: str) -> np.ndarray:
 
 
 def wrap(frac_coords: np.ndarray) -> np.ndarray:
-    """Coordinates in [0, 1); what lies a rounding error below 1 is 0."""
+    """Return coordinates in [0, 1); what lies a rounding error below 1 is 0."""
     wrapped = frac_coords % 1.0
     return np.where(wrapped > 1 - WRAP_TOLERANCE, 0.0, wrapped)
 

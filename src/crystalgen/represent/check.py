@@ -11,7 +11,7 @@ from crystalgen.represent import matrix, unimat
 
 
 def largest_round_trip_error(table: pd.DataFrame, representation: Literal["matrix", "unimat"]) -> float:
-    """Largest difference of a fractional coordinate (modulo 1) or of a lattice entry (Å) after a round trip.
+    """Return the largest difference of a fractional coordinate (modulo 1) or of a lattice entry (Å) after a round trip.
 
     For UniMat, which keeps cell parameters and groups atoms by element, a, b, c (Å) and cosines of the angles are
     compared, atoms element by element. Infinite if the composition changes.

@@ -27,7 +27,7 @@ class Matrices:
 
 
 def rows_needed(table: pd.DataFrame) -> int:
-    """Rows for the longest crystal of the table."""
+    """Return rows for the longest crystal of the table."""
     return int(table["nsites"].max()) + EXTRA_ROWS
 
 

@@ -36,15 +36,10 @@ class Table:
 
 
 def table_for(crystals: pd.DataFrame) -> Table:
-    """The smallest block that holds the crystals: empty periods and groups are cut out."""
+    """Return the smallest block that holds the crystals: empty periods and groups are cut out."""
     used = sorted(set().union(*(set(z.tolist()) for z in crystals["atomic_numbers"])))
     depth = max(int(np.bincount(z).max()) for z in crystals["atomic_numbers"])
     return Table(_places(used), depth)
-
-
-def full_table(depth: int) -> Table:
-    """All 9 x 18 places."""
-    return Table(_places(range(1, 104)), depth)
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ def encode(crystals: pd.DataFrame, table: Table) -> Placed:
 
 
 def dense(placed: Placed, table: Table) -> np.ndarray:
-    """The grids, float32 (n, 3, L, H, W)."""
+    """Return the grids, float32 (n, 3, L, H, W)."""
     grid = np.full((len(placed.place), int(np.prod(table.shape)), 3), NULL, dtype=np.float32)
     crystal, atom = np.nonzero(placed.place >= 0)
     grid[crystal, placed.place[crystal, atom]] = placed.frac_coords[crystal, atom]

@@ -1,7 +1,6 @@
-"""Comparing sets of crystals by energy, as paper A does: per composition, by decomposition energy, by convergence (A §2.3, app. 8)."""
+"""Comparing sets of crystals by energy, as paper A does (A §2.3, app. 8): per composition, by decomposition energy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from crystalgen.utils.statistics import clustered_bootstrap
 
 
 def composition_pairs(one: pd.DataFrame, other: pd.DataFrame, lowest: bool = False) -> pd.DataFrame:
-    """Every crystal of one set with every crystal of the other of the same composition: A's set C.
+    """Return every crystal of one set with every crystal of the other of the same composition: A's set C.
 
     Args:
         one, other: tables with reduced_formula, formation_energy_per_atom (eV) and energy_source; rows without an energy are left out.
@@ -58,7 +57,7 @@ def energy_comparison(pairs: pd.DataFrame, draws: int = 2000) -> dict[str, dict]
 
 
 def stable_counts(decomposition: Sequence[float]) -> dict[str, int]:
-    """Crystals below the hull, and less than 25 meV/atom above it (A eq. 5); and how many have no energy.
+    """Count crystals below the hull, and less than 25 meV/atom above it (A eq. 5); and how many have no energy.
 
     decomposition: energies above the hull, eV/atom; negative below it, NaN where unknown.
     """
@@ -69,25 +68,3 @@ def stable_counts(decomposition: Sequence[float]) -> dict[str, int]:
         "unknown": int(np.isnan(values).sum()),
         "n": len(values),
     }
-
-
-@dataclass(frozen=True)
-class Stratum:
-    """A part of a population of which some were tried: converged of tried, standing for so many."""
-
-    converged: int
-    tried: int
-    population: int
-
-
-def converged_share(strata: Sequence[Stratum]) -> float:
-    """Share of a population that converges, each part weighted by its size in place of its sample's (A app. 8).
-
-    Raises:
-        ValueError: nothing was tried of a part, or more converged than was tried.
-    """
-    for stratum in strata:
-        if not 0 <= stratum.converged <= stratum.tried or stratum.tried == 0:
-            raise ValueError(f"{stratum}: expected 0 <= converged <= tried, and tried above 0")
-    total = sum(stratum.population for stratum in strata)
-    return sum(stratum.converged / stratum.tried * stratum.population for stratum in strata) / total

@@ -39,7 +39,7 @@ class Hull:
         self._diagrams = PhaseDiagrams(compositions, rated["formation_energy_per_atom"].to_numpy())
 
     def formation_energies(self, energies: Sequence[float], atomic_numbers: Sequence[np.ndarray], energy_source: str) -> np.ndarray:
-        """Formation energies against the library's lowest elemental crystals, eV/atom (n,).
+        """Return the formation energies against the library's lowest elemental crystals, eV/atom (n,).
 
         Args:
             energies: total energies, eV/atom (n,).
@@ -55,11 +55,11 @@ class Hull:
         return np.array([e - self._references[z].mean() for e, z in zip(energies, atomic_numbers, strict=True)], dtype=float)
 
     def covers(self, atomic_numbers: np.ndarray) -> bool:
-        """Whether total energies of crystals of these elements can be placed above the hull."""
+        """Return whether total energies of crystals of these elements can be placed above the hull."""
         return not np.isnan(self._references[np.asarray(atomic_numbers, dtype=int)]).any()
 
     def energy_at(self, formula: str) -> float:
-        """Formation energy of the hull at a composition, eV/atom.
+        """Return the formation energy of the hull at a composition, eV/atom.
 
         Raises:
             ValueError: the library lacks one of its elements.
@@ -68,14 +68,14 @@ class Hull:
         return float(self._diagrams.of(composition).get_hull_energy_per_atom(composition))
 
     def decomposition(self, formula: str) -> dict[str, float]:
-        """The phases that the hull consists of at a composition: reduced formula -> share of the atoms."""
+        """Return the phases that the hull consists of at a composition: reduced formula -> share of the atoms."""
         composition = Composition(formula)
         phases = self._diagrams.of(composition).get_decomposition(composition)
         shares = {entry.composition.reduced_formula: float(share) for entry, share in phases.items()}
         return dict(sorted(shares.items()))
 
     def above(self, formulas: Sequence[str], formation_energies: Sequence[float], energy_source: str) -> np.ndarray:
-        """Energies above the hull, eV/atom (n,); negative below it, NaN where the energy is.
+        """Return the energies above the hull, eV/atom (n,); negative below it, NaN where the energy is.
 
         Raises:
             EnergySourceError: the energies are not from where the library's come.
@@ -85,7 +85,7 @@ class Hull:
         return np.array([energy - at[formula] for formula, energy in zip(formulas, formation_energies, strict=True)], dtype=float)
 
     def place(self, table: pd.DataFrame, energy_source: str) -> pd.DataFrame:
-        """The table with the formation energies of its `energy_per_atom`, their source, and e_above_hull (eV/atom).
+        """Return the table with the formation energies of its `energy_per_atom`, their source, and e_above_hull (eV/atom).
 
         NaN, and no source, where a crystal has no energy or an element that the hull lacks.
         """
@@ -122,7 +122,7 @@ class PhaseDiagrams:
             self._entries.setdefault(system, []).append(PDEntry(composition, energy * composition.num_atoms))
 
     def of(self, composition: Composition) -> PhaseDiagram:
-        """The diagram of the composition's elements, with all crystals made of them.
+        """Return the diagram of the composition's elements, with all crystals made of them.
 
         Raises:
             ValueError: an element has no crystal of its own among the crystals.
@@ -136,7 +136,7 @@ class PhaseDiagrams:
 
 
 def elemental_references(table: pd.DataFrame) -> np.ndarray:
-    """The lowest `energy_per_atom` of each element in the table, eV/atom (120,) by atomic number; NaN where there is none."""
+    """Return the lowest `energy_per_atom` of each element in the table, eV/atom (120,) by atomic number; NaN where there is none."""
     unary = table[table["atomic_numbers"].map(lambda z: len(set(z)) == 1)]
     lowest = unary.groupby(unary["atomic_numbers"].map(lambda z: int(z[0])))["energy_per_atom"].min()
     references = np.full(120, np.nan)
@@ -145,13 +145,13 @@ def elemental_references(table: pd.DataFrame) -> np.ndarray:
 
 
 def formation_energies(table: pd.DataFrame) -> np.ndarray:
-    """eV/atom against the lowest `energy_per_atom` of each element in the same table."""
+    """Return formation energies, eV/atom, against the lowest `energy_per_atom` of each element in the same table."""
     references = elemental_references(table)
     return np.array([e - references[z].mean() for e, z in zip(table["energy_per_atom"], table["atomic_numbers"], strict=True)])
 
 
 def energies_above_hull(table: pd.DataFrame) -> np.ndarray:
-    """eV/atom above the hull of the table's own formation energies, one phase diagram per chemical system."""
+    """Return energies, eV/atom, above the hull of the table's own formation energies, one phase diagram per chemical system."""
     compositions = [Composition(f) for f in table["formula"]]
     energies = table["formation_energy_per_atom"].to_numpy()
     diagrams = PhaseDiagrams(compositions, energies)

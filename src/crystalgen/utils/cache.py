@@ -64,7 +64,7 @@ def pack(function: Callable[..., dict], folder: Path, target: Path) -> int:
 
 
 def versions(*packages: str) -> list[str]:
-    """Of installed packages.
+    """Return the versions of installed packages.
 
     Raises:
         ModuleNotFoundError: one is not installed.

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def lattices_from_parameters(parameters: np.ndarray) -> np.ndarray:
-    """Rows a, b, c (n, 3, 3) for (a, b, c, α, β, γ) (n, 6), Å and degrees; a along x, b in the plane of x and y.
+    """Return rows a, b, c (n, 3, 3) for (a, b, c, α, β, γ) (n, 6), Å and degrees; a along x, b in the plane of x and y.
 
     NaN where no such cell exists (the sample is then invalid).
     """

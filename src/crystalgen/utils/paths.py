@@ -79,12 +79,12 @@ def need_checkout() -> Path:
 
 
 def crystals(study: str) -> Path:
-    """The study's filtered and split crystals."""
+    """Return the study's filtered and split crystals."""
     return PROCESSED / study / "crystals.parquet"
 
 
 def tensors(study: str, representation: str) -> Path:
-    """The study's encoded crystals, `matrix` or `unimat`."""
+    """Return the study's encoded crystals, `matrix` or `unimat`."""
     return PROCESSED / study / "tensors" / f"{representation}.safetensors"
 
 
@@ -94,7 +94,7 @@ def model(study: str, name: str) -> Path:
 
 
 def weights(study: str, name: str, seed: int) -> Path:
-    """A trained model's weights."""
+    """Return a trained model's weights."""
     return model(study, name) / "weights" / f"{seed}.safetensors"
 
 
@@ -104,12 +104,12 @@ def relaxations(study: str) -> Path:
 
 
 def sets(study: str) -> Path:
-    """The study's sets of equal composition as they were generated; no stage's output."""
+    """Return the study's sets of equal composition as they were generated; no stage's output."""
     return INTERIM / "sets" / study
 
 
 def shipped(study: str) -> Path:
-    """What comes with the repository for a study: models/<model>, sets of equal composition, their relaxations."""
+    """Return what comes with the repository for a study: models/<model>, sets of equal composition, their relaxations."""
     return SHIPPED / study
 
 
@@ -139,7 +139,7 @@ def tables(study: str, stage: str) -> Path:
 
 
 def executed_notebook(name: str, parameters: dict) -> Path:
-    """Where a run's executed notebook goes; a run without a study belongs to the ablations or to the library."""
+    """Return where a run's executed notebook goes; a run without a study belongs to the ablations or to the library."""
     which = parameters.get("model") or parameters.get("ablation")
     folder = parameters.get("study") or ("ablations" if "ablation" in parameters else "library-card")
     return REPORTS / folder / "notebooks" / (f"{name}-{which}.ipynb" if which else f"{name}.ipynb")

@@ -6,7 +6,7 @@ from pathlib import Path
 from crystalgen.config import Study, load_study
 from crystalgen.experiments.kept_sets import BASIS, TABLE
 from crystalgen.generative.checkpoint import SCALES, SETTINGS
-from crystalgen.potentials.single_point import relax
+from crystalgen.potentials.relaxation import relax
 from crystalgen.utils import paths
 from crystalgen.utils.cache import pack
 from crystalgen.utils.files import atomic, file_hash

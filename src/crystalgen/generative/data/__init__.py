@@ -1,1 +1,1 @@
-"""What a training job reads: a file of tensors, made into scaled batches."""
+"""Read what a training job needs: a file of tensors, made into scaled batches."""

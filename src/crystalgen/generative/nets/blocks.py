@@ -1,4 +1,4 @@
-"""What both U-Nets are made of: residual blocks, and the way down, through the middle and up again."""
+"""Build what both U-Nets are made of: residual blocks, and the way down, through the middle and up again."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What the settings of every network have; no torch here, so that settings are read at once."""
+"""Declare what the settings of every network have; no torch here, so that settings are read at once."""
 
 from typing import TYPE_CHECKING, ClassVar
 

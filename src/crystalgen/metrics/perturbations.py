@@ -7,7 +7,7 @@ from crystalgen.crystals import from_structures, to_structures
 
 
 def moved(table: pd.DataFrame, rng: np.random.Generator, amount: float | None = None) -> pd.DataFrame:
-    """Atoms displaced by about `amount` in units of (volume / sites)^(1/3); if None, each crystal by its own, from 0 to 0.35."""
+    """Displace atoms by about `amount` in units of (volume / sites)^(1/3); if None, each crystal by its own, from 0 to 0.35."""
     coords = []
     for lattice, x in zip(table["lattice"], table["frac_coords"], strict=True):
         unit = (abs(np.linalg.det(lattice)) / len(x)) ** (1 / 3)
@@ -17,12 +17,12 @@ def moved(table: pd.DataFrame, rng: np.random.Generator, amount: float | None = 
 
 
 def strained(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Cells deformed, from not at all to beyond the tolerances of a matcher."""
+    """Deform cells, from not at all to beyond the tolerances of a matcher."""
     return table.assign(lattice=[m @ (np.eye(3) + rng.normal(0, rng.uniform(0, 0.15), (3, 3))) for m in table["lattice"]])
 
 
 def redescribed(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """The same crystals: turned, moved, expanded, their atoms in another order."""
+    """Describe the same crystals anew: turned, moved, expanded, their atoms in another order."""
     orders = [rng.permutation(n) for n in table["nsites"]]
     return table.assign(
         lattice=[1.07 * m @ np.linalg.qr(rng.normal(size=(3, 3)))[0] for m in table["lattice"]],
@@ -32,7 +32,7 @@ def redescribed(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def doubled(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Cells of twice the volume, half of them with atoms moved by up to 0.15 Å: a smaller cell is found, or just not."""
+    """Return cells of twice the volume, half of them with atoms moved by up to 0.15 Å: a smaller cell is found, or just not."""
     structures = []
     for structure in to_structures(table):
         built = structure.make_supercell(np.diag(rng.permutation([2, 1, 1])), in_place=False)
