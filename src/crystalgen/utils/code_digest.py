@@ -62,7 +62,7 @@ def is_left_out(module: str) -> bool:
 
 @cache
 def _tree(module: str, fields: bool = False) -> ast.Module:
-    """Parse a module, without strings that stand alone, docstrings among them, imports for types alone and, by default, settings' fields."""
+    """Parse a module, without strings that stand alone, such as docstrings, imports for types alone, and, by default, settings' fields."""
     tree = _WithoutText().visit(ast.parse(modules()[module].read_text(encoding="utf-8")))
     for node in tree.body if FIELDS.fullmatch(module) and not fields else []:
         if isinstance(node, ast.ClassDef):
