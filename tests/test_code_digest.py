@@ -114,6 +114,27 @@ def test_docstrings_and_comments_are_no_code_and_statements_are(copied):
     }
 
 
+def test_fields_of_models_settings_are_no_code_and_what_they_build_is(copied):
+    files, digests = copied
+    before, whole = digests(), code_digest._module_digest("crystalgen.generative.settings", fields=True)
+    for name, old, new in (
+        ("settings", "weight_decay: float = 0.0", "weight_decay: float = 0.1"),
+        ("nets.unet3d.settings", "heads: int = 4", "heads: int = 8"),
+        ("objectives.settings", "std: float = 1.0", "std: float = 2.0"),
+    ):
+        file = files[f"crystalgen.generative.{name}"]
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+    assert digests() == before
+    assert code_digest._module_digest("crystalgen.generative.settings", fields=True) != whole
+    built = files["crystalgen.generative.nets.unet3d.settings"]
+    built.write_text(built.read_text().replace('composition != "none"', 'composition == "exact"'))
+    declared = files["crystalgen.generative.data.settings"]
+    declared.write_text(declared.read_text().replace('= "channels"', '= "token"'))
+    changed = {name for name, digest in digests().items() if digest != before[name]}
+    assert changed == {"crystalgen.generative.nets.unet3d.settings", "crystalgen.generative.data.settings"}
+
+
 def test_losses_decide_training_and_not_the_librarys_card():
     assert "crystalgen.generative.losses" in notebook_code(notebook("train"))
     assert "crystalgen.generative.losses" not in notebook_code(notebook("library"))

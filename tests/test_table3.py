@@ -3,16 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
 from search_case import found_candidates, search_settings
 
 from crystalgen.config import load_study
 from crystalgen.experiments import search, search_summary
+from crystalgen.utils import paths
 
 
 @pytest.fixture
 def reference() -> dict:
-    return search_summary.read_reference(ROOT / "data" / "reference" / "table3.yaml")
+    return search_summary.read_reference(paths.REFERENCE / "table3.yaml")
 
 
 def _paper(reference, objective, start, step, composition):

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.util import find_spec
@@ -11,6 +12,9 @@ from pathlib import Path
 PACKAGE = "crystalgen"
 # Modules that only declare a study's settings, or fill them in: stages depend on the resolved settings in their place.
 SETTINGS = ("crystalgen.config", "crystalgen.utils.compose")
+# Modules of a model's settings: their fields stand in the resolved settings too, what they build and check is code. Not
+# `generative.data.settings`, whose defaults `load_task` takes.
+FIELDS = re.compile(r"crystalgen\.generative\.((nets|objectives)\.(\w+\.)?)?settings")
 # What runs notebooks and keeps files of results apart; it decides where a result goes, never what it is.
 RUNNING = ("crystalgen.utils.code_digest", "crystalgen.workflow.prepare")
 
@@ -20,7 +24,7 @@ def code_of(source: str, everything: bool = False) -> dict[str, str]:
 
     Args:
         source: text of a program, such as a notebook's cells together.
-        everything: `SETTINGS` and `RUNNING` too.
+        everything: `SETTINGS`, `RUNNING` and the fields of `FIELDS` too.
     """
     found, waiting = set(), _imports(ast.parse(source), "")
     while waiting:
@@ -28,7 +32,7 @@ def code_of(source: str, everything: bool = False) -> dict[str, str]:
         if module not in found and (everything or not is_left_out(module)):
             found.add(module)
             waiting |= _imports(_tree(module), module)
-    return {module: _module_digest(module) for module in sorted(found)}
+    return {module: _module_digest(module, everything) for module in sorted(found)}
 
 
 @cache
@@ -57,14 +61,18 @@ def is_left_out(module: str) -> bool:
 
 
 @cache
-def _tree(module: str) -> ast.Module:
-    """Parse a module; strings that stand alone, docstrings among them, and imports for types alone are dropped."""
-    return _WithoutText().visit(ast.parse(modules()[module].read_text(encoding="utf-8")))
+def _tree(module: str, fields: bool = False) -> ast.Module:
+    """Parse a module, without strings that stand alone, such as docstrings, imports for types alone, and, by default, settings' fields."""
+    tree = _WithoutText().visit(ast.parse(modules()[module].read_text(encoding="utf-8")))
+    for node in tree.body if FIELDS.fullmatch(module) and not fields else []:
+        if isinstance(node, ast.ClassDef):
+            node.body = [part for part in node.body if not isinstance(part, ast.AnnAssign)]
+    return tree
 
 
 @cache
-def _module_digest(module: str) -> str:
-    parts = [("", ast.unparse(_tree(module)))]
+def _module_digest(module: str, fields: bool = False) -> str:
+    parts = [("", ast.unparse(_tree(module, fields)))]
     parts += [(str(file.name), file.read_bytes()) for file in data_files(module)]
     return _joined(parts)
 
