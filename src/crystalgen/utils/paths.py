@@ -39,7 +39,7 @@ ABLATIONS = ROOT / "ablations" / "ablations.yaml"
 
 
 def study_file(name: str) -> Path:
-    """Return a study's settings: of `studies/`, or of a try (see `pipeline.overrides`)."""
+    """Return a study's settings: of `studies/`, or of a try (see `workflow.prepare`)."""
     tried = TRIES / name / "study.yaml"
     return tried if tried.is_file() else STUDIES / name / "study.yaml"
 
