@@ -9,6 +9,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from crystalgen.generative.data.format import VAL
 from crystalgen.generative.data.matrix import Batch, MatrixData
 from crystalgen.generative.data.unimat import UniMatData
 from crystalgen.generative.objectives.base import Objective
+from crystalgen.generative.samplers import Net
 from crystalgen.generative.settings import Training
 from crystalgen.utils.files import atomic
 
@@ -108,11 +110,25 @@ def _share(batch_size: int, accelerator: Accelerator) -> slice:
     return slice(accelerator.process_index, None, accelerator.num_processes)
 
 
-def _step_loss(net, objective: Objective, batch: Batch, number: int, accelerator: Accelerator, share: slice = slice(None)) -> Tensor:
+@torch.no_grad()
+def validation_loss(net: Net, objective: Objective, data: MatrixData | UniMatData, settings: Training, seed: int,
+                    accelerator: Accelerator | None = None) -> float:  # fmt: skip
+    """Return the loss on at most `VALIDATION_ITEMS` validation items, which, like the noise, are the same each time; NaN without any."""
+    items = data.items(VAL)
+    items = items[torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[:VALIDATION_ITEMS]]
+    total, parts = 0.0, items.split(settings.batch_size) if len(items) else ()
+    for i, part in enumerate(parts):
+        batch = data.batch(part).to(accelerator.device if accelerator else "cpu")
+        total += float(_step_loss(net, objective, batch, _seed(seed, "validation", i), accelerator)) * len(part)
+    return total / len(items) if len(items) else math.nan
+
+
+def _step_loss(net: Net, objective: Objective, batch: Batch, number: int, accelerator: Accelerator | None,
+               share: slice = slice(None)) -> Tensor:  # fmt: skip
     torch.manual_seed(number)  # dropout
     x_t, t, target = objective.corrupt(batch.x, batch.condition, torch.Generator().manual_seed(number))
     condition = {name: value[share] for name, value in batch.condition.items()}
-    with accelerator.autocast():
+    with accelerator.autocast() if accelerator else nullcontext():
         prediction = net(x_t[share], t[share], condition)
     weight = batch.weight[share] if len(batch.weight) == len(batch.x) else batch.weight
     return objective.loss(prediction, target[share], weight)
@@ -130,13 +146,7 @@ def _drop_conditions(batch: Batch, share: float, number: int) -> Batch:
 def _report(step: int, losses: list[float], net, objective, data, settings: Training, seed: int, schedule,
             accelerator: Accelerator) -> dict:  # fmt: skip
     net.eval()
-    items = data.items(VAL)
-    items = items[torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[:VALIDATION_ITEMS]]
-    with torch.no_grad():
-        parts = items.split(settings.batch_size)
-        batches = [data.batch(part).to(accelerator.device) for part in parts]
-        losses_of = [float(_step_loss(net, objective, batch, _seed(seed, "validation", i), accelerator)) for i, batch in enumerate(batches)]
-    val_loss = sum(loss * len(part) for loss, part in zip(losses_of, parts, strict=True)) / len(items) if len(items) else math.nan
+    val_loss = validation_loss(net, objective, data, settings, seed, accelerator)
     entry = {"step": step, "loss": sum(losses) / len(losses), "val_loss": val_loss, "learning_rate": schedule.get_last_lr()[0]}
     if accelerator.is_main_process:
         print(f"seed {seed}  step {step}/{settings.steps}  loss {entry['loss']:.4f}  val {val_loss:.4f}", file=sys.stderr, flush=True)

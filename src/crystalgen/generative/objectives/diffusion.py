@@ -28,7 +28,10 @@ class DenoisingDiffusion:
     def corrupt(self, x: Tensor, condition: dict[str, Tensor], generator: torch.Generator) -> Corrupted:
         """Draw noise and its level."""
         noise = torch.randn(x.shape, generator=generator).to(x.device)
-        step = self._draw_steps(len(x), generator)
+        return self.path(noise, x, self._draw_steps(len(x), generator))
+
+    def path(self, noise: Tensor, x: Tensor, step: Tensor) -> Corrupted:
+        """Return the data x (B, ...) under so much of the noise as the levels say, int (B,), from 0 to train_steps - 1, all noise."""
         alpha_bar = self.alpha_bar[step].view(-1, *[1] * (x.dim() - 1)).to(x.device)
         signal, spread = alpha_bar**0.5, (1 - alpha_bar) ** 0.5
         data = (x - self.settings.mean) / self.settings.std

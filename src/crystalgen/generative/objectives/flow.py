@@ -26,11 +26,14 @@ class FlowMatching:
     def corrupt(self, x: Tensor, condition: dict[str, Tensor], generator: torch.Generator) -> Corrupted:
         """Draw x_0 and t."""
         x_0 = self.prior(x.shape, condition, generator).to(x.device)
-        t = torch.rand(len(x), generator=generator).to(x.device)
-        velocity = x - x_0
+        return self.path(x_0, x, torch.rand(len(x), generator=generator).to(x.device))
+
+    def path(self, x_0: Tensor, x_1: Tensor, t: Tensor) -> Corrupted:
+        """Return the points at times t (B,) of the lines from x_0 to the data x_1, and the velocities along them."""
+        velocity = x_1 - x_0
         if self.settings.wrapped:
             velocity[:, :-LATTICE_ROWS] -= velocity[:, :-LATTICE_ROWS].round()
-        return Corrupted(x_0 + t.view(-1, *[1] * (x.dim() - 1)) * velocity, t, velocity)
+        return Corrupted(x_0 + t.view(-1, *[1] * (x_1.dim() - 1)) * velocity, t, velocity)
 
     def prior(self, shape: tuple[int, ...], condition: dict[str, Tensor], generators: Generators) -> Tensor:
         """Draw x_0."""

@@ -6,10 +6,10 @@ from crystalgen.report.figures.dft import convergence_curves, potential_parity
 from crystalgen.report.figures.energies import candidate_strips, composition_differences, decomposition_histograms, energies_obtained
 from crystalgen.report.figures.losses import pbc_example
 from crystalgen.report.figures.model import model_diagram
-from crystalgen.report.figures.representations import representations
+from crystalgen.report.figures.representations import matrices, representations
 from crystalgen.report.figures.results import match_rates, quality_by_size, rates_by_size, rates_by_steps
 from crystalgen.report.figures.training import training_curves
-from crystalgen.report.figures.unimat import denoising, property_distributions
+from crystalgen.report.figures.unimat import denoising, property_distributions, unimat_slots
 
 __all__ = [
     "candidate_strips",
@@ -23,6 +23,7 @@ __all__ = [
     "energy_histogram",
     "group_size_histogram",
     "match_rates",
+    "matrices",
     "model_diagram",
     "pbc_example",
     "potential_parity",
@@ -34,4 +35,5 @@ __all__ = [
     "space_group_bars",
     "space_group_shares",
     "training_curves",
+    "unimat_slots",
 ]

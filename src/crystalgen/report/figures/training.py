@@ -7,14 +7,15 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from crystalgen.report.style import PALETTE, legend_above, new_figure
+from crystalgen.report.style import GREY, PALETTE, legend_above, new_figure
 
 
-def training_curves(curves: dict[str, pd.DataFrame]) -> Figure:
+def training_curves(curves: dict[str, pd.DataFrame], baselines: dict[str, float] | None = None) -> Figure:
     """Draw training and validation loss: a line for the mean over training seeds, a band from the lowest to the highest seed.
 
     Args:
         curves: by the model's label, a table with columns seed, step, loss and val_loss (NaN where not measured).
+        baselines: by the same labels, validation losses of no model, drawn as dotted lines.
     """
     columns = min(len(curves), 3)
     rows = -(-len(curves) // columns)
@@ -26,6 +27,8 @@ def training_curves(curves: dict[str, pd.DataFrame]) -> Figure:
         long = named.melt(["seed", "step"], ["training", "validation"], "loss", "value").dropna()
         style = {"palette": PALETTE[:2], "style": "loss", "errorbar": ("pi", 100), "legend": ax is axes[0, 0]}
         sns.lineplot(long, x="step", y="value", hue="loss", hue_order=("training", "validation"), ax=ax, **style)
+        if baselines and label in baselines:
+            ax.axhline(baselines[label], color=GREY, linestyle=":")
         ax.set(yscale="log", ylabel="loss")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a loss seldom spans a decade
         ax.yaxis.set_major_formatter("{x:g}")

@@ -38,6 +38,28 @@ def denoising(states: np.ndarray, elements: np.ndarray, steps: list[int]) -> Fig
     return figure
 
 
+def unimat_slots(states: np.ndarray, elements: np.ndarray, titles: list[str]) -> Figure:
+    """Draw UniMat's tables with every slot, a panel each: an element's square has a strip for each of its layers, the first on top.
+
+    Args:
+        states: coordinates (k, 3, L, H, W); a strip's colour is their mean.
+        elements: atomic numbers (H, W).
+        titles: of the panels.
+    """
+    mean, layers = states.mean(axis=1), states.shape[2]  # (k, L, H, W)
+    strips = np.moveaxis(mean, 1, 2).reshape(len(mean), -1, mean.shape[3])
+    figure, axes = new_figure(1, len(strips), size=(2.2 * len(strips) + 0.8, 2.3))
+    for ax, shown, title in zip(axes[0], strips, titles, strict=True):
+        sns.heatmap(shown, mask=np.repeat(elements == 0, layers, axis=0), cmap="viridis", vmin=NULL, vmax=1, cbar=False,
+                    linewidths=0.5, xticklabels=False, yticklabels=False, ax=ax)  # fmt: skip
+        for row, column in np.argwhere(elements):
+            ax.text(column + 0.5, (row + 0.5) * layers, chemical_symbols[elements[row, column]], ha="center", va="center", fontsize=9,
+                    bbox={"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": "none"})  # fmt: skip
+        ax.set_title(title, fontsize=9)
+    figure.colorbar(axes[0, -1].collections[0], ax=axes, label="mean coordinate,\n−1 without an atom")
+    return figure
+
+
 def property_distributions(reference: pd.DataFrame, generated: dict[str, pd.DataFrame], known: str = "test crystals") -> Figure:
     """Draw density, number of atoms and number of elements of generated crystals over those of real ones.
 
