@@ -1,10 +1,11 @@
-"""Which crystals a gallery shows: by a draw, never a selection of the best."""
+"""Which crystals a gallery shows: by a draw or the first of each kind, never a selection of the best."""
 
 import numpy as np
 import pandas as pd
 
 from crystalgen.config import load_study
 from crystalgen.crystals import read_crystals
+from crystalgen.matching.mismatch import explain_verdicts
 from crystalgen.utils import paths
 
 
@@ -41,6 +42,19 @@ def gallery_items(study: str, row: str, crystals: pd.DataFrame, count: int, seed
         shown |= {"target": by_id.loc[verdict["target_id"]], "generated": generated.loc[verdict["request"]]}
         items.append({"title": verdict["formula"], "crystals": shown, "matched": bool(verdict["matched"])})
     return items
+
+
+def verdict_items(verdicts: pd.DataFrame, samples: pd.DataFrame, crystals: pd.DataFrame, each: int) -> list[dict]:
+    """Return the first `each` samples that match their targets and as many that do not, for `structures.gallery`, with `why`."""
+    sampled = verdicts[verdicts["sampled"].astype(bool)]
+    chosen = pd.concat([part.head(each) for part in (sampled[sampled["matched"]], sampled[~sampled["matched"]])])
+    generated = samples.set_index("id", drop=False).loc[chosen["sample_id"]].reset_index(drop=True)
+    targets = crystals.set_index("id", drop=False).loc[chosen["target_id"]].reset_index(drop=True)
+    columns = chosen["formula"], chosen["matched"], targets.iterrows(), generated.iterrows(), explain_verdicts(generated, targets)
+    return [
+        {"title": formula, "crystals": {"target": target, "generated": sample}, "matched": bool(matched), "why": why}
+        for formula, matched, (_, target), (_, sample), why in zip(*columns, strict=True)
+    ]
 
 
 def formula_pairs(samples: pd.DataFrame, reference: pd.DataFrame, count: int) -> list[dict]:
