@@ -70,12 +70,15 @@ def main() -> None:
 
 
 def is_tie(sample: pd.DataFrame, target: pd.DataFrame, tolerances: Tolerances) -> bool:
-    """Whether StructureMatcher's own result depends on rounding: on the origin and the order of the target's atoms.
+    """Whether StructureMatcher's own result depends on rounding: on the origin and the order of either crystal's atoms.
 
     So it is where two assignments of sites have equal sums of squares, but not without the mean displacement.
     """
-    copies = redescribed(pd.concat([target] * 40, ignore_index=True), np.random.default_rng(0))
-    found = plain(pd.concat([sample] * 40, ignore_index=True), copies, tolerances, workers=1)
+    rng = np.random.default_rng(0)
+    samples, targets = (
+        pd.concat([crystal, redescribed(pd.concat([crystal] * 40), rng)], ignore_index=True) for crystal in (sample, target)
+    )
+    found = plain(samples, targets, tolerances, workers=1)
     return np.ptp(found["rms"].fillna(-1)) > SAME
 
 

@@ -37,7 +37,7 @@ def doubled(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     for structure in to_structures(table):
         built = structure.make_supercell(np.diag(rng.permutation([2, 1, 1])), in_place=False)
         if rng.random() < 0.5:
-            built.perturb(rng.uniform(0, 0.15))
+            built.perturb(rng.uniform(0, 0.15), seed=len(structures))  # pymatgen draws the directions itself
         structures.append(built)
     return from_structures(structures, "doubled", id=table["id"].tolist())
 
