@@ -43,6 +43,7 @@ class Arrangements:
 
     @classmethod
     def of(cls, group: TemplateGroup) -> "Arrangements":
+        """Sort the entries of a group."""
         flat = group.arrangements.ravel()
         order = np.argsort(flat, kind="stable")
         starts = np.flatnonzero(np.diff(flat[order], prepend=-1))

@@ -1,8 +1,9 @@
 """Answers to compositions: the training crystals of the nearest ones, their elements swapped and their volume set.
 
-A request is a composition in a primitive cell. Its templates have equal counts of atoms; each permutation of species of equal count
-is another candidate. A template weighs as exp(-distance of the compositions); templates and permutations that give one crystal
-vote together (an arrangement, see `templates`), so that a prototype with many members near the composition goes before a single nearest neighbour.
+A request is a composition in a primitive cell. Its templates have equal counts of atoms; each permutation of species of equal
+count is another candidate. A template weighs as exp(-distance of the compositions); templates and permutations that give one
+crystal vote together (an arrangement, see `templates`), so that a prototype with many members near the composition goes before a
+single nearest neighbour.
 """
 
 from collections.abc import Collection, Sequence
@@ -35,7 +36,7 @@ def retrieve(templates: Templates, requests: pd.DataFrame, distances: np.ndarray
 
 
 def find_candidates(templates: Templates, requests: pd.DataFrame, distances: np.ndarray, count: int = 1, vote: bool = True,
-                    within_space_group: bool = False, max_e_above_hull: float | None = None,
+                    within_space_group: bool = False, max_e_above_hull: float | None = None, repeats: bool = True,
                     exclude: Sequence[Collection[str]] | None = None) -> pd.DataFrame:  # fmt: skip
     """Choose templates and permutations for compositions.
 
@@ -45,6 +46,7 @@ def find_candidates(templates: Templates, requests: pd.DataFrame, distances: np.
             nearest templates are taken, at most three of a space group.
         within_space_group: whether templates of the request's space group alone are used, where there is one.
         max_e_above_hull: eV/atom; templates that are known to lie higher are not used. Needs e_above_hull in the training table.
+        repeats: whether an arrangement may be answered with more than one of its templates.
         exclude: for each request the ids of training crystals that may not be its templates (leave-one-out).
 
     Returns:
@@ -63,7 +65,7 @@ def find_candidates(templates: Templates, requests: pd.DataFrame, distances: np.
         group = templates.groups.get(counts)
         if group is None:
             continue
-        search = _GroupSearch(templates, group, count, vote)
+        search = _GroupSearch(templates, group, count, vote, repeats)
         size = max(1, _ENTRIES // group.arrangements.size)
         for start in range(0, len(members), size):
             part = members[start : start + size]
@@ -131,8 +133,8 @@ def unanswered(templates: Templates, requests: pd.DataFrame) -> pd.DataFrame:
 class _GroupSearch:
     """Orders the candidates of one group."""
 
-    def __init__(self, templates: Templates, group: TemplateGroup, count: int, vote: bool):
-        self.group, self.count, self.vote = group, count, vote
+    def __init__(self, templates: Templates, group: TemplateGroup, count: int, vote: bool, repeats: bool):
+        self.group, self.count, self.vote, self.repeats = group, count, vote, repeats
         self.space_groups = templates.table["space_group"].to_numpy(int, na_value=0)[group.rows]
         self.arrangements = Arrangements.of(group)
 
@@ -165,7 +167,7 @@ class _GroupSearch:
         entries, weights = [], []
         for arrangement in best:
             members = self.arrangements.members(arrangement)
-            if self.count == 1 or len(members) == 1:
+            if self.count == 1 or not self.repeats:
                 chosen = members[[distances[members].argmin()]]
             else:
                 members = members[np.argsort(distances[members], kind="stable")]

@@ -60,11 +60,12 @@ class Templates:
             if _permutation_count(counts) <= MAX_PERMUTATIONS:
                 members.setdefault(counts, []).append(row)
         groups = [(np.array(counts), np.array(rows), np.stack([species[row][0] for row in rows])) for counts, rows in members.items()]
+        self.contacts: dict[int, np.ndarray] = {}  # found when needed, see `features`
+        self.cells: list[ReducedCell | str] = reduce_table(self.table, workers) if arrangements else []
         if arrangements:
-            cells = reduce_table(self.table, workers)
             space_groups = self.table["space_group"].to_numpy(int, na_value=0)
             jobs = (
-                joblib.delayed(find_arrangements)(counts, species, [cells[row] for row in rows], space_groups[rows], tolerances)
+                joblib.delayed(find_arrangements)(counts, species, [self.cells[row] for row in rows], space_groups[rows], tolerances)
                 for counts, rows, species in sorted(groups, key=lambda group: -len(group[1]))
             )
             found = dict(zip(sorted(members, key=lambda c: -len(members[c])), joblib.Parallel(n_jobs=workers)(jobs), strict=True))
