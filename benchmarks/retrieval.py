@@ -86,23 +86,46 @@ def main() -> None:
     hits = ranks == 0
     score("space group given: Mendeleev", found(mendeleev, vote=False, within_space_group=True))
     score("space group given: fitted, votes", found(fitted, within_space_group=True))
-    held = prototypes_held(training, targets, args.workers)
-    formulas = targets["reduced_formula"].isin(training["reduced_formula"]).to_numpy()
-    for name, mask in {"prototype": held, "formula": formulas}.items():
+    held, fates = compare_prototypes(training, targets, ranked, ranks, args.workers)
+    print("first answers of the ranker:")
+    for fate, share in fates.value_counts(normalize=True).items():
+        print(f"  {share:.4f} {fate}")
+    formulas, cell_formulas = (targets[name].isin(training[name]).to_numpy() for name in ("reduced_formula", "formula"))
+    for name, mask in {"prototype": held, "formula": formulas, "formula in a cell of this size": cell_formulas}.items():
         for side, which in {"held": mask, "not held": ~mask}.items():
-            print(f"{name} {side}: {hits[which].mean():.4f} of {which.sum()}")
-    print(f"right answer among the candidates, but not first: {(ranks > 0).sum() / len(targets):.4f}")
+            print(f"{name} {side} in training: {hits[which].mean():.4f} of {which.sum()}")
 
 
-def prototypes_held(training: pd.DataFrame, targets: pd.DataFrame, workers: int = 2) -> np.ndarray:
-    """Return whether some training crystal has each target's prototype, its elements in whatever roles, booleans (n,)."""
+def compare_prototypes(training: pd.DataFrame, targets: pd.DataFrame, candidates: pd.DataFrame, ranks: np.ndarray,
+                       workers: int = 2) -> tuple[np.ndarray, pd.Series]:  # fmt: skip
+    """Return whether some training crystal has each target's prototype, booleans (n,), and what became of its first answer, (n,).
+
+    The prototypes are those of training crystals and targets together.
+
+    ranks: the least of a matching candidate of each target, -1 for none, (n,).
+    """
     both = Templates(pd.concat([training, targets]), workers=workers)
-    held = np.zeros(len(targets), dtype=bool)
+    firsts = candidates[candidates["rank"] == 0].set_index("request")
+    held, fates = np.zeros(len(targets), dtype=bool), []
     for row, numbers in enumerate(targets["atomic_numbers"]):
         group = both.groups[ordered_species(numbers)[1]]
-        own = group.arrangements[group.rows == len(training) + row][0]
-        held[row] = np.isin(group.arrangements[group.rows < len(training)], own).any()
-    return held
+        own = group.arrangements[group.rows == len(training) + row][0, 0]
+        held[row] = np.isin(own, group.arrangements[group.rows < len(training)])
+        if ranks[row] == 0:
+            fates.append("right")
+        elif row not in firsts.index:
+            fates.append("no training crystal of its stoichiometry")
+        elif not held[row]:
+            fates.append("prototype not in training")
+        else:
+            chosen = group.arrangements[group.rows == firsts.loc[row, "template"]][0]
+            if chosen[firsts.loc[row, "permutation"]] == own:
+                fates.append("right prototype and roles, too distorted to match")
+            elif own in chosen:
+                fates.append("right prototype, roles exchanged")
+            else:
+                fates.append("another prototype, " + ("the right one among the next" if ranks[row] > 0 else "the right one not found"))
+    return held, pd.Series(fates)
 
 
 class _Clock:

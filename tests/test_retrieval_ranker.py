@@ -46,6 +46,7 @@ def ranker(templates, noise) -> Trees:
 def test_a_ranker_learns_what_distances_do_not_say(templates, noise, ranker):
     asked = find_space_groups(from_structures([caesium_chloride(3.0, "Mn", "Pd"), _rocksalt(6.0, "Cs", "I")], "asked"))
     candidates = find_candidates(templates, asked, noise, 5)
+    assert len(set(candidates.loc[candidates["rank"] == 0, "arrangement"])) == 1  # one prototype for both
     ranked = rank_candidates(ranker, templates, asked, candidates, noise)
     best = ranked[ranked["rank"] == 0]
     assert templates.table["space_group"].iloc[best["template"]].tolist() == [221, 225]
