@@ -17,7 +17,7 @@ import pandas as pd
 from crystalgen.baselines.retrieval.element_vectors import mendeleev_distances, mined_distances, mined_vectors
 from crystalgen.baselines.retrieval.fit_vectors import fit_vectors
 from crystalgen.baselines.retrieval.ranker import fit_ranker, rank_candidates
-from crystalgen.baselines.retrieval.retrieve import candidate_crystals, find_candidates
+from crystalgen.baselines.retrieval.retrieve import candidate_cells, candidate_crystals, find_candidates
 from crystalgen.baselines.retrieval.templates import Templates, ordered_species
 from crystalgen.datasets.sources import read_benchmark
 from crystalgen.matching.match import CSP, match_cells, reduce_table
@@ -53,9 +53,9 @@ def main() -> None:
     clock.tell(f"{len(targets)} requests x 20 crystals")
 
     def score(name: str, candidates: pd.DataFrame) -> np.ndarray:  # least rank of a match, -1 for none
-        crystals = candidate_crystals(templates, targets, candidates)
+        samples = candidate_cells(templates, targets, candidates)
         places = np.stack([np.arange(len(candidates)), candidates["request"]], axis=1)
-        verdicts = match_cells(reduce_table(crystals, args.workers), cells, places, CSP, args.workers)
+        verdicts = match_cells(samples, cells, places, CSP, args.workers)
         verdicts = verdicts.assign(request=candidates["request"].to_numpy(), rank=candidates["rank"].to_numpy())
         right = verdicts[verdicts["matched"]]
         rates = [right.loc[right["rank"] < tries, "request"].nunique() / len(targets) for tries in TRIES]

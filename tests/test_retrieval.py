@@ -16,7 +16,7 @@ from crystalgen.baselines.retrieval.element_vectors import (
 )
 from crystalgen.baselines.retrieval.fit_vectors import _FLOOR, _gradients, _slope, fit_vectors
 from crystalgen.baselines.retrieval.neighbours import request_distances
-from crystalgen.baselines.retrieval.retrieve import find_candidates, retrieve, unanswered
+from crystalgen.baselines.retrieval.retrieve import candidate_cells, candidate_crystals, find_candidates, retrieve, unanswered
 from crystalgen.baselines.retrieval.templates import Templates, atomic_volumes, ordered_species, permutations_of
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import from_structures, validate
@@ -183,6 +183,16 @@ def test_volumes_follow_the_elements():
     assert fitted[26] == pytest.approx((32 + 52 + 65 + 20) / 7)  # no crystal has iron
     found = retrieve(Templates(training, workers=1), _asked(_primitive_rocksalt(5.0, "Na", "Cl")), mendeleev_distances())
     assert abs(np.linalg.det(found["lattice"].iloc[0])) == pytest.approx(45.0)
+
+
+def test_cells_for_the_matcher_are_the_crystals_own(templates, training):
+    candidates = find_candidates(templates, training, mendeleev_distances(), 5)
+    cells = candidate_cells(templates, training, candidates)
+    reduced = reduce_table(candidate_crystals(templates, training, candidates), 1)
+    assert [cell.kinds for cell in cells] == [cell.kinds for cell in reduced]
+    verdicts = match_cells(cells, reduced, np.stack([np.arange(len(cells))] * 2, axis=1), CSP, 1)
+    assert verdicts["matched"].all()
+    assert verdicts["rms"].max() < 1e-6
 
 
 def test_an_unknown_stoichiometry_is_named(templates):

@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.baselines.retrieval.features import NAMES, candidate_features
-from crystalgen.baselines.retrieval.retrieve import find_candidates
-from crystalgen.baselines.retrieval.templates import ELEMENTS, Templates, ordered_species
+from crystalgen.baselines.retrieval.retrieve import candidate_cells, find_candidates
+from crystalgen.baselines.retrieval.templates import Templates
 from crystalgen.baselines.retrieval.trees import Trees, fit_trees
 from crystalgen.matching.match import CSP, Tolerances, match_cells
-from crystalgen.matching.reduction import ReducedCell
 
 RANKED = 8  # arrangements of a request that are put in a new order
 
@@ -58,15 +57,8 @@ def rank_candidates(ranker: Trees, templates: Templates, requests: pd.DataFrame,
 
 
 def _are_right(templates: Templates, asked: pd.DataFrame, candidates: pd.DataFrame, tolerances: Tolerances, workers: int) -> np.ndarray:
-    """Return whether each candidate is the training crystal that was asked for; reduced cells are used again, elements swapped."""
+    """Return whether each candidate is the training crystal that was asked for."""
     targets = [templates.row_of_id[name] for name in asked["id"]]
-    samples = []
-    for request, template, permutation in candidates[["request", "template", "permutation"]].itertuples(index=False, name=None):
-        cell = templates.cells[template]
-        kinds, counts = ordered_species(templates.table["atomic_numbers"].iloc[template])
-        species, _ = ordered_species(asked["atomic_numbers"].iloc[request])
-        swap = np.zeros(ELEMENTS, dtype=int)
-        swap[kinds] = species[templates.groups[counts].permutations[permutation]]
-        samples.append(cell if isinstance(cell, str) else ReducedCell(cell.lattice, swap[cell.numbers], cell.coords))
+    samples = candidate_cells(templates, asked, candidates)
     pairs = np.stack([np.arange(len(candidates)), np.array(targets)[candidates["request"]]], axis=1)
     return match_cells(samples, templates.cells, pairs, tolerances, workers, with_rms=False)["matched"].to_numpy()

@@ -6,7 +6,7 @@ crystal vote together (an arrangement, see `templates`), so that a prototype wit
 single nearest neighbour.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ import pandas as pd
 from crystalgen.baselines.retrieval.neighbours import Arrangements, request_distances
 from crystalgen.baselines.retrieval.templates import ELEMENTS, TemplateGroup, Templates, ordered_species
 from crystalgen.crystals import from_columns
+from crystalgen.matching.reduction import ReducedCell
 
 SOURCE = "retrieval"
 MAX_PER_SPACE_GROUP = 3  # of the nearest templates, without votes
@@ -92,22 +93,14 @@ def candidate_crystals(templates: Templates, requests: pd.DataFrame, candidates:
     Returns:
         crystals with target_id, rank, template_id, distance, votes and the template's space group.
     """
-    asked = [ordered_species(numbers)[0] for numbers in requests["atomic_numbers"]]
-    permutations = {counts: group.permutations for counts, group in templates.groups.items()}
-    lattices, numbers = [], []
-    template_numbers, template_lattices = templates.table["atomic_numbers"].to_numpy(), templates.table["lattice"].to_numpy()
-    columns = (candidates[name].to_numpy() for name in ("request", "template", "permutation"))
-    for request, template, permutation in zip(*columns, strict=True):
-        kinds, counts = ordered_species(template_numbers[template])
-        swap = np.zeros(ELEMENTS, dtype=np.int16)
-        swap[kinds] = asked[request][permutations[counts][permutation]]
-        numbers.append(swap[template_numbers[template]])
-        ratio = templates.volumes[numbers[-1]].sum() / templates.volumes[template_numbers[template]].sum()
-        lattices.append(template_lattices[template] * np.cbrt(ratio))
+    before = templates.table["atomic_numbers"].iloc[candidates["template"]]
+    swaps = _swaps(templates, requests, candidates)
+    numbers = [swap[z] for swap, z in zip(swaps, before, strict=True)]
+    ratios = [templates.volumes[new].sum() / templates.volumes[old].sum() for new, old in zip(numbers, before, strict=True)]
     used = templates.table.iloc[candidates["template"]]
     names = requests["id"].to_numpy()[candidates["request"]]
     return from_columns(
-        lattices,
+        [lattice * np.cbrt(ratio) for lattice, ratio in zip(used["lattice"], ratios, strict=True)],
         numbers,
         list(used["frac_coords"]),
         SOURCE,
@@ -120,6 +113,28 @@ def candidate_crystals(templates: Templates, requests: pd.DataFrame, candidates:
         space_group=used["space_group"].array,
         symprec=used["symprec"].to_numpy(),
     )
+
+
+def candidate_cells(templates: Templates, requests: pd.DataFrame, candidates: pd.DataFrame) -> list[ReducedCell | str]:
+    """Return the candidates' reduced cells for the matcher, at the templates' volume, which it does not look at.
+
+    The templates' own reduced cells are used, so that this takes a hundredth of the time of reducing `candidate_crystals`.
+    """
+    cells = [templates.cells[row] for row in candidates["template"]]
+    swaps = _swaps(templates, requests, candidates)
+    return [cell if isinstance(cell, str) else ReducedCell(cell.lattice, swap[cell.numbers].astype(int), cell.coords)
+            for cell, swap in zip(cells, swaps, strict=True)]  # fmt: skip
+
+
+def _swaps(templates: Templates, requests: pd.DataFrame, candidates: pd.DataFrame) -> Iterator[np.ndarray]:
+    """Yield for each candidate the element that takes the place of each of the template's, (120,)."""
+    asked = [ordered_species(numbers)[0] for numbers in requests["atomic_numbers"]]
+    numbers = templates.table["atomic_numbers"].to_numpy()
+    for request, template, permutation in candidates[["request", "template", "permutation"]].itertuples(index=False, name=None):
+        kinds, counts = ordered_species(numbers[template])
+        swap = np.zeros(ELEMENTS, dtype=np.int16)
+        swap[kinds] = asked[request][templates.groups[counts].permutations[permutation]]
+        yield swap
 
 
 def unanswered(templates: Templates, requests: pd.DataFrame) -> pd.DataFrame:
