@@ -80,7 +80,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one[0], int(options.one[1]), options.steps)))
         return
-    library_rows = MatrixData(paths.tensors("library", "matrix")).shape[0]
+    library_rows = MatrixData(paths.tensors("library", "matrix")).codec.shape[0]
     results = []
     for preset, rows in (("lean", library_rows), ("lean", PAPER_ROWS), ("published", library_rows), ("published", PAPER_ROWS)):
         command = [sys.executable, __file__, "--steps", str(options.steps), "--one", preset, str(rows)]

@@ -55,8 +55,8 @@ def study(tmp_path, monkeypatch, figure):
     ]
     folder = tmp_path / "smoke" / "notebooks"
     folder.mkdir(parents=True)
-    nbformat.write(new_notebook(cells=cells), folder / "12-results.ipynb")
-    nbformat.write(new_notebook(cells=[new_markdown_cell("# Data"), new_code_cell("1")]), folder / "02-the data.ipynb")
+    nbformat.write(new_notebook(cells=cells), folder / "results.ipynb")
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Data"), new_code_cell("1")]), folder / "data of a model.ipynb")
     return "smoke"
 
 
@@ -68,9 +68,9 @@ def test_a_study_has_a_page_of_each_notebook_and_the_results_are_its_index(study
     assert "What this study has" in text and "What this study lacks" not in text
     assert text.count('src="data:image/png;base64,') == 1 and text.count('<details class="code">') == 2
     targets = re.findall(r'(?:src|href)\s*=\s*"([^"]*)"', re.sub(r"<script>.*?</script>", "", text, flags=re.S))
-    assert "pages/02-the%20data.html" in targets
+    assert "pages/data%20of%20a%20model.html" in targets
     assert not [t for t in targets if re.match(r"(https?:)?//", t)], "it stands alone"
-    other = (tmp_path / "smoke/pages/02-the data.html").read_text()
+    other = (tmp_path / "smoke/pages/data of a model.html").read_text()
     assert 'href="../index.html"' in other and "3Dmol" not in other
     first = page.read_bytes()
     assert write_study_pages(study).read_bytes() == first
