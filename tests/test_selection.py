@@ -10,6 +10,7 @@ from crystalgen.config import load_study
 from crystalgen.utils import paths
 from crystalgen.utils.strict import StudyError
 from crystalgen.workflow.compile import compile_studies, compiled, settings_parts, write_settings
+from crystalgen.workflow.digests import MODULES
 from crystalgen.workflow.selection import select_studies, selected_studies
 from crystalgen.workflow.stages import ABLATIONS, concrete, study_stages
 
@@ -29,7 +30,7 @@ def test_every_stage_finds_what_it_depends_on(name):
     stages = concrete(study_stages(name, load_study(name), [str(paths.study_file(name).relative_to(ROOT))]))
     made = [out for what in stages.values() for out in what["outs"]]
     parts = {f"data/interim/settings/{name}/{part}.json" for part in settings_parts(load_study(name))}
-    keys = {*paths.notebooks(), "settings"}
+    keys = {*paths.notebooks(), *MODULES}
     for stage, what in stages.items():
         assert len(what["deps"]) == len(set(what["deps"])), stage
         for dep in what["deps"]:

@@ -72,7 +72,8 @@ print(len(read_crystals(paths.LIBRARY / "crystals.parquet")) > 1000, load_recipe
     assert second == "True True"
 
 
-def test_a_command_of_the_pipeline_says_that_it_needs_a_checkout(installed, work):
-    done = run("crystalgen", "run", "evaluate", cwd=work, path=installed)
+@pytest.mark.parametrize("command", ["run evaluate", "compile", "show", "use-shipped library_energies", "build-library", "readme"])
+def test_a_command_of_the_pipeline_says_that_it_needs_a_checkout(installed, work, command):
+    done = run("crystalgen", *command.split(), cwd=work, path=installed)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert f"{work}: no checkout of crystalgen's repository" in done.stderr and "CRYSTALGEN_ROOT" in done.stderr

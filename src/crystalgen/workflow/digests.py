@@ -7,13 +7,13 @@ from crystalgen.utils.code_digest import code_of
 from crystalgen.utils.files import write_json
 
 # Stages that run no notebook, and the modules that they run
-_MODULES = {"settings": "crystalgen.workflow.compile", "build-library": "crystalgen.library.build", "report": "crystalgen.report.pages"}
+MODULES = {"settings": "crystalgen.workflow.compile", "build-library": "crystalgen.library.build", "report": "crystalgen.report.pages"}
 
 
 def write_digests() -> None:
     """Write `paths.CODE`/<key>.json for each cleaned notebook and each of the other stages: a digest per module."""
     digests = {file.stem: notebook_code(json.loads(file.read_text())) for file in sorted(paths.CLEAN_NOTEBOOKS.glob("*.ipynb"))}
-    digests |= {key: code_of(f"import {module}", everything=True) for key, module in _MODULES.items()}
+    digests |= {key: code_of(f"import {module}", everything=True) for key, module in MODULES.items()}
     for key, code in digests.items():
         write_json(code, paths.CODE / f"{key}.json")
 
