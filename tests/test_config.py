@@ -1,49 +1,20 @@
-"""Studies and recipes: a mistake in a file is named, with the file."""
+"""Studies: a mistake in a file is named, with the file."""
 
 import pytest
 import yaml
-from conftest import RECIPE, ROOT
+from conftest import ROOT
 from pydantic import ValidationError
+from study_case import changed, minimal, write
 
 from crystalgen.config import load_study, read_study
 from crystalgen.generative.nets.unet1d.settings import UNet1dConfig
 from crystalgen.generative.objectives.settings import Diffusion, Flow
 from crystalgen.generative.settings import Training, read_model
-from crystalgen.library.recipe import load_recipe
 from crystalgen.utils import paths
-from crystalgen.utils.compose import compose, files_of
+from crystalgen.utils.compose import compose
 from crystalgen.utils.strict import StudyError
 
 STUDIES = sorted((ROOT / "studies").glob("*/study.yaml"))
-
-
-def _minimal() -> dict:
-    return {
-        "title": "t",
-        "description": "d",
-        "data": {"path": "p"},
-        "models": {
-            "one": {"representation": "matrix", "training": {"steps": 5}, "sampling": {"one": {"sampler": "euler", "steps": 5}}},
-            "two": {"representation": "unimat", "training": {"steps": 5}, "sampling": {"two": {"sampler": "ddim", "steps": 5}}},
-        },
-        "search": {"rows": [], "ladders": {"a": {"start": 0.0}}},
-    }
-
-
-def _changed(where: str, **values) -> dict:
-    """The minimal study with values of the settings at `where`, written as models.one.net, replaced."""
-    content = _minimal()
-    inner = content
-    for key in filter(None, where.split(".")):
-        inner = inner.setdefault(key, {})
-    inner.update(values)
-    return content
-
-
-def _write(tmp_path, content) -> object:
-    path = tmp_path / "study.yaml"
-    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
-    return path
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.parent.name)
@@ -58,67 +29,8 @@ def test_every_study_loads_and_its_numbers_are_not_defaults(path):
     assert study.data.filter.max_sites == content["data"]["filter"]["max_sites"]
 
 
-def _composed(tmp_path, presets: dict | None = None, **studies: dict):
-    (tmp_path / "presets.yaml").write_text(yaml.safe_dump(presets or {}))
-    for name, content in studies.items():
-        (tmp_path / name).mkdir(exist_ok=True)
-        (tmp_path / name / "study.yaml").write_text(yaml.safe_dump(content))
-    return lambda name: read_study(tmp_path / name / "study.yaml")
-
-
-def test_presets_are_named_or_changed_and_a_studys_own_come_first(tmp_path):
-    presets = {"training": {"short": {"steps": 3, "batch_size": 4}}, "objective": {"plain": {"name": "flow"}}}
-    content = _changed("models.one", training={"preset": "short", "batch_size": 5}, objective="plain", net="published")
-    content["models"]["two"]["training"] = "mine"
-    content["presets"] = {"training": {"mine": {"preset": "short", "steps": 9}}}
-    study = _composed(tmp_path, presets, a=content)("a")
-    assert (study.models["one"].training.steps, study.models["one"].training.batch_size) == (3, 5)
-    assert (study.models["two"].training.steps, study.models["two"].training.batch_size) == (9, 4)
-    assert study.models["one"].objective == Flow() and study.models["one"].net == UNet1dConfig.preset("published")
-
-
-def test_one_way_to_sample_is_named_as_its_model(tmp_path):
-    content = _changed("models.one", sampling={"sampler": "euler", "steps": 3})
-    assert list(read_study(_write(tmp_path, content)).models["one"].sampling) == ["one"]
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"training": "shrt"}, r"models.one.training: no preset 'shrt'; expected one of \['circle', 'short'\]"),
-        ({"training": {"preset": "shrt"}}, "models.one.training: no preset 'shrt'"),
-        ({"net": {"preset": "lan"}}, "models.one.net: no preset 'lan'"),
-        ({"training": "circle"}, "no preset 'circle'"),
-    ],
-)
-def test_an_unknown_preset_is_named(tmp_path, values, said):
-    presets = {"training": {"short": {"steps": 3}, "circle": {"preset": "circle"}}}
-    with pytest.raises(StudyError, match=said):
-        _composed(tmp_path, presets, a=_changed("models.one", **values))("a")
-
-
-def test_a_study_may_build_on_another(tmp_path):
-    base = _changed("models.one.training", preset="short") | {"benchmark": "perov_5"}
-    variant = {"base": "a", "title": "variant", "benchmark": None, "models": {"two": None, "one": {"training": {"batch_size": 3}}}}
-    read = _composed(tmp_path, {"training": {"short": {"warmup": 8}}}, a=base, b=variant)
-    study = read("b")
-    assert study.title == "variant" and study.benchmark is None and list(study.models) == ["one"]
-    training = study.models["one"].training
-    assert (training.steps, training.batch_size, training.warmup) == (5, 3, 8)
-    assert read("a").benchmark == "perov_5"
-    assert [file.parent.name for file in files_of(tmp_path / "b" / "study.yaml")][:2] == ["b", "a"]
-    with pytest.raises(StudyError, match="base: no study 'c'"):
-        _composed(tmp_path, None, d={"base": "c"})("d")
-
-
-def test_another_objective_replaces_the_one_before(tmp_path):
-    base = _changed("models.two", objective={"name": "diffusion", "clip": 1.0})
-    variant = {"base": "a", "models": {"two": {"objective": {"name": "flow"}, "sampling": {"two": {"sampler": "euler"}}}}}
-    assert _composed(tmp_path, None, a=base, b=variant)("b").models["two"].objective == Flow()
-
-
 def test_a_minimal_study_takes_the_defaults_of_its_representation(tmp_path):
-    study = read_study(_write(tmp_path, _minimal()))
+    study = read_study(write(tmp_path, minimal()))
     assert isinstance(study.models["one"].objective, Flow)
     assert isinstance(study.models["two"].objective, Diffusion)
     assert study.data.split.seed == 42
@@ -143,12 +55,12 @@ def test_a_minimal_study_takes_the_defaults_of_its_representation(tmp_path):
     ],
 )
 def test_a_misspelt_key_is_named_with_the_file(tmp_path, where):
-    content = _minimal()
+    content = minimal()
     inner = content
     for key in where:
         inner = inner.setdefault(key, {"name": "flow"} if key == "objective" else {})
     inner["lerning_rate"] = 1
-    path = _write(tmp_path, content)
+    path = write(tmp_path, content)
     with pytest.raises(StudyError) as error:
         read_study(path)
     message = str(error.value)
@@ -166,14 +78,14 @@ def test_a_misspelt_key_is_named_with_the_file(tmp_path, where):
         ({"models": {"one": {"representation": "matrix", "training": {"steps": "many"}}}}, "steps"),
         ({"models": {"one": {"representation": "matrix", "training": {"steps": 5}, "objective": {"name": "flo"}}}}, "flo"),
         ({"baselines": {"template": {"choice": "best"}}}, "choice"),
-        (_changed("models.one", net="huge"), "huge"),
-        (_changed("models.one", sampling={}), "sampling"),
-        (_changed("models.one.sampling.one", steps=0), "steps"),
+        (changed("models.one", net="huge"), "huge"),
+        (changed("models.one", sampling={}), "sampling"),
+        (changed("models.one.sampling.one", steps=0), "steps"),
         ({"data": {}}, "path"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_named_with_the_file(tmp_path, change, named):
-    path = _write(tmp_path, _minimal() | change)
+    path = write(tmp_path, minimal() | change)
     with pytest.raises(StudyError, match=named) as error:
         read_study(path)
     assert str(path) in str(error.value)
@@ -181,7 +93,7 @@ def test_a_value_of_the_wrong_kind_is_named_with_the_file(tmp_path, change, name
 
 @pytest.mark.parametrize("text", ["", "a: [1", "- 1\n- 2\n", "just text"])
 def test_a_file_that_is_no_study_is_one_error_with_the_path(tmp_path, text):
-    path = _write(tmp_path, text)
+    path = write(tmp_path, text)
     with pytest.raises(StudyError) as error:
         read_study(path)
     assert str(path) in str(error.value)
@@ -191,7 +103,7 @@ def test_a_file_that_is_no_study_is_one_error_with_the_path(tmp_path, text):
 
 
 def _refused(tmp_path, content: dict, match: str) -> None:
-    path = _write(tmp_path, content)
+    path = write(tmp_path, content)
     with pytest.raises(StudyError, match=match) as error:
         read_study(path)
     assert str(path) in str(error.value)
@@ -213,9 +125,9 @@ def _refused(tmp_path, content: dict, match: str) -> None:
 def test_each_row_has_a_sampler_of_its_objective(tmp_path, objective, sampler, fits):
     default = {"diffusion": "ddim", "flow": "euler"}[objective]
     rows = {"one": {"sampler": default, "steps": 5}, "other": {"sampler": sampler, "steps": 10}}
-    content = _changed("models.one", objective={"name": objective}, sampling=rows)
+    content = changed("models.one", objective={"name": objective}, sampling=rows)
     if fits:
-        assert read_study(_write(tmp_path, content)).models["one"].sampling["other"].sampler == sampler
+        assert read_study(write(tmp_path, content)).models["one"].sampling["other"].sampler == sampler
     else:
         _refused(tmp_path, content, f"sampling 'other': sampler '{sampler}' cannot sample a {objective} model")
 
@@ -223,20 +135,20 @@ def test_each_row_has_a_sampler_of_its_objective(tmp_path, objective, sampler, f
 @pytest.mark.parametrize("sampler", ["euler", "ddpm", "ddim"])
 def test_regression_is_sampled_in_one_step(tmp_path, sampler):
     one = {"task": "modification", "objective": {"name": "regression"}}
-    content = _changed("models.one", **one, sampling={"one": {"sampler": "one_step", "steps": 1}})
-    assert read_study(_write(tmp_path, content)).models["one"].objective.name == "regression"
-    _refused(tmp_path, _changed("models.one", **one, sampling={"one": {"sampler": sampler, "steps": 1}}), "cannot sample a regression")
+    content = changed("models.one", **one, sampling={"one": {"sampler": "one_step", "steps": 1}})
+    assert read_study(write(tmp_path, content)).models["one"].objective.name == "regression"
+    _refused(tmp_path, changed("models.one", **one, sampling={"one": {"sampler": sampler, "steps": 1}}), "cannot sample a regression")
 
 
 def test_guidance_needs_a_model_that_learnt_to_do_without_the_energy(tmp_path):
-    content = _changed("models.one.sampling.one", guidance=0.5)
+    content = changed("models.one.sampling.one", guidance=0.5)
     _refused(tmp_path, content, "sampling 'one': guidance needs .*condition_dropout")
     content["models"]["one"]["training"]["condition_dropout"] = 0.1
-    assert read_study(_write(tmp_path, content)).models["one"].sampling["one"].guidance == 0.5
+    assert read_study(write(tmp_path, content)).models["one"].sampling["one"].guidance == 0.5
 
 
 def test_unimat_has_no_energy_to_be_guided_by(tmp_path):
-    content = _changed("models.two.sampling.two", guidance=0.5)
+    content = changed("models.two.sampling.two", guidance=0.5)
     content["models"]["two"]["training"]["condition_dropout"] = 0.1
     _refused(tmp_path, content, "guidance")
 
@@ -249,39 +161,39 @@ DENOISING = {"objective": {"name": "diffusion"}, "sampling": DDIM}
 
 @pytest.mark.parametrize("settings", [FROM_NOISE, DENOISING])
 def test_modification_from_noise_must_be_shown_the_structure(tmp_path, settings):
-    content = _changed("models.one", task="modification", **settings)
+    content = changed("models.one", task="modification", **settings)
     _refused(tmp_path, content, "modification from noise never sees the structure")
     content["models"]["one"]["net"] = {"start": True}
-    assert read_study(_write(tmp_path, content)).models["one"].net.start
+    assert read_study(write(tmp_path, content)).models["one"].net.start
 
 
 @pytest.mark.parametrize("settings", [FROM_STRUCTURE, {"net": {"start": True}}, DENOISING | {"net": {"start": True}}])
 def test_generation_has_no_structure_to_start_from(tmp_path, settings):
-    _refused(tmp_path, _changed("models.one", task="generation", **settings), "generation has no structure to start from")
+    _refused(tmp_path, changed("models.one", task="generation", **settings), "generation has no structure to start from")
 
 
 def test_modification_may_start_from_the_structure(tmp_path):
-    content = _changed("models.one", task="modification", **FROM_STRUCTURE)
-    assert read_study(_write(tmp_path, content)).models["one"].objective.prior == "structure"
+    content = changed("models.one", task="modification", **FROM_STRUCTURE)
+    assert read_study(write(tmp_path, content)).models["one"].objective.prior == "structure"
 
 
 def test_unimat_has_no_structure_to_modify(tmp_path):
-    _refused(tmp_path, _changed("models.two", task="modification"), "models.two.*task")
-    _refused(tmp_path, _changed("models.two", objective={"name": "regression"}), "regression")
+    _refused(tmp_path, changed("models.two", task="modification"), "models.two.*task")
+    _refused(tmp_path, changed("models.two", objective={"name": "regression"}), "regression")
 
 
 def test_returning_the_input_is_for_modification(tmp_path):
-    _refused(tmp_path, _changed("baselines.as_is", kind="input"), "generation has no input to return")
-    _refused(tmp_path, _changed("baselines.as_is", kind="copies"), "expected task null for copies")
-    content = _changed("baselines.as_is", kind="input", task="modification")
-    assert read_study(_write(tmp_path, content)).baselines["as_is"].kind == "input"
+    _refused(tmp_path, changed("baselines.as_is", kind="input"), "generation has no input to return")
+    _refused(tmp_path, changed("baselines.as_is", kind="copies"), "expected task null for copies")
+    content = changed("baselines.as_is", kind="input", task="modification")
+    assert read_study(write(tmp_path, content)).baselines["as_is"].kind == "input"
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        _changed("models.two.sampling", one={"sampler": "ddpm", "steps": 5}),
-        _changed("baselines.one", choice="random"),
+        changed("models.two.sampling", one={"sampler": "ddpm", "steps": 5}),
+        changed("baselines.one", choice="random"),
     ],
 )
 def test_a_row_named_twice_is_named(tmp_path, content):
@@ -289,15 +201,15 @@ def test_a_row_named_twice_is_named(tmp_path, content):
 
 
 def test_the_model_of_a_row_is_the_one_that_samples_it(tmp_path):
-    content = _changed("models.one.sampling", second={"sampler": "euler", "steps": 9})
-    study = read_study(_write(tmp_path, content))
+    content = changed("models.one.sampling", second={"sampler": "euler", "steps": 9})
+    study = read_study(write(tmp_path, content))
     assert [study.model_of(row) for row in ("one", "second", "two")] == ["one", "one", "two"]
 
 
 @pytest.mark.parametrize("row", ["three", "as_is", "two", "modified"])
 def test_the_search_is_for_rows_of_generation_models(tmp_path, row):
     """A baseline has no network, UniMat hears no composition, and modification needs a structure."""
-    content = _changed("search", rows=["one", row])
+    content = changed("search", rows=["one", row])
     content["baselines"] = {"as_is": {"kind": "input", "task": "modification"}}
     sampling = {"modified": {"sampler": "euler", "steps": 3}}
     content["models"]["three_"] = {"representation": "matrix", "task": "modification", "training": {"steps": 5}, "sampling": sampling}
@@ -306,20 +218,20 @@ def test_the_search_is_for_rows_of_generation_models(tmp_path, row):
 
 
 def test_a_preset_is_a_network_by_name(tmp_path):
-    study = read_study(_write(tmp_path, _changed("models.one", net="published")))
+    study = read_study(write(tmp_path, changed("models.one", net="published")))
     assert study.models["one"].net == UNet1dConfig.preset("published") != UNet1dConfig.preset("lean") == UNet1dConfig()
 
 
 @pytest.mark.parametrize("seeds", [[], [3, 3]])
 def test_training_seeds_are_some_and_distinct(tmp_path, seeds):
     """Two runs of one seed would write one checkpoint and one file of weights."""
-    _refused(tmp_path, _changed("models.one.training", seeds=seeds), "seeds")
+    _refused(tmp_path, changed("models.one.training", seeds=seeds), "seeds")
 
 
 def test_an_unknown_study_lists_the_known_ones(tmp_path, monkeypatch):
     for name in ("b", "a"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "study.yaml").write_text(yaml.safe_dump(_minimal()))
+        (tmp_path / name / "study.yaml").write_text(yaml.safe_dump(minimal()))
     monkeypatch.setattr(paths, "STUDIES", tmp_path)
     assert load_study("a").title == "t"
     with pytest.raises(StudyError, match=r"no such study; expected one of \['a', 'b'\]"):
@@ -329,28 +241,3 @@ def test_an_unknown_study_lists_the_known_ones(tmp_path, monkeypatch):
 def test_a_study_cannot_be_changed():
     with pytest.raises(ValidationError):
         Training(steps=1).steps = 2
-
-
-@pytest.mark.parametrize("where", [(), ("superstructures",), ("relaxation",)])
-def test_a_misspelt_key_of_the_recipe_is_named(tmp_path, where):
-    content = yaml.safe_load(RECIPE.read_text())
-    inner = content
-    for key in where:
-        inner = inner[key]
-    inner["max_structure"] = 1
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(content))
-    with pytest.raises(ValueError, match="recipe.yaml.*max_structure"):
-        load_recipe(path)
-
-
-def test_an_error_in_a_recipe_names_the_file(tmp_path):
-    path = tmp_path / "recipe.yaml"
-    path.write_text("elements: [Ta]\n")
-    with pytest.raises(ValueError, match="superstructures") as error:
-        load_recipe(path)
-    assert str(path) in str(error.value)
-
-
-def test_the_committed_recipe_loads():
-    assert len(load_recipe(RECIPE).elements) >= 10

@@ -17,7 +17,8 @@ from crystalgen.baselines.retrieval.element_vectors import (
 from crystalgen.baselines.retrieval.fit_vectors import _FLOOR, _gradients, _slope, fit_vectors
 from crystalgen.baselines.retrieval.neighbours import request_distances
 from crystalgen.baselines.retrieval.retrieve import candidate_cells, candidate_crystals, find_candidates, retrieve, unanswered
-from crystalgen.baselines.retrieval.templates import Templates, atomic_volumes, ordered_species, permutations_of
+from crystalgen.baselines.retrieval.templates import Templates, atomic_volumes
+from crystalgen.baselines.stoichiometry import ordered_species, permutations_of
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import from_structures, validate
 from crystalgen.datasets.sources import read_benchmark

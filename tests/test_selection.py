@@ -6,12 +6,12 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from crystalgen.config import load_study
+from crystalgen.config import load_study, read_selection
 from crystalgen.utils import paths
 from crystalgen.utils.strict import StudyError
 from crystalgen.workflow.compile import compile_studies, compiled, settings_parts, write_settings
 from crystalgen.workflow.digests import MODULES
-from crystalgen.workflow.selection import select_studies, selected_studies
+from crystalgen.workflow.selection import select_studies
 from crystalgen.workflow.stages import ABLATIONS, concrete, study_stages
 
 NAMES = paths.study_names()
@@ -61,7 +61,7 @@ def repository(tmp_path, monkeypatch):
 def test_selecting_writes_the_selection_and_compiles(repository):
     select_studies(["smoke"])
     assert yaml.safe_load((repository / "params.yaml").read_text()) == {"studies": ["smoke"]}
-    assert selected_studies() == ["smoke"]
+    assert read_selection() == ["smoke"]
     assert (repository / "studies/smoke/dvc.yaml").read_text() == (ROOT / "studies/smoke/dvc.yaml").read_text()
     assert compile_studies(["smoke"]) == [], "up to date"
 

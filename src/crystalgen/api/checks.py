@@ -7,8 +7,7 @@ from pathlib import Path
 
 from crystalgen.chemistry.symbols import parse_composition
 from crystalgen.utils import paths
-
-MAX_FORMATION_ENERGY = 5.0  # eV/atom, either way; no compound is near it, and the library leaves out what is beyond
+from crystalgen.utils.limits import MAX_FORMATION_ENERGY
 
 
 def check_request(composition: str, n: int, space_group: int | None, energy: float | None, seed: int, workers: int) -> None:

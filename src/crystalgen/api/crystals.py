@@ -12,8 +12,8 @@ from pymatgen.core import IStructure
 from crystalgen.api.checks import check_paths
 from crystalgen.crystals import CrystalTableError, from_columns, structure_from_text, to_structures, validate
 from crystalgen.crystals.geometry import cell_problem
-from crystalgen.crystals.schema import COLUMNS, MAX_ATOMIC_NUMBER
-from crystalgen.datasets.generated import TIME_LIMIT, read_generated
+from crystalgen.crystals.schema import COLUMNS
+from crystalgen.datasets.generated import TIME_LIMIT, checked_cell, read_generated, structure_cell
 from crystalgen.datasets.sources import names_of
 
 _CELL = ("lattice", "atomic_numbers", "frac_coords")
@@ -140,9 +140,7 @@ def _cell(item) -> tuple | str:
         return problem or _checked(item.cell.array, item.numbers, item.get_scaled_positions(wrap=False))
     if not isinstance(item, IStructure):
         return f"no structure, but {type(item).__name__}"
-    if not item.is_ordered:
-        return f"partial occupancies ({item.formula}); expected one element per site"
-    return _checked(item.lattice.matrix, item.atomic_numbers, item.frac_coords)
+    return structure_cell(item)
 
 
 def _cell_of_text(text) -> tuple | str:
@@ -160,6 +158,4 @@ def _checked(lattice, numbers, coords) -> tuple | str:
         return "no lattice (3, 3), atomic numbers (n,) and fractional coordinates (n, 3)"
     if not len(numbers) or len(coords) != len(numbers):
         return f"{len(numbers)} atomic numbers and {len(coords)} coordinates; expected one of each per site"
-    if not ((numbers >= 1) & (numbers <= MAX_ATOMIC_NUMBER)).all():
-        return f"unknown element: atomic numbers {sorted({int(z) for z in numbers if not 1 <= z <= MAX_ATOMIC_NUMBER})}"
-    return cell_problem(lattice, coords) or (lattice, numbers, coords)
+    return checked_cell(lattice, numbers, coords)

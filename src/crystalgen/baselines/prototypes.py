@@ -1,11 +1,11 @@
 """The search's baseline: every training crystal of a composition's stoichiometry, its elements swapped."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from crystalgen.baselines.stoichiometry import ordered_species, permutations_of
 from crystalgen.baselines.template import substitute_templates
 from crystalgen.crystals import from_columns
 from crystalgen.represent.canonical import composition_numbers
@@ -31,11 +31,11 @@ def decorate_prototypes(compositions: Sequence[str], crystals: pd.DataFrame) -> 
     training = crystals[crystals["split"] == "train"].reset_index(drop=True)
     # The nearest energy picks each template for itself once its energy is its place in the table.
     training = training.assign(formation_energy_per_atom=np.arange(len(training), dtype=float))
-    stoichiometries = training["atomic_numbers"].map(_stoichiometry)
+    stoichiometries = training["atomic_numbers"].map(lambda z: ordered_species(z)[1])
     tables = []
     for composition in compositions:
         numbers = composition_numbers(composition)
-        templates = training[stoichiometries == _stoichiometry(numbers)]
+        templates = training[stoichiometries == ordered_species(numbers)[1]]
         if len(templates):
             tables.append(_decorations(numbers, templates, training).assign(composition=composition))
     table = pd.concat(tables or [_nothing()], ignore_index=True)
@@ -56,16 +56,10 @@ def _nothing() -> pd.DataFrame:
 
 def _permutations(numbers: np.ndarray) -> list[np.ndarray]:
     """Look-up tables (120,) that permute the elements of equal count among each other, the identity among them."""
-    kinds, counts = np.unique(numbers, return_counts=True)
-    alike = [kinds[counts == count] for count in np.unique(counts)]
+    species, counts = ordered_species(numbers)
     tables = []
-    for choice in itertools.product(*(itertools.permutations(group) for group in alike)):
+    for permutation in permutations_of(counts):
         table = np.arange(120, dtype=np.int16)
-        for group, order in zip(alike, choice, strict=True):
-            table[group] = order
+        table[species] = species[permutation]
         tables.append(table)
     return tables
-
-
-def _stoichiometry(numbers: np.ndarray) -> tuple[int, ...]:
-    return tuple(sorted(np.unique(numbers, return_counts=True)[1].tolist()))

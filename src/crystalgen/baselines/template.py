@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Element
 
+from crystalgen.baselines.stoichiometry import ordered_species
 from crystalgen.crystals import from_columns
 
 Choice = Literal["random", "nearest_energy", "nearest_composition"]
@@ -89,7 +90,7 @@ class _NearestCompositions:
 
 def _keys(table: pd.DataFrame) -> list[tuple]:
     """(sorted counts of each species, space group) of each row."""
-    counts = [tuple(sorted(np.unique(z, return_counts=True)[1].tolist())) for z in table["atomic_numbers"]]
+    counts = [ordered_species(numbers)[1] for numbers in table["atomic_numbers"]]
     groups = table["space_group"].to_numpy(dtype=int, na_value=0)
     return list(zip(counts, groups.tolist(), strict=True))
 

@@ -2,12 +2,9 @@
 
 import re
 
-SYMBOLS = (
-    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd "
-    "In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np "
-    "Pu Am Cm Bk Cf Es Fm Md No Lr"
-).split()
-ATOMIC_NUMBERS = {symbol: z for z, symbol in enumerate(SYMBOLS, 1)}
+from crystalgen.utils.elements import SYMBOLS
+
+ATOMIC_NUMBERS = {symbol: z for z, symbol in enumerate(SYMBOLS[:103], 1)}  # H to Lr
 MAX_ATOMS = 1000  # in one cell
 _PART = re.compile(r"(?P<symbol>[A-Z][a-z]?)(?P<count>[0-9]*)|(?P<open>\()|\)(?P<times>[0-9]*)")
 

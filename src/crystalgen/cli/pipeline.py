@@ -134,14 +134,13 @@ def show(studies: Annotated[list[str] | None, Argument(help="names; without any,
     """
     import json
 
-    from crystalgen.config import load_study
+    from crystalgen.config import load_study, read_selection
     from crystalgen.report.labels import row_labels
     from crystalgen.report.pages import write_index
     from crystalgen.report.paper_tables import headline_reference
     from crystalgen.report.tables import headline_table
-    from crystalgen.workflow.selection import selected_studies
 
-    for study in studies or selected_studies():
+    for study in studies or read_selection():
         folder = paths.REPORTS / study
         config, metrics = load_study(study), json.loads((folder / "metrics.json").read_text())
         headline = headline_table(metrics, row_labels(config), headline_reference(config))

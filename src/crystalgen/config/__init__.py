@@ -17,6 +17,7 @@ from crystalgen.config.study import (
     Study,
     load_ablations,
     load_study,
+    read_selection,
     read_study,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     "Study",
     "load_ablations",
     "load_study",
+    "read_selection",
     "read_study",
 ]

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from crystalgen.generative.settings import MatrixModel, Model
 from crystalgen.utils import paths
 from crystalgen.utils.compose import compose
-from crystalgen.utils.strict import Strict, StudyError, check_strict
+from crystalgen.utils.strict import Strict, StudyError, check_strict, read_yaml
 
 
 class Filter(Strict):
@@ -215,3 +215,13 @@ def read_study(path: Path) -> Study:
 def load_ablations(path: Path = paths.ABLATIONS) -> Ablations:
     """Read `ablations/ablations.yaml`, whose models name presets as those of studies do."""
     return check_strict(Ablations, compose(path), path)
+
+
+def read_selection() -> list[str]:
+    """Read the names of the studies that `dvc repro` runs, params.yaml.
+
+    Raises:
+        FileNotFoundError: this is no checkout.
+    """
+    paths.need_checkout()
+    return read_yaml(paths.ROOT / "params.yaml")["studies"]

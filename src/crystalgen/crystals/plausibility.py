@@ -8,10 +8,8 @@ import pandas as pd
 from ase.data import covalent_radii
 
 from crystalgen.crystals.geometry import nearest_distances
+from crystalgen.utils.limits import MAX_BELOW_HULL, MAX_FORMATION_ENERGY, MIN_CONTACT
 
-MIN_CONTACT = 0.5  # of the sum of two covalent radii
-MAX_FORMATION_ENERGY = 5.0  # eV/atom, either way
-MAX_BELOW_HULL = 0.5  # eV/atom; no crystal lies so far below a hull that holds its elements
 FAR_FROM_ELEMENTS = f"a formation energy beyond {MAX_FORMATION_ENERGY:g} eV/atom"
 FAR_BELOW_HULL = f"an energy more than {MAX_BELOW_HULL:g} eV/atom below the hull"
 _ENERGIES = ("energy_per_atom", "formation_energy_per_atom", "e_above_hull")

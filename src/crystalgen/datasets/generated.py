@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import joblib
 import numpy as np
 import pandas as pd
-from pymatgen.core import Structure
+from pymatgen.core import IStructure
 
 from crystalgen.crystals import CrystalTableError, from_columns, read_crystals, structure_from_text
 from crystalgen.crystals.convert import format_of, is_structure_file
@@ -53,7 +53,7 @@ def read_generated(path: str | Path, workers: int = 2, limit: float = TIME_LIMIT
     if name.endswith(".parquet"):
         return (read_benchmark(path) if is_benchmark(path) else read_crystals(path)), _broken([])
     if name.endswith(".pt"):
-        entries = [(name, _checked(*cell)) for name, cell in read_tensors(path)]
+        entries = [(name, checked_cell(*cell)) for name, cell in read_tensors(path)]
     else:
         parts = _texts(path, name)
         batches = [parts[i : i + _BATCH] for i in range(0, len(parts), _BATCH)]
@@ -153,18 +153,23 @@ def _cell(format: str, text: str, limit: float) -> tuple | str:
         return text
     try:
         with time_limit(limit):
-            structure: Structure = structure_from_text(text, format, "")
-        if not structure.is_ordered:
-            return f"partial occupancies ({structure.formula}); expected one element per site"
-        return _checked(structure.lattice.matrix, np.array(structure.atomic_numbers), structure.frac_coords)
+            structure = structure_from_text(text, format, "")
+        return structure_cell(structure)
     except TimeLimit as error:
         return f"parser {error}"
     except (CrystalTableError, ValueError, AttributeError) as error:
         return str(error).removeprefix(": ")[:200]
 
 
-def _checked(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> tuple | str:
-    """The cell, or what is wrong with it."""
+def structure_cell(structure: IStructure) -> tuple | str:
+    """Return lattice (3, 3), atomic numbers (n,) and fractional coordinates (n, 3) of a structure, or what is wrong with it."""
+    if not structure.is_ordered:
+        return f"partial occupancies ({structure.formula}); expected one element per site"
+    return checked_cell(structure.lattice.matrix, np.array(structure.atomic_numbers), structure.frac_coords)
+
+
+def checked_cell(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> tuple | str:
+    """Return the cell, or what is wrong with it."""
     if not len(numbers):
         return "no atoms"
     if problem := cell_problem(lattice, coords):

@@ -1,9 +1,7 @@
 """Which studies and models can be sampled from here, known from settings and files alone; pandas and chemistry wait until needed."""
 
-import yaml
-
 from crystalgen.chemistry.symbols import ATOMIC_NUMBERS, parse_composition
-from crystalgen.config import Study, load_study
+from crystalgen.config import Study, load_study, read_selection
 from crystalgen.utils import paths
 
 
@@ -13,7 +11,7 @@ def trained_studies() -> list[str]:
     Raises:
         ValueError: none is trained; with the command that trains one.
     """
-    selected = yaml.safe_load((paths.ROOT / "params.yaml").read_text())["studies"]
+    selected = read_selection()
     names = [*selected, *(name for name in paths.study_names() if name not in selected)]
     trained = [name for name in names if any((paths.MODELS / name).glob("*/weights/*.safetensors"))]
     if not trained:

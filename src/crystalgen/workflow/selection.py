@@ -1,7 +1,5 @@
 """params.yaml: the studies that `dvc repro` runs."""
 
-from pathlib import Path
-
 import yaml
 
 from crystalgen.config import load_study
@@ -9,16 +7,6 @@ from crystalgen.utils import paths
 from crystalgen.workflow.compile import compile_studies
 
 _HEADER = '# The studies that `dvc repro` runs: `crystalgen select STUDY ...`, or `make reproduce STUDIES="..."`\n'
-
-
-def parameters_file() -> Path:
-    """Return DVC's file of parameters."""
-    return paths.ROOT / "params.yaml"
-
-
-def selected_studies() -> list[str]:
-    """Return the names of the selected studies."""
-    return yaml.safe_load(parameters_file().read_text())["studies"]
 
 
 def select_studies(names: list[str]) -> None:
@@ -30,4 +18,4 @@ def select_studies(names: list[str]) -> None:
     for name in names:
         load_study(name)
     compile_studies(names)
-    parameters_file().write_text(_HEADER + yaml.safe_dump({"studies": names}, sort_keys=False))
+    (paths.ROOT / "params.yaml").write_text(_HEADER + yaml.safe_dump({"studies": names}, sort_keys=False))

@@ -8,7 +8,8 @@ import pandas as pd
 from ase.data import covalent_radii
 
 from crystalgen.baselines.retrieval.neighbours import Arrangements, request_distances
-from crystalgen.baselines.retrieval.templates import ELEMENTS, TemplateGroup, Templates, ordered_species
+from crystalgen.baselines.retrieval.templates import ELEMENTS, TemplateGroup, Templates
+from crystalgen.baselines.stoichiometry import ordered_species
 from crystalgen.chemistry.elements import property_table
 from crystalgen.crystals import formulas
 from crystalgen.crystals.geometry import nearest_distances

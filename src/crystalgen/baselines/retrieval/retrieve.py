@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.baselines.retrieval.neighbours import Arrangements, request_distances
-from crystalgen.baselines.retrieval.templates import ELEMENTS, TemplateGroup, Templates, ordered_species
+from crystalgen.baselines.retrieval.templates import ELEMENTS, TemplateGroup, Templates
+from crystalgen.baselines.stoichiometry import ordered_species
 from crystalgen.crystals import from_columns
 from crystalgen.matching.reduction import ReducedCell
 

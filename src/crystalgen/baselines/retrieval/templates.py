@@ -4,7 +4,6 @@ A crystal's species are ordered by count, then atomic number; "species 0" is the
 the request's species takes the place of each of the template's; only species of equal count change places.
 """
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from crystalgen.baselines.stoichiometry import ordered_species, permutations_of
 from crystalgen.matching.match import CSP, Tolerances, reduce_table
 from crystalgen.matching.matcher import compare
 from crystalgen.matching.reduction import ReducedCell
@@ -77,21 +77,6 @@ class Templates:
 
     def __len__(self) -> int:
         return len(self.table)
-
-
-def ordered_species(numbers: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return the species (s,) of a cell's atomic numbers, ordered by count and then atomic number, and their counts."""
-    kinds, counts = np.unique(numbers, return_counts=True)
-    order = np.lexsort((kinds, counts))
-    return kinds[order], tuple(counts[order].tolist())
-
-
-def permutations_of(counts: Sequence[int]) -> np.ndarray:
-    """Return every permutation (p, s) of species among those of equal count, the identity first."""
-    counts = np.asarray(counts)
-    alike = [np.flatnonzero(counts == count) for count in np.unique(counts)]
-    choices = itertools.product(*(itertools.permutations(places) for places in alike))
-    return np.array([np.concatenate(choice) for choice in choices])  # counts ascend, so that the pieces follow each other
 
 
 def atomic_volumes(training: pd.DataFrame) -> np.ndarray:

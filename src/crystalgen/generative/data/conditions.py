@@ -8,10 +8,7 @@ from torch import Tensor
 
 from crystalgen.generative.data.format import ELEMENTS, PROPERTIES, SPACE_GROUPS, TRAIN
 from crystalgen.generative.data.scales import Scales
-
-_SYMBOLS = """- H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo
-Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn
-Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og""".split()
+from crystalgen.utils.elements import SYMBOLS
 
 
 def encode_properties(columns: Iterable[str], values: dict[str, Tensor], scales: Scales) -> dict[str, Tensor]:
@@ -92,4 +89,4 @@ class Seen:
 
 
 def _symbols(numbers: list[int]) -> str:
-    return ", ".join(_SYMBOLS[z] if 0 < z < len(_SYMBOLS) else f"atomic number {z}" for z in numbers)
+    return ", ".join(SYMBOLS[z - 1] if 0 < z <= len(SYMBOLS) else f"atomic number {z}" for z in numbers)

@@ -105,7 +105,22 @@ class MatrixCodec:
         return self.conditions(padded, properties["space_group"], properties["formation_energy_per_atom"])
 
 
-class MatrixData:
+class CrystalData:
+    """What data sets share: an item is a crystal of the file's `tensors`."""
+
+    tensors: dict[str, Tensor]
+
+    def items(self, split: int) -> Tensor:
+        """Return the items of a split in a fixed order, int64: row numbers (n,)."""
+        return torch.nonzero(self.tensors["split"] == split).flatten()
+
+    def epoch(self, generator: torch.Generator) -> Tensor:
+        """Return the training items of one epoch in random order; always as many."""
+        items = self.items(TRAIN)
+        return items[torch.randperm(len(items), generator=generator)]
+
+
+class MatrixData(CrystalData):
     """Matrix crystals, one item per crystal; see `data.format` for the file."""
 
     energy = "energy"
@@ -117,14 +132,6 @@ class MatrixData:
         # Atoms together and lattice together weigh the same in every crystal; padding weighs nothing.
         self.weight = ((t["atomic_numbers"] > 0).float() / t["nsites"][:, None])[:, :, None].repeat(1, 1, 3)
         self.weight[:, -LATTICE_ROWS:] = 1 / LATTICE_ROWS
-
-    def items(self, split: int) -> Tensor:
-        """Return the items of a split in a fixed order, int64: row numbers (n,)."""
-        return torch.nonzero(self.tensors["split"] == split).flatten()
-
-    def epoch(self, generator: torch.Generator) -> Tensor:
-        """Return the training items of one epoch in random order; always as many."""
-        return shuffled(self.items(TRAIN), generator)
 
     def targets(self, items: Tensor) -> Tensor:
         """Return row numbers (n,), in the study's table, of the crystals that a network should give for the items."""
@@ -144,8 +151,3 @@ class MatrixData:
 def _cell_size(nsites: Tensor) -> Tensor:
     """Return the edge of a cell of that many sites of 1 Å^3 each, (n, 1, 1)."""
     return (nsites.double() ** (1 / 3)).float()[:, None, None]
-
-
-def shuffled(items: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the items in random order."""
-    return items[torch.randperm(len(items), generator=generator)]

@@ -13,7 +13,7 @@ from crystalgen.generative.data.augment import augment
 from crystalgen.generative.data.conditions import Seen, encode_properties
 from crystalgen.generative.data.files import read_tensors
 from crystalgen.generative.data.format import NULL, NULL_THRESHOLD, PROPERTIES, TABLES, TRAIN
-from crystalgen.generative.data.matrix import Batch, shuffled
+from crystalgen.generative.data.matrix import Batch, CrystalData
 from crystalgen.generative.data.scales import Scales
 from crystalgen.generative.data.settings import UniMatInput
 from crystalgen.utils.lattice import lattices_from_parameters
@@ -183,7 +183,7 @@ class UniMatCodec:
         return occupied.unflatten(1, self.grid)
 
 
-class UniMatData:
+class UniMatData(CrystalData):
     """UniMat crystals, one item per crystal; see `data.format` for the file.
 
     Raises:
@@ -199,14 +199,6 @@ class UniMatData:
             known = encode_properties((name,), self._properties(train), self.codec.scales)[f"{PROPERTIES[name].tensor}_known"]
             if not known.any():
                 raise ValueError(f"{path}: no training crystal has a known {name}; expected another choice of input.conditions")
-
-    def items(self, split: int) -> Tensor:
-        """See `MatrixData`."""
-        return torch.nonzero(self.tensors["split"] == split).flatten()
-
-    def epoch(self, generator: torch.Generator) -> Tensor:
-        """See `MatrixData`."""
-        return shuffled(self.items(TRAIN), generator)
 
     def targets(self, items: Tensor) -> Tensor:
         """See `MatrixData`."""

@@ -1,0 +1,32 @@
+"""A small study to change one thing of."""
+
+import yaml
+
+
+def minimal() -> dict:
+    return {
+        "title": "t",
+        "description": "d",
+        "data": {"path": "p"},
+        "models": {
+            "one": {"representation": "matrix", "training": {"steps": 5}, "sampling": {"one": {"sampler": "euler", "steps": 5}}},
+            "two": {"representation": "unimat", "training": {"steps": 5}, "sampling": {"two": {"sampler": "ddim", "steps": 5}}},
+        },
+        "search": {"rows": [], "ladders": {"a": {"start": 0.0}}},
+    }
+
+
+def changed(where: str, **values) -> dict:
+    """The minimal study with values of the settings at `where`, written as models.one.net, replaced."""
+    content = minimal()
+    inner = content
+    for key in filter(None, where.split(".")):
+        inner = inner.setdefault(key, {})
+    inner.update(values)
+    return content
+
+
+def write(tmp_path, content) -> object:
+    path = tmp_path / "study.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
