@@ -38,7 +38,7 @@ class Training(Strict):
     condition_dropout: float = Field(default=0.0, ge=0, lt=1)  # share of samples whose properties are unknown, for guidance
     seeds: tuple[int, ...] = Field(default=(42,), min_length=1)
     processes: int = Field(default=1, ge=1)  # seeds trained at a time
-    threads: int = 2  # of each process
+    threads: int = 1  # of each process; more make small networks slower, and much slower on a machine that does other work
     precision: Literal["no", "bf16", "fp16"] = "no"  # of accelerate; mixed precision is for a GPU
     report_every: int = 200
     checkpoint_every: int = 1000
