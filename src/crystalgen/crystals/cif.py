@@ -1,19 +1,174 @@
-"""Crystals of a CIF, every data block of it."""
+"""Crystals of a CIF, every data block of it: read by pymatgen's tokeniser, held against what the file says of itself.
 
-import io
+pymatgen's own reader silences what it assumes (an occupancy `.` as 0, `OH1` as nothing, `F d -3 m :2` as the other
+origin) and joins what it finds on one site. Here each assumption is a note and each contradiction a reason.
+"""
+
+import re
 import warnings
 
-from pymatgen.io.cif import CifParser
+import numpy as np
+from pymatgen.core import Lattice, Structure
+from pymatgen.io.cif import CifBlock
 
+from crystalgen.crystals.cif_checks import Candidate, build, compare, read_formulas
+from crystalgen.crystals.cif_operations import UnreadableOperation, named_operations, operations_of
+from crystalgen.crystals.cif_sites import ABSENT, NUMBER, Sites, Unreadable, column, read_cell, read_sites
 from crystalgen.crystals.parsed import Parsed
+
+LISTED_KEYS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz", "_space_group_symop_magn_operation_xyz")
+CENTRING_KEY = "_space_group_symop_magn_centering_xyz"
+_BLOCK = re.compile(r"^[^\S\n]*data_", re.MULTILINE | re.IGNORECASE)
 
 
 def read_cif(text: str) -> list[Parsed]:
     """Return what each data block holds; blocks without atom sites are left out unless there is no other."""
+    blocks = _BLOCK.split(text.lstrip("\ufeff"))[1:]
+    if not blocks:
+        return [Parsed("", None, "no data block; expected a line that begins with 'data_'")]
+    holding = [block for block in blocks if "_atom_site" in block.lower()] or blocks
+    parsed = []
+    for block in holding:
+        name = block.split("\n", 1)[0].strip() if len(holding) > 1 else ""
+        try:
+            structure, notes = _crystal(block)
+            parsed.append(Parsed(name, structure, None, tuple(notes)))
+        except (Unreadable, UnreadableOperation) as error:
+            parsed.append(Parsed(name, None, " ".join(str(error).split())))
+    return parsed
+
+
+def _crystal(text: str) -> tuple[Structure, list[str]]:
+    """Return the crystal of one block and notes on what was assumed or repaired."""
+    block, stray = _values(text)
+    if not any(key.startswith("_atom_site_") for key in block):
+        raise Unreadable("no atom sites; expected _atom_site_label and _atom_site_fract_x, _y and _z")
+    if any(key.startswith(("_cell_modulation", "_cell_wave_vector", "_space_group_ssg")) for key in block):
+        raise Unreadable("a modulated structure; expected a crystal of three dimensions")
+    (*lengths, alpha, beta, gamma), notes = read_cell(block)
+    lattice = Lattice.from_parameters(*lengths, alpha, beta, gamma)
+    _compare_volume(block, lattice.volume)
+    _, formulas = read_formulas(block)
+    sites = read_sites(block, {element for formula in formulas for element in formula})
+    best, more = _choose(block, sites, lattice, stray)
+    structure = Structure(lattice, [sites.elements[i] for i in best.site], best.coords).get_sorted_structure()
+    return structure, [*notes, *sites.notes, *best.notes, *more]
+
+
+def _values(text: str) -> tuple[dict, list[str]]:
+    """Return a block's values by lower-case data names, dots read as underscores, and what belongs to no name."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            structures = CifParser(io.StringIO(text)).parse_structures(primitive=False)
-    except Exception as error:  # the parser raises types of its own
-        return [Parsed("", None, " ".join(str(error).split()) or type(error).__name__)]
-    return [Parsed("", structure) for structure in structures]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            parsed = CifBlock.from_str(f"data_{text}")
+    except (ValueError, ZeroDivisionError, IndexError) as error:
+        row = "a loop_ has no full row" if isinstance(error, ZeroDivisionError) else "a loop_ has a row with values missing or to spare"
+        raise Unreadable(row) from None
+    stray = [str(w.message).rsplit(": ", 1)[-1] for w in caught if "Possible issue" in str(w.message)]
+    block: dict = {}
+    for key, value in parsed.data.items():
+        plain = key.lower().replace(".", "_").rstrip("_")
+        if plain in block and plain.startswith(("_atom_site_", "_cell_", *LISTED_KEYS)) and block[plain] != value:
+            raise Unreadable(f"{plain} is given twice")
+        block[plain] = value
+    counts = [key.lower() for loop in parsed.loops for key in loop if key.lower().startswith("_atom_site_fract_x")]
+    if len(counts) > 1:
+        raise Unreadable(f"{len(counts)} loops of atom sites; expected one")
+    return block, stray
+
+
+def _compare_volume(block: dict, volume: float) -> None:
+    match = NUMBER.fullmatch(str(block.get("_cell_volume", "")).strip())
+    if match and abs(volume / (float(match[1]) or 1e-9) - 1) > 0.02:
+        raise Unreadable(f"lengths and angles make a cell of {volume:.2f} cubic angstrom where _cell_volume says {match[1]}")
+
+
+def _choose(block: dict, sites: Sites, lattice: Lattice, stray: list[str]) -> tuple[Candidate, list[str]]:
+    """Return the crystal under the operations that agree with all that the file says, and notes on the choice.
+
+    Raises:
+        Unreadable: with the reason against the first choice, or naming the settings that nothing decides between.
+    """
+    listed, unreadable = None, None
+    lines = _listed(block)
+    if lines:
+        try:
+            listed = operations_of(lines)
+        except UnreadableOperation as error:
+            unreadable = error
+    try:
+        named, name = named_operations(block)
+    except UnreadableOperation:
+        if listed is None:
+            raise
+        named, name = [], ""
+    notes = []
+    if listed is None and not named:
+        if unreadable:
+            raise unreadable
+        listed, notes = operations_of(("x,y,z",)), ["no symmetry given: read as P 1"]
+    full = max((len(operations) for operations in named), default=0)
+    first = [] if listed is None else [_tried(listed, block, sites, lattice)]
+    if first and not first[0].against and len(listed) >= full:
+        return first[0], notes
+    others = [_tried(operations, block, sites, lattice) for operations in named if not listed or len(operations) > len(listed)]
+    return _decide(first, others, name, unreadable)
+
+
+def _tried(operations, block: dict, sites: Sites, lattice: Lattice) -> Candidate:
+    candidate = build(sites, operations, lattice.matrix)
+    compare(candidate, sites, block, lattice.volume)
+    return candidate
+
+
+def _listed(block: dict) -> tuple[str, ...]:
+    """Return the operations listed, of a magnetic group without time reversal and with its centrings."""
+    lines = next((lines for key in LISTED_KEYS if (lines := column(block, key)) and set(lines) - set(ABSENT)), [])
+    if any(line.count(",") < 2 for line in lines):  # x, y, z without quotes comes in three pieces
+        lines = re.findall(r"[^\s,][^,]*,[^,]*,\s*[^\s,]+", " ".join(lines)) or lines
+    lines = [",".join(line.split(",")[:3]) for line in lines]
+    centrings = [line.split(",")[:3] for line in column(block, CENTRING_KEY) or ()]
+    shifts = [[part.strip().lstrip("xyz") for part in centring] for centring in centrings] or [["", "", ""]]
+    return tuple(",".join(f"{p}{s}" for p, s in zip(line.split(","), shift, strict=True)) for shift in shifts for line in lines)
+
+
+def _decide(first: list[Candidate], others: list[Candidate], name: str, unreadable: Exception | None) -> tuple[Candidate, list[str]]:
+    """Return the candidate that agrees with the file, with notes; see `_choose`."""
+    agreeing = [c for c in others if not c.against]
+    if first and not first[0].against:
+        if not agreeing:
+            return first[0], []
+        raise Unreadable(
+            f"{len(first[0].operations)} of the {len(agreeing[0].operations)} operations of {name} are listed, and nothing "
+            "says whether the sites are all of them; expected _cell_formula_units_Z or multiplicities that do"
+        )
+    if not agreeing:
+        if unreadable and not first:
+            raise unreadable
+        candidates = first or [c for c in others if not c.misfit] or others
+        raise Unreadable("; ".join(dict.fromkeys(c.against[0] for c in candidates)))
+    best = max(c.support for c in agreeing)
+    agreeing = [c for c in agreeing if c.support == best]
+    unlike = next((c for c in agreeing[1:] if _is_other(agreeing[0], c) and not _same_crystal(agreeing[0], c)), None)
+    if unlike is not None:
+        names = f"{agreeing[0].operations.name} ({len(agreeing[0].site)} atoms) or {unlike.operations.name} ({len(unlike.site)} atoms)"
+        raise Unreadable(f"{name} may be {names}, and nothing in the file decides; expected its setting or its operations")
+    notes = []
+    if first or unreadable:
+        notes = [f"the operations of {agreeing[0].operations.name} used: {first[0].against[0] if first else unreadable}"]
+    elif len(others) > 1:
+        notes = [f"{name} read as {agreeing[0].operations.name}"]
+    return agreeing[0], notes
+
+
+def _is_other(one: Candidate, two: Candidate) -> bool:
+    """Return whether two settings may not be told apart by convention: two groups, or two origins of one."""
+    a, b = one.operations, two.operations
+    return a.number != b.number or {a.choice[:1], b.choice[:1]} == {"1", "2"}
+
+
+def _same_crystal(one: Candidate, two: Candidate) -> bool:
+    if not np.array_equal(np.bincount(one.site), np.bincount(two.site)):
+        return False
+    gaps = one.coords[:, None] - two.coords
+    return bool(((np.abs(gaps - np.round(gaps)).max(axis=-1) < 1e-4) & (one.site[:, None] == two.site)).any(axis=1).all())

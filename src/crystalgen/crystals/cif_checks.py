@@ -1,0 +1,272 @@
+"""What a CIF's sites become under its operations, and whether that is what the file says of itself."""
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from pymatgen.core import Composition, Element
+from scipy.spatial import cKDTree
+
+from crystalgen.crystals.cif_operations import Operations
+from crystalgen.crystals.cif_sites import ABSENT, NUMBER, Sites, Unreadable
+
+NEAR = 0.5  # angstrom; no two atoms are as near, so images within it are one atom
+SNAP = 0.1  # angstrom that rounding may have moved an atom off its special position
+COINCIDENT = 0.1  # angstrom within which two sites are one
+STRAIN = 0.02  # of the metric tensor, between a cell's rounded or refined axes and its symmetry
+_TOKENS = re.compile(r"\s*(?:[A-Z][a-z]?\s*(?:\d+\.?\d*|\.\d+)?[\s,]*)+")
+_FORMULA_KEYS = ("_chemical_formula_sum", "_chemical_formula_structural")
+
+
+@dataclass
+class Candidate:
+    """The crystal that the sites make under one set of operations, and what speaks against and for it.
+
+    site: of each atom, the index of its site. against: reasons why it is not what the file says. support: how many
+    of the file's own statements on the content of the cell (Z, multiplicities, density) it meets. misfit: the cell's
+    axes contradict the operations.
+    """
+
+    operations: Operations
+    coords: np.ndarray
+    site: np.ndarray
+    notes: list[str]
+    against: list[str]
+    support: int = 0
+    misfit: bool = False
+
+    def content(self, sites: Sites) -> Counter:
+        """Return the number of atoms per element."""
+        return Counter(sites.elements[i] for i in self.site)
+
+
+def build(sites: Sites, operations: Operations, lattice: np.ndarray) -> Candidate:
+    """Apply the operations to each site; atoms near a special position are moved onto it, with a note.
+
+    Args:
+        sites: of the block.
+        operations: of a group; the first is the identity.
+        lattice: rows are a, b, c, angstrom.
+    """
+    candidate = Candidate(operations, sites.coords % 1.0, np.arange(len(sites.names)), [], [])
+    if len(operations) > 1:
+        strain = operations.strain(lattice @ lattice.T)
+        if strain > STRAIN:
+            candidate.against.append(f"the cell does not have the symmetry of {operations.name}")
+            candidate.misfit = True
+            return candidate
+        orbits = [_orbit(i, sites, operations, lattice, candidate) for i in range(len(sites.names))]
+        if candidate.against:
+            return candidate
+        candidate.coords = np.concatenate(orbits) % 1.0
+        candidate.site = np.repeat(candidate.site, [len(orbit) for orbit in orbits])
+    candidate.coords[candidate.coords >= 1.0] = 0.0  # -1e-17 % 1.0 is 1.0
+    if clash := _clash(candidate, lattice):
+        first, second, distance = clash
+        names = [sites.names[i] for i in (first, second)]
+        same = sites.elements[first] == sites.elements[second]
+        if len(operations) > 1 and same:
+            reason = f"sites {names[0]} and {names[1]} are images of one another under {operations.name}: all sites are given and all operations too"
+        else:
+            reason = f"coincident atoms {names[0]} and {names[1]} ({distance:.2f} angstrom apart)"
+        candidate.against.append(reason)
+    return candidate
+
+
+def _orbit(index: int, sites: Sites, operations: Operations, lattice: np.ndarray, candidate: Candidate) -> np.ndarray:
+    """Return the distinct images (n, 3) of a site, or report in `candidate` that there are no such."""
+    position = sites.coords[index]
+    images, distances, offsets = _images(position, operations, lattice)
+    near = distances < NEAR
+    if near.sum() == 1:
+        return images
+    shift = offsets[near].mean(axis=0)
+    moved = float(np.linalg.norm(shift @ lattice))
+    images, distances, _ = _images(position + shift, operations, lattice)
+    size, rest = divmod(len(operations), int(near.sum()))
+    if moved > SNAP or rest or (distances < 1e-3).sum() != near.sum():
+        gap = 2 * moved if moved > SNAP else float(distances[near].max())
+        candidate.against.append(
+            f"images of {sites.names[index]} under {operations.name} are {gap:.2f} angstrom apart, neither one atom nor two"
+        )
+        return images
+    if moved > 1e-3:
+        candidate.notes.append(f"{sites.names[index]} moved by {moved:.3f} angstrom onto its special position")
+    keys = np.round((images % 1.0) * 1e5 + 0.2718).astype(np.int64) % 100_000
+    first = np.unique(keys @ (1, 100_000, 10_000_000_000), return_index=True)[1]
+    if len(first) != size:  # an image sits where rounding breaks
+        gaps = images[:, None] - images
+        first = np.unique((np.abs(gaps - np.round(gaps)).max(axis=-1) < 1e-4).argmax(axis=1))
+    return images[np.sort(first)]
+
+
+def _images(position: np.ndarray, operations: Operations, lattice: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the images (n, 3) of a position, their distances (n) to it, and the fractional offsets (n, 3)."""
+    images = operations.rotations @ position + operations.translations
+    offsets = images - position
+    offsets -= np.round(offsets)
+    return images, np.linalg.norm(offsets @ lattice, axis=1), offsets
+
+
+def _clash(candidate: Candidate, lattice: np.ndarray) -> tuple[int, int, float] | None:
+    """Return two sites that share a place, and the distance of their atoms in angstrom."""
+    if len(candidate.coords) < 2:
+        return None
+    reach = COINCIDENT / np.linalg.svd(lattice, compute_uv=False)[-1]
+    if reach >= 0.5:
+        return None
+    pairs = cKDTree(candidate.coords, boxsize=1.0).query_pairs(reach, output_type="ndarray")
+    offsets = candidate.coords[pairs[:, 0]] - candidate.coords[pairs[:, 1]]
+    distances = np.linalg.norm((offsets - np.round(offsets)) @ lattice, axis=1)
+    for k in np.flatnonzero(distances < COINCIDENT):
+        first, second = sorted(candidate.site[pairs[k]])
+        if first != second:
+            return int(first), int(second), float(distances[k])
+    return None
+
+
+def read_formulas(block: dict) -> tuple[str, list[dict[str, float]]]:
+    """Return the formula line and the compositions that it may mean; deuterium and tritium count as hydrogen.
+
+    Raises:
+        Unreadable: where `_chemical_formula_sum` is no formula.
+    """
+    for key in _FORMULA_KEYS:
+        text = block.get(key, "")
+        text = " ".join(text).strip() if isinstance(text, list) else text.strip()
+        text = text.strip("'\" ")
+        if text not in ABSENT and (found := _compositions(text)):
+            return text, found
+        if text not in ABSENT and key == _FORMULA_KEYS[0]:
+            raise Unreadable(f"formula line '{text}' cannot be read")
+    return "", []
+
+
+@lru_cache(maxsize=4096)
+def _compositions(text: str) -> list[dict[str, float]]:
+    spellings = [text]
+    if text.upper() == text and re.search(r"[A-Z]{2}", text):  # NA4 CL4
+        spellings.append(re.sub(r"[A-Z]{2}", lambda m: m[0].title() if Element.is_valid_symbol(m[0].title()) else m[0], text))
+    found = []
+    for spelling in spellings:
+        try:
+            amounts = Composition(spelling).get_el_amt_dict() if not _TOKENS.fullmatch(spelling) else _amounts(spelling)
+        except (ValueError, KeyError):
+            continue
+        merged = Counter()
+        for symbol, amount in amounts.items():
+            merged["H" if symbol in ("D", "T") else symbol] += amount
+        if merged and all(Element.is_valid_symbol(s) for s in merged) and all(a > 0 for a in merged.values()):
+            found.append(dict(merged))
+    return found
+
+
+def _amounts(text: str) -> Counter:
+    amounts = Counter()
+    for symbol, amount in re.findall(r"([A-Z][a-z]?)\s*(\d+\.?\d*|\.\d+)?", text):
+        amounts[symbol] += float(amount or 1)
+    return amounts
+
+
+def compare(candidate: Candidate, sites: Sites, block: dict, volume: float) -> None:
+    """Hold a crystal against what its file says of it: formula, Z, multiplicities, density, hydrogens not given.
+
+    Args:
+        candidate: gets the contradictions, and how many statements it meets.
+        sites: of the block.
+        block: the data names and values.
+        volume: of the cell, cubic angstrom.
+    """
+    if candidate.against:
+        return
+    content = candidate.content(sites)
+    _compare_multiplicities(candidate, sites)
+    density = _positive(block, "_exptl_crystal_density_diffrn")
+    dense = None
+    if density:
+        built = sum(float(Element(e).atomic_mass) * n for e, n in content.items()) / volume / 0.602214
+        dense = abs(built / density - 1) < 0.05
+        candidate.support += dense
+    text, formulas = read_formulas(block)
+    if not formulas:
+        implied = sum(sites.implied_hydrogens[i] for i in candidate.site)
+        if implied > content["H"]:
+            candidate.against.append(f"hydrogens are not given ({implied:g} more are named by its sites, none has coordinates)")
+        if dense is False:
+            candidate.against.append(f"a density of {built:.3f} g/cm3 where _exptl_crystal_density_diffrn says {density:g}")
+        return
+    agreeing = [f for f in formulas if _same_ratio(content, f)]
+    if not agreeing:
+        candidate.against.append(_difference(content, formulas[-1], text))
+        return
+    units = _positive(block, "_cell_formula_units_z")
+    if units:
+        formula = agreeing[0]
+        built_units = sum(content.values()) / sum(formula.values())
+        whole_cell = abs(built_units - 1) < 0.01 and _common_factor(formula) == units  # as pymatgen and generators write it
+        if abs(built_units - units) < 0.01 * units or whole_cell:
+            candidate.support += 1
+        elif dense:
+            candidate.notes.append(f"_cell_formula_units_Z {units:g} passed over: sites and density say {built_units:g}")
+        else:
+            candidate.against.append(
+                f"the cell holds {built_units:.4g} formula units of {text} where _cell_formula_units_Z says {units:g}"
+            )
+    elif dense is False:
+        candidate.against.append(f"a density of {built:.3f} g/cm3 where _exptl_crystal_density_diffrn says {density:g}")
+
+
+def _compare_multiplicities(candidate: Candidate, sites: Sites) -> None:
+    """Compare orbits with the multiplicities given; SHELXL-97 gave the order of the site symmetry under that name."""
+    sizes = np.bincount(candidate.site, minlength=len(sites.names))
+    given = np.array(sites.multiplicities)
+    known = given > 0
+    if not known.any():
+        return
+    direct = sizes[known] == given[known]
+    orders = sizes[known] * given[known] == len(candidate.operations)
+    if direct.all():
+        candidate.support += bool(given.max() > 1 or len(candidate.operations) == 1)
+    elif not orders.all():
+        i = int(np.flatnonzero(known)[~direct][0])
+        candidate.against.append(
+            f"site {sites.names[i]} has {sizes[i]} images under {candidate.operations.name} "
+            f"where its multiplicity is given as {given[i]}"
+        )
+
+
+def _positive(block: dict, key: str) -> float:
+    match = NUMBER.fullmatch(str(block.get(key, "")).strip())
+    return float(match[1]) if match and float(match[1]) > 0 else 0.0
+
+
+def _same_ratio(content: Counter, formula: dict[str, float]) -> bool:
+    """Return whether numbers of atoms are a multiple of a formula: exactly, or within the rounding of its decimals."""
+    if set(content) != set(formula):
+        return False
+    ratio = sum(content.values()) / sum(formula.values())
+    whole = all(amount == round(amount) for amount in formula.values())
+    return all(abs(content[e] - ratio * a) <= (1e-6 if whole else 0.005) * content[e] for e, a in formula.items())
+
+
+def _common_factor(formula: dict[str, float]) -> int:
+    return math.gcd(*(round(a) for a in formula.values())) if all(a == round(a) for a in formula.values()) else 0
+
+
+def _difference(content: Counter, formula: dict[str, float], text: str) -> str:
+    """Return in words how the atoms built differ from the formula line."""
+    built = Composition(content).formula.replace(" ", "")
+    heavy, stated = Counter(content), dict(formula)
+    heavy.pop("H", None)
+    hydrogens = stated.pop("H", 0)
+    if hydrogens and heavy and _same_ratio(heavy, stated):
+        ratio = sum(heavy.values()) / sum(stated.values())
+        if content["H"] < ratio * hydrogens:
+            return f"hydrogens are missing: the sites hold {built}, the formula line says {text}"
+    missing = [e for e in formula if e not in content]
+    extra = [e for e in content if e not in formula]
+    detail = f" ({'no ' + ', '.join(missing) if missing else 'also ' + ', '.join(extra)})" if missing or extra else ""
+    return f"the sites hold {built}{detail} where the formula line says {text}"
