@@ -6,18 +6,24 @@ origin) and joins what it finds on one site. Here each assumption is a note and 
 
 import re
 import warnings
+from collections import Counter
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifBlock
 
 from crystalgen.crystals.cif_checks import Candidate, build, compare, read_formulas
-from crystalgen.crystals.cif_operations import UnreadableOperation, named_operations, operations_of
+from crystalgen.crystals.cif_operations import Operations, UnreadableOperation, named_operations, operations_of, other_settings
 from crystalgen.crystals.cif_sites import ABSENT, NUMBER, Sites, Unreadable, column, read_cell, read_sites
 from crystalgen.crystals.parsed import Parsed
 
 LISTED_KEYS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz", "_space_group_symop_magn_operation_xyz")
 CENTRING_KEY = "_space_group_symop_magn_centering_xyz"
+_SITES = re.compile(r"(?<!\S)_atom_site[_.](?!aniso)", re.IGNORECASE)
+_ONCE = re.compile(
+    r"(?<!\S)(_cell[_.](?:length|angle)_\w+|_chemical_formula[_.]sum|_atom_site[_.](?:label|type_symbol|occupancy|fract_[xyz]))(?!\S)",
+    re.IGNORECASE,
+)
 _BLOCK = re.compile(r"^[^\S\n]*data_", re.MULTILINE | re.IGNORECASE)
 
 
@@ -26,7 +32,7 @@ def read_cif(text: str) -> list[Parsed]:
     blocks = _BLOCK.split(text.lstrip("\ufeff"))[1:]
     if not blocks:
         return [Parsed("", None, "no data block; expected a line that begins with 'data_'")]
-    holding = [block for block in blocks if "_atom_site" in block.lower()] or blocks
+    holding = [block for block in blocks if _SITES.search(block)] or blocks[:1]
     parsed = []
     for block in holding:
         name = block.split("\n", 1)[0].strip() if len(holding) > 1 else ""
@@ -50,8 +56,16 @@ def _crystal(text: str) -> tuple[Structure, list[str]]:
     _compare_volume(block, lattice.volume)
     _, formulas = read_formulas(block)
     sites = read_sites(block, {element for formula in formulas for element in formula})
-    best, more = _choose(block, sites, lattice, stray)
-    structure = Structure(lattice, [sites.elements[i] for i in best.site], best.coords).get_sorted_structure()
+    best, more = _choose(block, sites, lattice)
+    if sites.blanks and not best.support:
+        raise Unreadable(f"unknown coordinates of {sites.blanks}")
+    if stray and not best.support:
+        raise Unreadable(f"'{stray[0][:40]}' belongs to no loop and no name; a row or a quote is broken")
+    more += ["coordinates '.' read as 0"] if sites.blanks else []
+    structure = Structure(lattice, [sites.elements[i] for i in best.site], best.coords)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # noble gases have no electronegativity to sort by
+        structure = structure.get_sorted_structure()
     return structure, [*notes, *sites.notes, *best.notes, *more]
 
 
@@ -65,16 +79,10 @@ def _values(text: str) -> tuple[dict, list[str]]:
         row = "a loop_ has no full row" if isinstance(error, ZeroDivisionError) else "a loop_ has a row with values missing or to spare"
         raise Unreadable(row) from None
     stray = [str(w.message).rsplit(": ", 1)[-1] for w in caught if "Possible issue" in str(w.message)]
-    block: dict = {}
-    for key, value in parsed.data.items():
-        plain = key.lower().replace(".", "_").rstrip("_")
-        if plain in block and plain.startswith(("_atom_site_", "_cell_", *LISTED_KEYS)) and block[plain] != value:
-            raise Unreadable(f"{plain} is given twice")
-        block[plain] = value
-    counts = [key.lower() for loop in parsed.loops for key in loop if key.lower().startswith("_atom_site_fract_x")]
-    if len(counts) > 1:
-        raise Unreadable(f"{len(counts)} loops of atom sites; expected one")
-    return block, stray
+    given = Counter(name.lower() for name in _ONCE.findall(text))
+    if given and (most := given.most_common(1)[0])[1] > 1:
+        raise Unreadable(f"{most[0]} is given {most[1]} times in one data block")
+    return {key.lower().replace(".", "_").rstrip("_"): value for key, value in parsed.data.items()}, stray
 
 
 def _compare_volume(block: dict, volume: float) -> None:
@@ -83,42 +91,44 @@ def _compare_volume(block: dict, volume: float) -> None:
         raise Unreadable(f"lengths and angles make a cell of {volume:.2f} cubic angstrom where _cell_volume says {match[1]}")
 
 
-def _choose(block: dict, sites: Sites, lattice: Lattice, stray: list[str]) -> tuple[Candidate, list[str]]:
+def _choose(block: dict, sites: Sites, lattice: Lattice) -> tuple[Candidate, list[str]]:
     """Return the crystal under the operations that agree with all that the file says, and notes on the choice.
 
     Raises:
         Unreadable: with the reason against the first choice, or naming the settings that nothing decides between.
     """
-    listed, unreadable = None, None
-    lines = _listed(block)
-    if lines:
-        try:
-            listed = operations_of(lines)
-        except UnreadableOperation as error:
-            unreadable = error
+
+    def tried(operations: Operations) -> Candidate:
+        candidate = build(sites, operations, lattice.matrix)
+        compare(candidate, sites, block, lattice.volume)
+        return candidate
+
+    lines, listed, unreadable = _listed(block), None, None
+    try:
+        listed = operations_of(lines) if lines else None
+    except UnreadableOperation as error:
+        unreadable = error
     try:
         named, name = named_operations(block)
     except UnreadableOperation:
         if listed is None:
             raise
         named, name = [], ""
-    notes = []
     if listed is None and not named:
-        if unreadable:
-            raise unreadable
-        listed, notes = operations_of(("x,y,z",)), ["no symmetry given: read as P 1"]
-    full = max((len(operations) for operations in named), default=0)
-    first = [] if listed is None else [_tried(listed, block, sites, lattice)]
-    if first and not first[0].against and len(listed) >= full:
-        return first[0], notes
-    others = [_tried(operations, block, sites, lattice) for operations in named if not listed or len(operations) > len(listed)]
+        if unreadable or any(key.startswith("_space_group_magn") for key in block):
+            raise unreadable or Unreadable("a magnetic space group without its operations; expected them listed")
+        only = tried(operations_of(("x,y,z",)))
+        if only.against:
+            raise Unreadable(f"{only.against[0]}; no symmetry is given")
+        return only, ["no symmetry given: read as P 1"]
+    first = [] if listed is None else [tried(listed)]
+    if first and not first[0].against and len(listed) >= max(map(len, named), default=0):
+        return first[0], []
+    others = [tried(operations) for operations in named if not listed or len(operations) > len(listed)]
+    if not first and all(c.against for c in others):
+        further = [tried(operations) for operations in other_settings(named)]
+        others += [c for c in further if c.support and not c.against]  # only where Z or the like says so
     return _decide(first, others, name, unreadable)
-
-
-def _tried(operations, block: dict, sites: Sites, lattice: Lattice) -> Candidate:
-    candidate = build(sites, operations, lattice.matrix)
-    compare(candidate, sites, block, lattice.volume)
-    return candidate
 
 
 def _listed(block: dict) -> tuple[str, ...]:
@@ -135,8 +145,9 @@ def _listed(block: dict) -> tuple[str, ...]:
 def _decide(first: list[Candidate], others: list[Candidate], name: str, unreadable: Exception | None) -> tuple[Candidate, list[str]]:
     """Return the candidate that agrees with the file, with notes; see `_choose`."""
     agreeing = [c for c in others if not c.against]
-    if first and not first[0].against:
-        if not agreeing:
+    best = max((c.support for c in agreeing), default=-1)
+    if first and not first[0].against and first[0].support >= best:
+        if first[0].support > best:
             return first[0], []
         raise Unreadable(
             f"{len(first[0].operations)} of the {len(agreeing[0].operations)} operations of {name} are listed, and nothing "
@@ -147,7 +158,6 @@ def _decide(first: list[Candidate], others: list[Candidate], name: str, unreadab
             raise unreadable
         candidates = first or [c for c in others if not c.misfit] or others
         raise Unreadable("; ".join(dict.fromkeys(c.against[0] for c in candidates)))
-    best = max(c.support for c in agreeing)
     agreeing = [c for c in agreeing if c.support == best]
     unlike = next((c for c in agreeing[1:] if _is_other(agreeing[0], c) and not _same_crystal(agreeing[0], c)), None)
     if unlike is not None:
@@ -155,7 +165,8 @@ def _decide(first: list[Candidate], others: list[Candidate], name: str, unreadab
         raise Unreadable(f"{name} may be {names}, and nothing in the file decides; expected its setting or its operations")
     notes = []
     if first or unreadable:
-        notes = [f"the operations of {agreeing[0].operations.name} used: {first[0].against[0] if first else unreadable}"]
+        why = unreadable or (first[0].against or ["more of what the file says agrees with them"])[0]
+        notes = [f"the operations of {agreeing[0].operations.name} used: {why}"]
     elif len(others) > 1:
         notes = [f"{name} read as {agreeing[0].operations.name}"]
     return agreeing[0], notes

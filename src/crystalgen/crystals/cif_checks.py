@@ -11,7 +11,7 @@ from pymatgen.core import Composition, Element
 from scipy.spatial import cKDTree
 
 from crystalgen.crystals.cif_operations import Operations
-from crystalgen.crystals.cif_sites import ABSENT, NUMBER, Sites, Unreadable
+from crystalgen.crystals.cif_sites import ABSENT, NUMBER, Sites
 
 NEAR = 0.5  # angstrom; no two atoms are as near, so images within it are one atom
 SNAP = 0.1  # angstrom that rounding may have moved an atom off its special position
@@ -129,10 +129,9 @@ def _clash(candidate: Candidate, lattice: np.ndarray) -> tuple[int, int, float] 
 
 
 def read_formulas(block: dict) -> tuple[str, list[dict[str, float]]]:
-    """Return the formula line and the compositions that it may mean; deuterium and tritium count as hydrogen.
+    """Return the formula line and the compositions that it may mean, none where `_chemical_formula_sum` is no formula.
 
-    Raises:
-        Unreadable: where `_chemical_formula_sum` is no formula.
+    Deuterium and tritium count as hydrogen.
     """
     for key in _FORMULA_KEYS:
         text = block.get(key, "")
@@ -141,7 +140,7 @@ def read_formulas(block: dict) -> tuple[str, list[dict[str, float]]]:
         if text not in ABSENT and (found := _compositions(text)):
             return text, found
         if text not in ABSENT and key == _FORMULA_KEYS[0]:
-            raise Unreadable(f"formula line '{text}' cannot be read")
+            return text, []
     return "", []
 
 
@@ -191,12 +190,15 @@ def compare(candidate: Candidate, sites: Sites, block: dict, volume: float) -> N
         dense = abs(built / density - 1) < 0.05
         candidate.support += dense
     text, formulas = read_formulas(block)
-    if not formulas:
+    if text and not formulas:
+        candidate.against.append(f"formula line '{text}' cannot be read")
+    elif not formulas:
         implied = sum(sites.implied_hydrogens[i] for i in candidate.site)
         if implied > content["H"]:
             candidate.against.append(f"hydrogens are not given ({implied:g} more are named by its sites, none has coordinates)")
         if dense is False:
             candidate.against.append(f"a density of {built:.3f} g/cm3 where _exptl_crystal_density_diffrn says {density:g}")
+    if not formulas:
         return
     agreeing = [f for f in formulas if _same_ratio(content, f)]
     if not agreeing:
@@ -212,9 +214,7 @@ def compare(candidate: Candidate, sites: Sites, block: dict, volume: float) -> N
         elif dense:
             candidate.notes.append(f"_cell_formula_units_Z {units:g} passed over: sites and density say {built_units:g}")
         else:
-            candidate.against.append(
-                f"the cell holds {built_units:.4g} formula units of {text} where _cell_formula_units_Z says {units:g}"
-            )
+            candidate.against.append(f"the cell holds {built_units:.4g} formula units of {text} where _cell_formula_units_Z says {units:g}")
     elif dense is False:
         candidate.against.append(f"a density of {built:.3f} g/cm3 where _exptl_crystal_density_diffrn says {density:g}")
 
@@ -233,8 +233,7 @@ def _compare_multiplicities(candidate: Candidate, sites: Sites) -> None:
     elif not orders.all():
         i = int(np.flatnonzero(known)[~direct][0])
         candidate.against.append(
-            f"site {sites.names[i]} has {sizes[i]} images under {candidate.operations.name} "
-            f"where its multiplicity is given as {given[i]}"
+            f"site {sites.names[i]} has {sizes[i]} images under {candidate.operations.name} where its multiplicity is given as {given[i]}"
         )
 
 

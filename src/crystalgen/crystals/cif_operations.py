@@ -132,6 +132,13 @@ def named_operations(block: dict) -> tuple[list[Operations], str]:
     return [_load(setting) for setting in found], name or (f"Hall symbol {hall}" if hall else f"space group {number}")
 
 
+def other_settings(named: list[Operations]) -> list[Operations]:
+    """Return the standard settings (origins, axes) of the groups of these that are not among them."""
+    tried = {(operations.number, operations.choice) for operations in named}
+    settings = [s for number in sorted({n for n, _ in tried}) for s in _table().get(f"number {number}", ())]
+    return [_load(setting) for setting in settings if (setting[0], setting[2]) not in tried]
+
+
 def _first(block: dict, keys: tuple[str, ...]) -> str:
     values = (block.get(key, "") for key in keys)
     return next((v.strip() for v in values if isinstance(v, str) and v.strip(" '\"") not in ("", "?", ".")), "")
@@ -149,9 +156,11 @@ def _split(name: str) -> tuple[str, str]:
 
 def _chosen(settings: tuple, code: str) -> list:
     code = _CODES.get(code.lower(), code.lower())
-    return [s for s in settings if code and s[2].lower() in (code, code.replace("abc", ""))] or [
-        s for s in settings if code in ("1", "2") and s[2].startswith(code)
-    ] or list(settings)
+    return (
+        [s for s in settings if code and s[2].lower() in (code, code.replace("abc", ""))]
+        or [s for s in settings if code in ("1", "2") and s[2].startswith(code)]
+        or list(settings)
+    )
 
 
 def _plain(name: str) -> str:
@@ -176,7 +185,11 @@ def _table() -> dict[str, list[tuple]]:
         entries = conventional.pop(_hall(kind.hall_symbol), [])
         names = {kind.international_full, *(n for e in entries for n in (e["hermann_mauguin"], e["short_h_m"]))}
         names |= {kind.international_short} if kind.choice[:1] not in ("a", "b", "c", "-") else set()
-        keys = {"hall " + _hall(kind.hall_symbol), f"number {kind.number}", *_spellings(map(_plain, names), kind.number not in (67, 68) or kind.choice[:1] == "1")}
+        keys = {
+            "hall " + _hall(kind.hall_symbol),
+            f"number {kind.number}",
+            *_spellings(map(_plain, names), kind.number not in (67, 68) or kind.choice[:1] == "1"),
+        }
         for key in keys:
             table.setdefault(key, []).append(setting)
     for entry in (e for entries in conventional.values() for e in entries):

@@ -26,7 +26,8 @@ class Sites:
     """The sites of a block, in order: names as the file gives them, elements, fractional coordinates (n, 3).
 
     multiplicities are 0 where not given; implied_hydrogens counts those of each site that a name such as `OH` or
-    `Wat`, or the column of attached hydrogens, speaks of but no coordinates are given for.
+    `Wat`, or the column of attached hydrogens, speaks of but no coordinates are given for. blanks names a site with a
+    coordinate `.`, which the ICSD prints for 0.
     """
 
     names: list[str] = field(default_factory=list)
@@ -35,6 +36,7 @@ class Sites:
     multiplicities: list[int] = field(default_factory=list)
     implied_hydrogens: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    blanks: str = ""
 
 
 def number(text: str, what: str) -> float:
@@ -119,9 +121,11 @@ def read_sites(block: dict, formula: set[str]) -> Sites:
         if share < 1 - 1e-3:
             raise Unreadable(f"partial occupancies ({share:g} of {element} at {name}); expected one element per site")
         position = [axis[row].strip() for axis in axes]
-        if any(text in ABSENT for text in position):
+        if any(text in ("?", "") for text in position):
             raise Unreadable(f"unknown coordinates of {name} ({' '.join(position)})")
-        coords.append([number(text, f"a coordinate of {name}") for text in position])
+        if "." in position:
+            sites.blanks = sites.blanks or f"{name} ({' '.join(position)})"
+        coords.append([0.0 if text == "." else number(text, f"a coordinate of {name}") for text in position])
         attached = columns["attached_hydrogens"][row]
         implied = max(implied, 0.0 if attached in ABSENT else number(attached, f"the attached hydrogens of {name}"))
         given = columns["symmetry_multiplicity"][row]
