@@ -6,7 +6,6 @@ origin) and joins what it finds on one site. Here each assumption is a note and 
 
 import re
 import warnings
-from collections import Counter
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
@@ -20,10 +19,7 @@ from crystalgen.crystals.parsed import Parsed
 LISTED_KEYS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz", "_space_group_symop_magn_operation_xyz")
 CENTRING_KEY = "_space_group_symop_magn_centering_xyz"
 _SITES = re.compile(r"(?<!\S)_atom_site[_.](?!aniso)", re.IGNORECASE)
-_ONCE = re.compile(
-    r"(?<!\S)(_cell[_.](?:length|angle)_\w+|_chemical_formula[_.]sum|_atom_site[_.](?:label|type_symbol|occupancy|fract_[xyz]))(?!\S)",
-    re.IGNORECASE,
-)
+_SCALAR = re.compile(r"^\s*(_cell[_.](?:length|angle)_\w+|_chemical_formula[_.]sum)\b([^\n]*)", re.IGNORECASE | re.MULTILINE)
 _BLOCK = re.compile(r"^[^\S\n]*data_", re.MULTILINE | re.IGNORECASE)
 
 
@@ -79,10 +75,19 @@ def _values(text: str) -> tuple[dict, list[str]]:
         row = "a loop_ has no full row" if isinstance(error, ZeroDivisionError) else "a loop_ has a row with values missing or to spare"
         raise Unreadable(row) from None
     stray = [str(w.message).rsplit(": ", 1)[-1] for w in caught if "Possible issue" in str(w.message)]
-    given = Counter(name.lower() for name in _ONCE.findall(text))
-    if given and (most := given.most_common(1)[0])[1] > 1:
-        raise Unreadable(f"{most[0]} is given {most[1]} times in one data block")
-    return {key.lower().replace(".", "_").rstrip("_"): value for key, value in parsed.data.items()}, stray
+    block = {key.lower().replace(".", "_").rstrip("_"): value for key, value in parsed.data.items()}
+    given: dict[str, set] = {}
+    for key, value in _SCALAR.findall(text):
+        given.setdefault(key.lower().replace(".", "_"), set()).add(value.strip().strip("'\""))
+    for key, values in given.items():
+        stated = values - set(ABSENT)
+        if len(stated) > 1:
+            raise Unreadable(f"{key} is given {len(stated)} times: {', '.join(sorted(stated))}")
+        if len(values) > 1:  # the tokeniser keeps the last, be it empty
+            block[key] = stated.pop()
+    if sum(bool(re.match("_atom_site[_.]fract_x", key, re.IGNORECASE)) for loop in parsed.loops for key in loop) > 1:
+        raise Unreadable("several loops of atom sites in one data block; expected one")
+    return block, stray
 
 
 def _compare_volume(block: dict, volume: float) -> None:

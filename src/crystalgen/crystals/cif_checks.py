@@ -1,6 +1,5 @@
 """What a CIF's sites become under its operations, and whether that is what the file says of itself."""
 
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ NEAR = 0.5  # angstrom; no two atoms are as near, so images within it are one at
 SNAP = 0.1  # angstrom that rounding may have moved an atom off its special position
 COINCIDENT = 0.1  # angstrom within which two sites are one
 STRAIN = 0.02  # of the metric tensor, between a cell's rounded or refined axes and its symmetry
-_TOKENS = re.compile(r"\s*(?:[A-Z][a-z]?\s*(?:\d+\.?\d*|\.\d+)?[\s,]*)+")
+_TOKEN = re.compile(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?")
+_PLAIN = re.compile(rf"(?:{_TOKEN.pattern})+")
 _FORMULA_KEYS = ("_chemical_formula_sum", "_chemical_formula_structural")
 
 
@@ -69,7 +69,10 @@ def build(sites: Sites, operations: Operations, lattice: np.ndarray) -> Candidat
         names = [sites.names[i] for i in (first, second)]
         same = sites.elements[first] == sites.elements[second]
         if len(operations) > 1 and same:
-            reason = f"sites {names[0]} and {names[1]} are images of one another under {operations.name}: all sites are given and all operations too"
+            reason = (
+                f"sites {names[0]} and {names[1]} are images of one another under {operations.name}: "
+                "all sites are given and all operations too"
+            )
         else:
             reason = f"coincident atoms {names[0]} and {names[1]} ({distance:.2f} angstrom apart)"
         candidate.against.append(reason)
@@ -152,7 +155,7 @@ def _compositions(text: str) -> list[dict[str, float]]:
     found = []
     for spelling in spellings:
         try:
-            amounts = Composition(spelling).get_el_amt_dict() if not _TOKENS.fullmatch(spelling) else _amounts(spelling)
+            amounts = _amounts(spelling) or Composition(spelling).get_el_amt_dict()
         except (ValueError, KeyError):
             continue
         merged = Counter()
@@ -164,9 +167,12 @@ def _compositions(text: str) -> list[dict[str, float]]:
 
 
 def _amounts(text: str) -> Counter:
+    """Return the amounts of a formula without brackets, of any other none."""
+    words = re.sub(r"([A-Za-z])\s+(?=[\d.])", r"\1", text).replace(",", " ").split()
     amounts = Counter()
-    for symbol, amount in re.findall(r"([A-Z][a-z]?)\s*(\d+\.?\d*|\.\d+)?", text):
-        amounts[symbol] += float(amount or 1)
+    if all(map(_PLAIN.fullmatch, words)):
+        for symbol, amount in (pair for word in words for pair in _TOKEN.findall(word)):
+            amounts[symbol] += float(amount or 1)
     return amounts
 
 
@@ -208,9 +214,11 @@ def compare(candidate: Candidate, sites: Sites, block: dict, volume: float) -> N
     if units:
         formula = agreeing[0]
         built_units = sum(content.values()) / sum(formula.values())
-        whole_cell = abs(built_units - 1) < 0.01 and _common_factor(formula) == units  # as pymatgen and generators write it
+        whole_cell = abs(built_units - 1) < 0.01 and _reduction(formula) == units  # as pymatgen and generators write it
         if abs(built_units - units) < 0.01 * units or whole_cell:
             candidate.support += 1
+            if dense is False:
+                candidate.notes.append(f"_exptl_crystal_density_diffrn {density:g} passed over: sites and Z say {built:.3f} g/cm3")
         elif dense:
             candidate.notes.append(f"_cell_formula_units_Z {units:g} passed over: sites and density say {built_units:g}")
         else:
@@ -251,8 +259,9 @@ def _same_ratio(content: Counter, formula: dict[str, float]) -> bool:
     return all(abs(content[e] - ratio * a) <= (1e-6 if whole else 0.005) * content[e] for e, a in formula.items())
 
 
-def _common_factor(formula: dict[str, float]) -> int:
-    return math.gcd(*(round(a) for a in formula.values())) if all(a == round(a) for a in formula.values()) else 0
+def _reduction(formula: dict[str, float]) -> float:
+    """Return how many formula units pymatgen counts in a formula, of elements such as Cl2 the molecules."""
+    return Composition(formula).get_reduced_composition_and_factor()[1]
 
 
 def _difference(content: Counter, formula: dict[str, float], text: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import pymatgen.symmetry
 import spglib
 
+GENERATORS = 192  # as many operations as a conventional cell has; lists of supercells are longer
 HALL_KEYS = ("_space_group_name_hall", "_symmetry_space_group_name_hall")
 NAME_KEYS = (
     "_space_group_name_h-m_alt",
@@ -68,8 +69,8 @@ def operations_of(lines: tuple[str, ...], name: str = "the listed operations") -
     keys = _keys(rotations, translations)
     first = np.sort(np.unique(keys, return_index=True)[1])
     rotations, translations, keys = rotations[first], translations[first], keys[first]
-    products = np.einsum("aij,bjk->abik", rotations, rotations)
-    shifts = np.einsum("aij,bj->abi", rotations, translations) + translations[:, None]
+    products = np.einsum("aij,bjk->abik", rotations, rotations[:GENERATORS])
+    shifts = np.einsum("aij,bj->abi", rotations, translations[:GENERATORS]) + translations[:, None]
     if not np.isin(_keys(products.reshape(-1, 3, 3), shifts.reshape(-1, 3)), keys).all():
         raise UnreadableOperation(f"{name} form no group (an operation is missing or misprinted)")
     return Operations(name, rotations, translations)
@@ -185,11 +186,8 @@ def _table() -> dict[str, list[tuple]]:
         entries = conventional.pop(_hall(kind.hall_symbol), [])
         names = {kind.international_full, *(n for e in entries for n in (e["hermann_mauguin"], e["short_h_m"]))}
         names |= {kind.international_short} if kind.choice[:1] not in ("a", "b", "c", "-") else set()
-        keys = {
-            "hall " + _hall(kind.hall_symbol),
-            f"number {kind.number}",
-            *_spellings(map(_plain, names), kind.number not in (67, 68) or kind.choice[:1] == "1"),
-        }
+        glides = kind.number not in (67, 68) or kind.choice[:1] == "1"  # there the letter tells settings apart
+        keys = {"hall " + _hall(kind.hall_symbol), f"number {kind.number}", *_spellings(map(_plain, names), glides)}
         for key in keys:
             table.setdefault(key, []).append(setting)
     for entry in (e for entries in conventional.values() for e in entries):

@@ -8,9 +8,11 @@ import numpy as np
 from pymatgen.core import Element
 
 NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\(\d*\)?)?")
+LARGEST = 1e6  # no length, coordinate or count of a crystal is as large
+THINNEST = 0.5  # angstrom between a cell's faces
 ABSENT = ("", "?", ".")
 _CHARGED = re.compile(r"([A-Za-z]{1,2})\(?(?:[+-]?\d*\.?\d*|\d*\.?\d*[+-])\)?")
-_FORMULA = re.compile(r"(?:[A-Z][a-z]?\d*\.?\d*)+(?:\d?[+-]|[+-]\d?)?")
+_FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:\d+\.?\d*)?)+(?:\d?[+-]|[+-]\d?)?")
 _GROUP = re.compile(r"(?:[Ww]at|WAT|O[wW]|H2O|OH2|O-?[hH]|H[wW])")
 _GROUPS = {"wat": ("O", 2), "ow": ("O", 2), "h2o": ("O", 2), "oh2": ("O", 2), "oh": ("O", 1), "hw": ("H", 0)}
 _EMPTY = re.compile(r"va|vac|vc|x+|du|dum|q|lp", re.IGNORECASE)  # vacancies, dummies, peaks, lone pairs
@@ -42,7 +44,7 @@ class Sites:
 def number(text: str, what: str) -> float:
     """Return a CIF number without its standard uncertainty: 0.25 of `0.25(3)`, a third of `1/3`."""
     match = NUMBER.fullmatch(text.strip())
-    if match:
+    if match and abs(float(match[1])) < LARGEST:
         return float(match[1])
     if re.fullmatch(r"-?\d{1,3}/[1-9]\d?", text.strip()):
         return float(Fraction(text.strip()))
@@ -65,8 +67,18 @@ def read_cell(block: dict) -> tuple[list[float], list[str]]:
     if min(values[:3]) <= 0 or not all(0 < angle < 180 for angle in values[3:]):
         raise Unreadable(f"no cell: lengths and angles are {', '.join(f'{v:g}' for v in values)}")
     cosines = np.cos(np.radians(values[3:]))
-    if 1 - (cosines**2).sum() + 2 * cosines.prod() < 1e-4:
+    shape = 1 - (cosines**2).sum() + 2 * cosines.prod()  # the squared volume of the cell of unit edges
+    if shape < 1e-4:
         raise Unreadable(f"no cell: angles {', '.join(f'{v:g}' for v in values[3:])} close no cell of any volume")
+    if (
+        values[0]
+        * values[1]
+        * values[2]
+        * (shape**0.5)
+        / max(values[i] * values[j] * np.sin(np.radians(values[3 + k])) for i, j, k in ((1, 2, 0), (0, 2, 1), (0, 1, 2)))
+        < THINNEST
+    ):
+        raise Unreadable(f"no cell: its faces are less than {THINNEST} angstrom apart")
     return values, [f"angles read as 90 degrees: {', '.join(missing)} not given"] if missing else []
 
 
