@@ -108,9 +108,9 @@ def _choose(block: dict, sites: Sites, lattice: Lattice) -> tuple[Candidate, lis
         compare(candidate, sites, block, lattice.volume)
         return candidate
 
-    lines, listed, unreadable = _listed(block), None, None
+    listed, unreadable = None, None
     try:
-        listed = operations_of(lines) if lines else None
+        listed = _listed(block)
     except UnreadableOperation as error:
         unreadable = error
     try:
@@ -136,15 +136,17 @@ def _choose(block: dict, sites: Sites, lattice: Lattice) -> tuple[Candidate, lis
     return _decide(first, others, name, unreadable)
 
 
-def _listed(block: dict) -> tuple[str, ...]:
+def _listed(block: dict) -> Operations | None:
     """Return the operations listed, of a magnetic group without time reversal and with its centrings."""
-    lines = next((lines for key in LISTED_KEYS if (lines := column(block, key)) and set(lines) - set(ABSENT)), [])
+    key = next((key for key in LISTED_KEYS if set(column(block, key) or ()) - set(ABSENT)), None)
+    if key is None:
+        return None
+    lines, centrings = column(block, key), []
+    if key == LISTED_KEYS[-1]:
+        lines, centrings = ([line.rsplit(",", 1)[0] for line in texts] for texts in (lines, column(block, CENTRING_KEY) or ()))
     if any(line.count(",") < 2 for line in lines):  # x, y, z without quotes comes in three pieces
         lines = re.findall(r"[^\s,][^,]*,[^,]*,\s*[^\s,]+", " ".join(lines)) or lines
-    lines = [",".join(line.split(",")[:3]) for line in lines]
-    centrings = [line.split(",")[:3] for line in column(block, CENTRING_KEY) or ()]
-    shifts = [[part.strip().lstrip("xyz") for part in centring] for centring in centrings] or [["", "", ""]]
-    return tuple(",".join(f"{p}{s}" for p, s in zip(line.split(","), shift, strict=True)) for shift in shifts for line in lines)
+    return operations_of(tuple(lines), tuple(centrings))
 
 
 def _decide(first: list[Candidate], others: list[Candidate], name: str, unreadable: Exception | None) -> tuple[Candidate, list[str]]:
@@ -177,10 +179,10 @@ def _decide(first: list[Candidate], others: list[Candidate], name: str, unreadab
     return agreeing[0], notes
 
 
-def _is_other(one: Candidate, two: Candidate) -> bool:
-    """Return whether two settings may not be told apart by convention: two groups, or two origins of one."""
-    a, b = one.operations, two.operations
-    return a.number != b.number or {a.choice[:1], b.choice[:1]} == {"1", "2"}
+def _is_other(conventional: Candidate, other: Candidate) -> bool:
+    """Return whether convention does not tell two settings of one name apart, as the standard or the unique axis b does."""
+    a, b = conventional.operations, other.operations
+    return a.number != b.number or not (a.choice == "" or a.number < 16 and a.choice[:1] == "b" != b.choice[:1])
 
 
 def _same_crystal(one: Candidate, two: Candidate) -> bool:

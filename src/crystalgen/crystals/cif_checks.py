@@ -10,7 +10,7 @@ from pymatgen.core import Composition, Element
 from scipy.spatial import cKDTree
 
 from crystalgen.crystals.cif_operations import Operations
-from crystalgen.crystals.cif_sites import ABSENT, NUMBER, Sites
+from crystalgen.crystals.cif_sites import ABSENT, LARGEST, NUMBER, Sites
 
 NEAR = 0.5  # angstrom; no two atoms are as near, so images within it are one atom
 SNAP = 0.1  # angstrom that rounding may have moved an atom off its special position
@@ -161,7 +161,7 @@ def _compositions(text: str) -> list[dict[str, float]]:
         merged = Counter()
         for symbol, amount in amounts.items():
             merged["H" if symbol in ("D", "T") else symbol] += amount
-        if merged and all(Element.is_valid_symbol(s) for s in merged) and all(a > 0 for a in merged.values()):
+        if merged and all(Element.is_valid_symbol(s) for s in merged) and all(0 < a < LARGEST for a in merged.values()):
             found.append(dict(merged))
     return found
 

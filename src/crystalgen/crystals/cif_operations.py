@@ -58,22 +58,26 @@ class Operations:
 
 
 @lru_cache(maxsize=512)
-def operations_of(lines: tuple[str, ...], name: str = "the listed operations") -> Operations:
-    """Return the distinct operations that lines such as `-y, x-y, z+1/3` describe.
+def operations_of(lines: tuple[str, ...], centrings: tuple[str, ...] = ()) -> Operations:
+    """Return the distinct operations that lines such as `-y, x-y, z+1/3` describe, each with each of the centrings.
 
     Raises:
         UnreadableOperation: naming the line, or saying that the operations form no group.
     """
     rotations, translations = zip(*map(_operation_of, lines), strict=True)
     rotations, translations = np.array(rotations), np.array(translations)
+    if centrings:
+        shifts = np.array([_operation_of(line)[1] for line in centrings])
+        rotations = np.tile(rotations, (len(shifts), 1, 1))
+        translations = (shifts[:, None] + translations).reshape(-1, 3)
     keys = _keys(rotations, translations)
     first = np.sort(np.unique(keys, return_index=True)[1])
     rotations, translations, keys = rotations[first], translations[first], keys[first]
     products = np.einsum("aij,bjk->abik", rotations, rotations[:GENERATORS])
     shifts = np.einsum("aij,bj->abi", rotations, translations[:GENERATORS]) + translations[:, None]
     if not np.isin(_keys(products.reshape(-1, 3, 3), shifts.reshape(-1, 3)), keys).all():
-        raise UnreadableOperation(f"{name} form no group (an operation is missing or misprinted)")
-    return Operations(name, rotations, translations)
+        raise UnreadableOperation("the listed operations form no group (an operation is missing or misprinted)")
+    return Operations("the listed operations", rotations, translations)
 
 
 def _operation_of(line: str) -> tuple[np.ndarray, np.ndarray]:
