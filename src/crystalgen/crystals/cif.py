@@ -115,9 +115,9 @@ def _choose(block: dict, sites: Sites, lattice: Lattice) -> tuple[Candidate, lis
         unreadable = error
     try:
         named, name = named_operations(block)
-    except UnreadableOperation:
+    except UnreadableOperation as error:
         if listed is None:
-            raise
+            raise unreadable or error from None
         named, name = [], ""
     if listed is None and not named:
         if unreadable or any(key.startswith("_space_group_magn") for key in block):
@@ -154,8 +154,14 @@ def _decide(first: list[Candidate], others: list[Candidate], name: str, unreadab
     agreeing = [c for c in others if not c.against]
     best = max((c.support for c in agreeing), default=-1)
     if first and not first[0].against and first[0].support >= best:
-        if first[0].support > best:
+        doubtful = [c for c in others if not c.misfit and c.places != len(first[0].site)]
+        if first[0].support > best and (first[0].support or not doubtful):
             return first[0], []
+        if not agreeing:
+            raise Unreadable(
+                f"{len(first[0].operations)} of the {len(doubtful[0].operations)} operations of {name} are listed, "
+                f"and under all of them {doubtful[0].against[0]}"
+            )
         raise Unreadable(
             f"{len(first[0].operations)} of the {len(agreeing[0].operations)} operations of {name} are listed, and nothing "
             "says whether the sites are all of them; expected _cell_formula_units_Z or multiplicities that do"
@@ -180,9 +186,9 @@ def _decide(first: list[Candidate], others: list[Candidate], name: str, unreadab
 
 
 def _is_other(conventional: Candidate, other: Candidate) -> bool:
-    """Return whether convention does not tell two settings of one name apart, as the standard or the unique axis b does."""
+    """Return whether convention does not tell two settings of one name apart, as the unique axis b does."""
     a, b = conventional.operations, other.operations
-    return a.number != b.number or not (a.choice == "" or a.number < 16 and a.choice[:1] == "b" != b.choice[:1])
+    return a.number != b.number or not (a.number < 16 and a.choice[:1] == "b" != b.choice[:1])
 
 
 def _same_crystal(one: Candidate, two: Candidate) -> bool:

@@ -27,7 +27,7 @@ class Candidate:
 
     site: of each atom, the index of its site. against: reasons why it is not what the file says. support: how many
     of the file's own statements on the content of the cell (Z, multiplicities, density) it meets. misfit: the cell's
-    axes contradict the operations.
+    axes contradict the operations. places: how many distinct places the images have, if any share one.
     """
 
     operations: Operations
@@ -37,6 +37,7 @@ class Candidate:
     against: list[str]
     support: int = 0
     misfit: bool = False
+    places: int = 0
 
     def content(self, sites: Sites) -> Counter:
         """Return the number of atoms per element."""
@@ -65,7 +66,7 @@ def build(sites: Sites, operations: Operations, lattice: np.ndarray) -> Candidat
         candidate.site = np.repeat(candidate.site, [len(orbit) for orbit in orbits])
     candidate.coords[candidate.coords >= 1.0] = 0.0  # -1e-17 % 1.0 is 1.0
     if clash := _clash(candidate, lattice):
-        first, second, distance = clash
+        first, second, distance, candidate.places = clash
         names = [sites.names[i] for i in (first, second)]
         same = sites.elements[first] == sites.elements[second]
         if len(operations) > 1 and same:
@@ -114,21 +115,17 @@ def _images(position: np.ndarray, operations: Operations, lattice: np.ndarray) -
     return images, np.linalg.norm(offsets @ lattice, axis=1), offsets
 
 
-def _clash(candidate: Candidate, lattice: np.ndarray) -> tuple[int, int, float] | None:
-    """Return two sites that share a place, and the distance of their atoms in angstrom."""
-    if len(candidate.coords) < 2:
-        return None
+def _clash(candidate: Candidate, lattice: np.ndarray) -> tuple[int, int, float, int] | None:
+    """Return two sites that share a place, their atoms' distance in angstrom, and how many places there are in all."""
     reach = COINCIDENT / np.linalg.svd(lattice, compute_uv=False)[-1]
-    if reach >= 0.5:
-        return None
-    pairs = cKDTree(candidate.coords, boxsize=1.0).query_pairs(reach, output_type="ndarray")
+    pairs = cKDTree(candidate.coords, boxsize=1.0).query_pairs(min(reach, 0.49), output_type="ndarray")
     offsets = candidate.coords[pairs[:, 0]] - candidate.coords[pairs[:, 1]]
     distances = np.linalg.norm((offsets - np.round(offsets)) @ lattice, axis=1)
-    for k in np.flatnonzero(distances < COINCIDENT):
-        first, second = sorted(candidate.site[pairs[k]])
-        if first != second:
-            return int(first), int(second), float(distances[k])
-    return None
+    close = np.flatnonzero((distances < COINCIDENT) & (candidate.site[pairs[:, 0]] != candidate.site[pairs[:, 1]]))
+    if not len(close):
+        return None
+    first, second = sorted(candidate.site[pairs[close[0]]])
+    return int(first), int(second), float(distances[close[0]]), len(candidate.coords) - len(np.unique(pairs[close].max(axis=1)))
 
 
 def read_formulas(block: dict) -> tuple[str, list[dict[str, float]]]:
