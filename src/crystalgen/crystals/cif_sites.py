@@ -160,7 +160,7 @@ def _element(symbol: str, label: str, name: str, formula: set[str], mixed_case: 
     text = label if from_label else symbol
     where = f"'{text}'" if text == name else f"'{text}' of {name}"
     isotope = re.fullmatch(r"\d?([DT])(?:\(?\d?[+-]?\d?\)?|\d\w*)", text)
-    if isotope and (isotope[1] == "D" or not from_label or "T" in formula):  # T1 labels a tetrahedral site
+    if isotope and (isotope[1] == "D" or "T" in formula or symbol in ("T", "T+", "T1+", "3T")):  # T1 is a tetrahedral site
         return "H", 0.0, f"{isotope[1]} read as H"
     bare = re.fullmatch(r"\d{1,3}([A-Z][a-z]?)|([A-Z][a-z]?)_?(?:va|val|iv)", text)  # 11B; Siva, a scattering factor
     text = (bare[1] or bare[2]) if bare and (bare[1] or bare[2]) in _SYMBOLS else text
