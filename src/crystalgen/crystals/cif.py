@@ -146,7 +146,7 @@ def _listed(block: dict) -> Operations | None:
         lines, centrings = ([line.rsplit(",", 1)[0] for line in texts] for texts in (lines, column(block, CENTRING_KEY) or ()))
     if any(line.count(",") < 2 for line in lines):  # x, y, z without quotes comes in three pieces
         joined = re.findall(r"[^\s,][^,]*,[^,]*,\s*[^\s,]+", " ".join(lines))
-        lines = joined if 2 * len(joined) == sum(line.count(",") for line in lines) else lines
+        lines = joined if joined and 2 * len(joined) == sum(line.count(",") for line in lines) else lines
     return operations_of(tuple(lines), tuple(centrings))
 
 

@@ -223,5 +223,7 @@ def _load(setting: tuple) -> Operations:
         listed = operations_of(source)
         return Operations(f"number {number} in an unconventional setting", listed.rotations, listed.translations, number)
     kind, database = spglib.get_spacegroup_type(source), spglib.get_symmetry_from_database(source)
-    name = kind.international.split("=")[-1].strip() + (f" :{choice}" if choice[:1] in ("1", "2", "H", "R") else "")
+    name = kind.international.split("=")[-1].strip() + (
+        f" :{choice}" if choice[:1] in ("1", "2", "H", "R") or (choice and number == 67) else ""
+    )
     return Operations(name, np.array(database["rotations"], dtype=int), np.array(database["translations"]), number, choice)
