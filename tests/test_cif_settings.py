@@ -189,6 +189,8 @@ def test_a_name_that_no_table_holds_is_refused_and_no_symmetry_is_noted():
     assert parsed.reason == "space group 'Q -3 m' is in no table of settings, and no operations are listed"
     (parsed,) = read_cif(cif(rows, CUBIC, None))
     assert parsed.notes == ("no symmetry given: read as P 1",)
+    (parsed,) = read_cif(cif(rows, CUBIC, None) + "_symmetry_cell_setting cubic\n")
+    assert parsed.reason == "no operations and no space group that can be read, though the file has _symmetry_cell_setting"
     (parsed,) = read_cif(cif(rows, CUBIC, hm="Q -3 m"))
     assert parsed.structure.formula == "W1"
 

@@ -20,6 +20,7 @@ LISTED_KEYS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz",
 CENTRING_KEY = "_space_group_symop_magn_centering_xyz"
 _SITES = re.compile(r"(?<!\S)_atom_site[_.](?!aniso)", re.IGNORECASE)
 _SCALAR = re.compile(r"^\s*(_cell[_.](?:length|angle)_\w+|_chemical_formula[_.]sum)\b([^\n]*)", re.IGNORECASE | re.MULTILINE)
+_SYMMETRY = re.compile(r"_(?:symm|space_?group)")
 _BLOCK = re.compile(r"^[^\S\n]*data_", re.MULTILINE | re.IGNORECASE)
 
 
@@ -33,7 +34,9 @@ def read_cif(text: str) -> list[Parsed]:
     for block in holding:
         name = block.split("\n", 1)[0].strip() if len(holding) > 1 else ""
         try:
-            structure, notes = _crystal(block)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # noble gases have no electronegativity to sort by
+                structure, notes = _crystal(block)
             parsed.append(Parsed(name, structure, None, tuple(notes)))
         except (Unreadable, UnreadableOperation) as error:
             parsed.append(Parsed(name, None, " ".join(str(error).split())))
@@ -59,10 +62,7 @@ def _crystal(text: str) -> tuple[Structure, list[str]]:
         raise Unreadable(f"'{stray[0][:40]}' belongs to no loop and no name; a row or a quote is broken")
     more += ["coordinates '.' read as 0"] if sites.blanks else []
     structure = Structure(lattice, [sites.elements[i] for i in best.site], best.coords)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # noble gases have no electronegativity to sort by
-        structure = structure.get_sorted_structure()
-    return structure, [*notes, *sites.notes, *best.notes, *more]
+    return structure.get_sorted_structure(), [*notes, *sites.notes, *best.notes, *more]
 
 
 def _values(text: str) -> tuple[dict, list[str]]:
@@ -125,6 +125,9 @@ def _choose(block: dict, sites: Sites, lattice: Lattice) -> tuple[Candidate, lis
         only = tried(operations_of(("x,y,z",)))
         if only.against:
             raise Unreadable(f"{only.against[0]}; no symmetry is given")
+        spoken = [k for k, v in block.items() if _SYMMETRY.match(k) and str(v).strip().lower() not in (*ABSENT, "triclinic")]
+        if spoken and not only.support:
+            raise Unreadable(f"no operations and no space group that can be read, though the file has {spoken[0]}")
         return only, ["no symmetry given: read as P 1"]
     first = [] if listed is None else [tried(listed)]
     if first and not first[0].against and len(listed) >= max(map(len, named), default=0):
