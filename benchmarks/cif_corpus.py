@@ -1,6 +1,6 @@
 """Count what the CIF reader makes of the COD files that Debian packages for Avogadro (`libavogadro-data`).
 
-Run `python benchmarks/cif_corpus.py` where `apt-get` is, or give it a folder of CIFs: `--folder FOLDER`. It ends with
+Run `python benchmarks/cif_corpus.py` where `apt-get` is, or give it folders of CIFs: `--folder FOLDER`. It ends with
 status 1 where a file is accepted against its own formula line. `--list` names each file that is refused.
 """
 
@@ -66,11 +66,11 @@ def kind(reason: str) -> str:
 def main() -> int:
     """Read every CIF below the folder and print the counts; returns 1 where one contradicts its formula line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--folder", type=Path, help="CIFs that are here already")
+    parser.add_argument("--folder", type=Path, nargs="+", help="folders of CIFs that are here already")
     parser.add_argument("--list", action="store_true", help="name each file refused, with its reason")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        files = sorted((arguments.folder or unpack(Path(scratch))).rglob("*.cif"))
+        files = sorted(p for folder in arguments.folder or [unpack(Path(scratch))] for p in folder.rglob("*.cif"))
         texts = [path.read_text(errors="replace") for path in files]
     started = time.perf_counter()
     parsed = [read_cif(text)[0] for text in texts]

@@ -119,6 +119,8 @@ def _is_convention(values: dict, kind) -> bool:
         ("P 2(1)2(1)2(1)", "P 2_1 2_1 2_1"),
         ("I 2/b 2/a 2/m", "I b a m"),
         ("p 63/M M C", "P 6_3/m m c"),
+        ("Fm-3m (No. 225)", "F m -3 m"),
+        ("P 1 (225)", "P 1"),
     ],
 )
 def test_names_old_and_new(name, expected):
@@ -192,6 +194,8 @@ def test_a_name_that_no_table_holds_is_refused_and_no_symmetry_is_noted():
     (parsed,) = read_cif(cif(rows, CUBIC, None) + "_symmetry_cell_setting cubic\n")
     assert parsed.reason == "no operations and no space group that can be read, though the file has _symmetry_cell_setting"
     (parsed,) = read_cif(cif(rows, CUBIC, hm="Q -3 m"))
+    assert parsed.reason == "space group 'Q -3 m' is in no table of settings, and the identity alone is listed"
+    (parsed,) = read_cif(cif(rows, CUBIC, hm="Q -3 m", formula="W", units=1))
     assert parsed.structure.formula == "W1"
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifBlock
 
-from crystalgen.crystals.cif_checks import Candidate, build, compare, read_formulas
-from crystalgen.crystals.cif_operations import Operations, UnreadableOperation, named_operations, operations_of, other_settings
-from crystalgen.crystals.cif_sites import ABSENT, NUMBER, Sites, Unreadable, column, read_cell, read_sites
+from crystalgen.crystals.cif_checks import Candidate, build, compare
+from crystalgen.crystals.cif_formulas import read_formulas
+from crystalgen.crystals.cif_operations import Operations, Unreadable, named_operations, operations_of, other_settings
+from crystalgen.crystals.cif_sites import ABSENT, NUMBER, Sites, column, read_cell, read_sites
 from crystalgen.crystals.parsed import Parsed
 
 LISTED_KEYS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz", "_space_group_symop_magn_operation_xyz")
@@ -38,7 +39,7 @@ def read_cif(text: str) -> list[Parsed]:
                 warnings.simplefilter("ignore")  # noble gases have no electronegativity to sort by
                 structure, notes = _crystal(block)
             parsed.append(Parsed(name, structure, None, tuple(notes)))
-        except (Unreadable, UnreadableOperation) as error:
+        except Unreadable as error:
             parsed.append(Parsed(name, None, " ".join(str(error).split())))
     return parsed
 
@@ -111,13 +112,15 @@ def _choose(block: dict, sites: Sites, lattice: Lattice) -> tuple[Candidate, lis
     listed, unreadable = None, None
     try:
         listed = _listed(block)
-    except UnreadableOperation as error:
+    except Unreadable as error:
         unreadable = error
     try:
         named, name = named_operations(block)
-    except UnreadableOperation as error:
+    except Unreadable as error:
         if listed is None:
-            raise unreadable or error from None
+            raise unreadable or Unreadable(f"{error}, and no operations are listed") from None
+        if len(listed) == 1 and not tried(listed).support:
+            raise Unreadable(f"{error}, and the identity alone is listed") from None
         named, name = [], ""
     if listed is None and not named:
         if unreadable or any(key.startswith("_space_group_magn") for key in block):

@@ -1,24 +1,20 @@
 """What a CIF's sites become under its operations, and whether that is what the file says of itself."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from pymatgen.core import Composition, Element
+from pymatgen.core import Element
 from scipy.spatial import cKDTree
 
+from crystalgen.crystals.cif_formulas import difference, read_formulas, reduction, same_ratio
 from crystalgen.crystals.cif_operations import Operations
-from crystalgen.crystals.cif_sites import ABSENT, LARGEST, NUMBER, Sites
+from crystalgen.crystals.cif_sites import NUMBER, Sites
 
 NEAR = 0.5  # angstrom; no two atoms are as near, so images within it are one atom
 SNAP = 0.1  # angstrom that rounding may have moved an atom off its special position
 COINCIDENT = 0.1  # angstrom within which two sites are one
 STRAIN = 0.02  # of the metric tensor, between a cell's rounded or refined axes and its symmetry
-_TOKEN = re.compile(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?")
-_PLAIN = re.compile(rf"(?:{_TOKEN.pattern})+")
-_FORMULA_KEYS = ("_chemical_formula_sum", "_chemical_formula_structural")
 
 
 @dataclass
@@ -128,51 +124,6 @@ def _clash(candidate: Candidate, lattice: np.ndarray) -> tuple[int, int, float, 
     return int(first), int(second), float(distances[close[0]]), len(candidate.coords) - len(np.unique(pairs[close].max(axis=1)))
 
 
-def read_formulas(block: dict) -> tuple[str, list[dict[str, float]]]:
-    """Return the formula line and the compositions that it may mean, none where `_chemical_formula_sum` is no formula.
-
-    Deuterium and tritium count as hydrogen.
-    """
-    for key in _FORMULA_KEYS:
-        text = block.get(key, "")
-        text = " ".join(text).strip() if isinstance(text, list) else text.strip()
-        text = text.strip("'\" ")
-        if text not in ABSENT and (found := _compositions(text)):
-            return text, found
-        if text not in ABSENT and key == _FORMULA_KEYS[0]:
-            return text, []
-    return "", []
-
-
-@lru_cache(maxsize=4096)
-def _compositions(text: str) -> list[dict[str, float]]:
-    spellings = [text]
-    if text.upper() == text and re.search(r"[A-Z]{2}", text):  # NA4 CL4
-        spellings.append(re.sub(r"[A-Z]{2}", lambda m: m[0].title() if Element.is_valid_symbol(m[0].title()) else m[0], text))
-    found = []
-    for spelling in spellings:
-        try:
-            amounts = _amounts(spelling) or Composition(spelling).get_el_amt_dict()
-        except (ValueError, KeyError):
-            continue
-        merged = Counter()
-        for symbol, amount in amounts.items():
-            merged["H" if symbol in ("D", "T") else symbol] += amount
-        if merged and all(Element.is_valid_symbol(s) for s in merged) and all(0 < a < LARGEST for a in merged.values()):
-            found.append(dict(merged))
-    return found
-
-
-def _amounts(text: str) -> Counter:
-    """Return the amounts of a formula without brackets, of any other none."""
-    words = re.sub(r"([A-Za-z])\s+(?=[\d.])", r"\1", text).replace(",", " ").split()
-    amounts = Counter()
-    if all(map(_PLAIN.fullmatch, words)):
-        for symbol, amount in (pair for word in words for pair in _TOKEN.findall(word)):
-            amounts[symbol] += float(amount or 1)
-    return amounts
-
-
 def compare(candidate: Candidate, sites: Sites, block: dict, volume: float) -> None:
     """Hold a crystal against what its file says of it: formula, Z, multiplicities, density, hydrogens not given.
 
@@ -203,15 +154,15 @@ def compare(candidate: Candidate, sites: Sites, block: dict, volume: float) -> N
             candidate.against.append(f"a density of {built:.3f} g/cm3 where _exptl_crystal_density_diffrn says {density:g}")
     if not formulas:
         return
-    agreeing = [f for f in formulas if _same_ratio(content, f)]
+    agreeing = [f for f in formulas if same_ratio(content, f)]
     if not agreeing:
-        candidate.against.append(_difference(content, formulas[-1], text))
+        candidate.against.append(difference(content, formulas[-1], text))
         return
     units = _positive(block, "_cell_formula_units_z")
     if units:
         formula = agreeing[0]
         built_units = sum(content.values()) / sum(formula.values())
-        whole_cell = abs(built_units - 1) < 0.01 and _reduction(formula) == units  # as pymatgen and generators write it
+        whole_cell = abs(built_units - 1) < 0.01 and reduction(formula) == units  # as pymatgen and generators write it
         if abs(built_units - units) < 0.01 * units or whole_cell:
             candidate.support += 1
             if dense is False:
@@ -245,33 +196,3 @@ def _compare_multiplicities(candidate: Candidate, sites: Sites) -> None:
 def _positive(block: dict, key: str) -> float:
     match = NUMBER.fullmatch(str(block.get(key, "")).strip())
     return float(match[1]) if match and float(match[1]) > 0 else 0.0
-
-
-def _same_ratio(content: Counter, formula: dict[str, float]) -> bool:
-    """Return whether numbers of atoms are a multiple of a formula: exactly, or within the rounding of its decimals."""
-    if set(content) != set(formula):
-        return False
-    ratio = sum(content.values()) / sum(formula.values())
-    whole = all(amount == round(amount) for amount in formula.values())
-    return all(abs(content[e] - ratio * a) <= (1e-6 if whole else 0.005) * content[e] for e, a in formula.items())
-
-
-def _reduction(formula: dict[str, float]) -> float:
-    """Return how many formula units pymatgen counts in a formula, of elements such as Cl2 the molecules."""
-    return Composition(formula).get_reduced_composition_and_factor()[1]
-
-
-def _difference(content: Counter, formula: dict[str, float], text: str) -> str:
-    """Return in words how the atoms built differ from the formula line."""
-    built = Composition(content).formula.replace(" ", "")
-    heavy, stated = Counter(content), dict(formula)
-    heavy.pop("H", None)
-    hydrogens = stated.pop("H", 0)
-    if hydrogens and heavy and _same_ratio(heavy, stated):
-        ratio = sum(heavy.values()) / sum(stated.values())
-        if content["H"] < ratio * hydrogens:
-            return f"hydrogens are missing: the sites hold {built}, the formula line says {text}"
-    missing = [e for e in formula if e not in content]
-    extra = [e for e in content if e not in formula]
-    detail = f" ({'no ' + ', '.join(missing) if missing else 'also ' + ', '.join(extra)})" if missing or extra else ""
-    return f"the sites hold {built}{detail} where the formula line says {text}"

@@ -33,8 +33,8 @@ _SUFFIX = re.compile(
 _TERM = re.compile(r"([+-]?)(?:(\d+(?:\.\d*)?|\.\d+)(?:/(\d+))?)?\*?([xyz]?)")
 
 
-class UnreadableOperation(ValueError):
-    """A symmetry operation or a space group's name that nothing is known about."""
+class Unreadable(ValueError):
+    """What a data block says cannot be read as one crystal; the message is the reason in a table's row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def operations_of(lines: tuple[str, ...], centrings: tuple[str, ...] = ()) -> Op
     """Return the distinct operations that lines such as `-y, x-y, z+1/3` describe, each with each of the centrings.
 
     Raises:
-        UnreadableOperation: naming the line, or saying that the operations form no group.
+        Unreadable: naming the line, or saying that the operations form no group.
     """
     rotations, translations = zip(*map(_operation_of, lines), strict=True)
     rotations, translations = np.array(rotations), np.array(translations)
@@ -76,7 +76,7 @@ def operations_of(lines: tuple[str, ...], centrings: tuple[str, ...] = ()) -> Op
     products = np.einsum("aij,bjk->abik", rotations, rotations[:GENERATORS])
     shifts = np.einsum("aij,bj->abi", rotations, translations[:GENERATORS]) + translations[:, None]
     if not np.isin(_keys(products.reshape(-1, 3, 3), shifts.reshape(-1, 3)), keys).all():
-        raise UnreadableOperation("the listed operations form no group (an operation is missing or misprinted)")
+        raise Unreadable("the listed operations form no group (an operation is missing or misprinted)")
     return Operations("the listed operations", rotations, translations)
 
 
@@ -84,14 +84,14 @@ def _operation_of(line: str) -> tuple[np.ndarray, np.ndarray]:
     rotation, translation = np.zeros((3, 3)), np.zeros(3)
     parts = re.sub(r"\s", "", line.lower()).split(",")
     if len(parts) != 3:
-        raise UnreadableOperation(f"symmetry operation '{line}' has {len(parts)} parts; expected three")
+        raise Unreadable(f"symmetry operation '{line}' has {len(parts)} parts; expected three")
     for row, part in enumerate(parts):
         position = 0
         while position < len(part):
             term = _TERM.match(part, position)
             sign, number, denominator, axis = term.groups()
             if not (number or axis) or (position and not sign) or denominator and not int(denominator):
-                raise UnreadableOperation(f"symmetry operation '{line}' cannot be read")
+                raise Unreadable(f"symmetry operation '{line}' cannot be read")
             value = (-1 if sign == "-" else 1) * float(number or 1) / float(denominator or 1)
             if axis:
                 rotation[row, "xyz".index(axis)] += value
@@ -100,7 +100,7 @@ def _operation_of(line: str) -> tuple[np.ndarray, np.ndarray]:
             position = term.end()
     whole = np.round(rotation).astype(int)
     if np.abs(rotation - whole).max() > 1e-6 or abs(round(np.linalg.det(whole))) != 1:
-        raise UnreadableOperation(f"symmetry operation '{line}' is no isometry of a lattice")
+        raise Unreadable(f"symmetry operation '{line}' is no isometry of a lattice")
     fraction = np.round(translation * 24) / 24  # 0.333 and 0.6667 stand for thirds
     return whole, np.where(np.abs(translation - fraction) < 2e-3, fraction, translation)
 
@@ -118,7 +118,7 @@ def named_operations(block: dict) -> tuple[list[Operations], str]:
     Names that two settings share (origin choices, axes) give several, the conventional one first.
 
     Raises:
-        UnreadableOperation: where the block names a group that no table holds.
+        Unreadable: where the block names a group that no table holds.
     """
     hall, name, number = (_first(block, keys) for keys in (HALL_KEYS, NAME_KEYS, NUMBER_KEYS))
     code = block.get("_space_group_it_coordinate_system_code", "")
@@ -133,7 +133,7 @@ def named_operations(block: dict) -> tuple[list[Operations], str]:
     if number and re.fullmatch(r"\d{1,3}(\.0*)?", number) and (not found or found[0][0] != int(float(number))):
         found += _chosen(table.get(f"number {int(float(number))}", ()), code if not name else "")
     if not found and unknown:
-        raise UnreadableOperation(f"{unknown} is in no table of settings, and no operations are listed")
+        raise Unreadable(f"{unknown} is in no table of settings")
     return [_load(setting) for setting in found], name or (f"Hall symbol {hall}" if hall else f"space group {number}")
 
 
@@ -151,9 +151,11 @@ def _first(block: dict, keys: tuple[str, ...]) -> str:
 
 def _split(name: str) -> tuple[str, str]:
     """Return a name without what says its setting, and that: ('F d -3 m', '2') of 'F d -3 m Z'."""
-    match = _SUFFIX.fullmatch(re.sub(r"\((\d)\)", r"\1", name.strip()))  # P2(1)/c is P 21/c
+    name = re.sub(r"\((\d)\)", r"\1", name.strip())  # P2(1)/c is P 21/c
+    name = re.sub(r"\s*\(?\s*(?:no\.?\s*|#)\d+\s*\)?$", "", name, flags=re.IGNORECASE)
+    match = _SUFFIX.fullmatch(name)
     if not match:
-        return re.sub(r"\((\d)\)", r"\1", name), ""
+        return name, ""
     code = re.sub(r"\s", "", match["code"] or match["letter"]).lower()
     code = code[0] if len(code) == 2 and code[0] in "hr" and code[1] in "sz" else code
     return match["body"], _CODES.get(code, code)

@@ -7,6 +7,8 @@ from fractions import Fraction
 import numpy as np
 from pymatgen.core import Element
 
+from crystalgen.crystals.cif_operations import Unreadable
+
 NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\(\d*\)?)?")
 LARGEST = 1e6  # no length, coordinate or count of a crystal is as large
 THINNEST = 0.5  # angstrom between a cell's faces
@@ -17,10 +19,6 @@ _GROUP = re.compile(r"(?:[Ww]at|WAT|O[wW]|H2O|OH2|O-?[hH]|H[wW])")
 _GROUPS = {"wat": ("O", 2), "ow": ("O", 2), "h2o": ("O", 2), "oh2": ("O", 2), "oh": ("O", 1), "hw": ("H", 0)}
 _EMPTY = re.compile(r"va|vac|vc|x+|du|dum|q|lp", re.IGNORECASE)  # vacancies, dummies, peaks, lone pairs
 _SYMBOLS = frozenset(Element.from_Z(z).symbol for z in range(1, 104))
-
-
-class Unreadable(ValueError):
-    """What a data block says cannot be read as one crystal; the message is the reason in a table's row."""
 
 
 @dataclass
