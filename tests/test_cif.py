@@ -1,5 +1,7 @@
 """CIFs as people have them: each is the crystal that it says it is, or is refused with its own reason."""
 
+import time
+
 import numpy as np
 import pytest
 from cif_case import CUBIC, IDENTITY, ROCKSALT, cif
@@ -332,6 +334,20 @@ def test_data_names_of_cif2_and_of_magnetic_cifs():
     assert _formula(magnetic) == "Na4Cl4"
     assert _formula(text.replace("_atom_site_", "_atom_site.").replace("_cell_", "_cell.")) == "Na1Cl1"
     assert _reason(text + "_cell_modulation_dimension 1\n").startswith("a modulated structure")
+
+
+def test_signs_and_spaces_of_other_alphabets():
+    """The tokeniser drops them, and a minus lost is another crystal."""
+    text = cif(["Na1 Na\u00a00 0 0 1", "Cl1 Cl 0.5 0.5 \u22120.25 1"]).replace("5.64", "\uff15.64") + "_publ_author_name 'M\u00fcller'\n"
+    (parsed,) = read_cif(text)
+    np.testing.assert_allclose(parsed.structure.frac_coords, [[0, 0, 0], [0.5, 0.5, 0.75]])
+    assert _reason(cif(["Na1 Na 0 0 0\u00b725 1"])) == "a coordinate of Na1 is '0?25'; expected a number"
+
+
+def test_thousands_of_atoms_on_one_place_are_refused_at_once():
+    started = time.perf_counter()
+    assert _reason(cif(["W1 W 0 0 0 1"] * 4000)) == "coincident atoms W1 and W1 (0.00 angstrom apart)"
+    assert time.perf_counter() - started < 3
 
 
 def test_one_site_without_a_loop():

@@ -5,6 +5,7 @@ origin) and joins what it finds on one site. Here each assumption is a note and 
 """
 
 import re
+import unicodedata
 import warnings
 
 import numpy as np
@@ -19,6 +20,7 @@ from crystalgen.crystals.parsed import Parsed
 
 LISTED_KEYS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz", "_space_group_symop_magn_operation_xyz")
 CENTRING_KEY = "_space_group_symop_magn_centering_xyz"
+_DASHES = str.maketrans("\u2010\u2011\u2012\u2013\u2014\u2212", "------")
 _SITES = re.compile(r"(?<!\S)_atom_site[_.](?!aniso)", re.IGNORECASE)
 _SCALAR = re.compile(r"^\s*(_cell[_.](?:length|angle)_\w+|_chemical_formula[_.]sum)\b([^\n]*)", re.IGNORECASE | re.MULTILINE)
 _SYMMETRY = re.compile(r"_(?:symm|space_?group)")
@@ -27,7 +29,7 @@ _BLOCK = re.compile(r"^[^\S\n]*data_", re.MULTILINE | re.IGNORECASE)
 
 def read_cif(text: str) -> list[Parsed]:
     """Return what each data block holds; blocks without atom sites are left out unless there is no other."""
-    blocks = _BLOCK.split(text.lstrip("\ufeff"))[1:]
+    blocks = _BLOCK.split(_ascii(text))[1:]
     if not blocks:
         return [Parsed("", None, "no data block; expected a line that begins with 'data_'")]
     holding = [block for block in blocks if _SITES.search(block)] or blocks[:1]
@@ -42,6 +44,14 @@ def read_cif(text: str) -> list[Parsed]:
         except Unreadable as error:
             parsed.append(Parsed(name, None, " ".join(str(error).split())))
     return parsed
+
+
+def _ascii(text: str) -> str:
+    """Return a text in which what looks like a space, minus or digit is one; the tokeniser drops all that is not ASCII."""
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKC", text.lstrip("\ufeff")).translate(_DASHES)
+    return text.encode("ascii", "replace").decode("ascii")  # so 0·25 is no number, rather than 025
 
 
 def _crystal(text: str) -> tuple[Structure, list[str]]:

@@ -113,6 +113,11 @@ def _images(position: np.ndarray, operations: Operations, lattice: np.ndarray) -
 
 def _clash(candidate: Candidate, lattice: np.ndarray) -> tuple[int, int, float, int] | None:
     """Return two sites that share a place, their atoms' distance in angstrom, and how many places there are in all."""
+    grid = np.round(candidate.coords * 1e6).astype(np.int64) % 1_000_000
+    kept, counts = np.unique(grid, axis=0, return_index=True, return_counts=True)[1:]
+    if counts.max() > 1:  # exact repeats go first: thousands of atoms on one place make millions of pairs
+        first, second = np.flatnonzero((grid == grid[kept[counts.argmax()]]).all(axis=1))[:2]
+        return int(candidate.site[first]), int(candidate.site[second]), 0.0, len(kept)
     reach = COINCIDENT / np.linalg.svd(lattice, compute_uv=False)[-1]
     pairs = cKDTree(candidate.coords, boxsize=1.0).query_pairs(min(reach, 0.49), output_type="ndarray")
     offsets = candidate.coords[pairs[:, 0]] - candidate.coords[pairs[:, 1]]
