@@ -9,7 +9,7 @@ from crystalgen.crystals.geometry import cell_problem, period_problem
 from crystalgen.crystals.parsed import Parsed
 from crystalgen.crystals.tokens import element, number
 
-_ENTRY = re.compile(r"""([\w.-]+)\s*=\s*("(?:\\.|[^"\\])*"|'[^']*'|\{[^}]*\}|\[[^\]]*\]|\S+)""")
+_ENTRY = re.compile(r"""([\w.-]+)\s*=\s*("(?:\\.|[^"\\])*"|'[^']*'|\{[^}]*\}|\[(?:[^\[\]]|\[[^\]]*\])*\]|\S+)""")
 _SYMBOLS, _NUMBERS, _POSITIONS = ("species", "symbols", "element"), ("Z", "numbers", "atomic_numbers"), ("pos", "positions")
 _DEFAULT = "species:S:1:pos:R:3"
 
@@ -41,7 +41,7 @@ def split_frames(text: str) -> list[str]:
 
 def _read_frame(text: str, name: str) -> Parsed:
     try:
-        return _crystal(text.split("\n"), name)
+        return _crystal(text.rstrip().split("\n"), name)
     except ValueError as error:
         return Parsed(name, None, str(error))
 

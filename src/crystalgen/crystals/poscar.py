@@ -21,7 +21,7 @@ def read_poscar(text: str) -> list[Parsed]:
     cell, and Cartesian coordinates are scaled as the lattice vectors are. Velocities are left out.
     """
     try:
-        return [_crystal(text.split("\n"))]
+        return [_crystal(text.rstrip().split("\n"))]
     except ValueError as error:
         return [Parsed("", None, str(error))]
 
@@ -66,7 +66,7 @@ def _species(lines: list[str]) -> tuple[list[str], list[int], int]:
     while (words := _words(lines, place)) and not words[0].isdigit():
         labels += words
         place += 1
-    while (words := _words(lines, place)) and (not counts or len(counts) < len(labels)):
+    while (words := _words(lines, place)) and words[0].isdigit() and (not counts or len(counts) < len(labels)):
         if not all(word.isdigit() and len(word) < 9 for word in words):
             raise ValueError(f"line {place + 1}: expected the number of atoms of each element, got {lines[place].strip()[:40]!r}")
         counts += map(int, words)

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
@@ -59,10 +60,12 @@ def read_text(content: str | bytes, format: str) -> list[Parsed]:
     if "\0" in text[:10_000] or not text.strip():
         return [Parsed("", None, "an empty file" if not text.strip() else "no text: it holds NUL bytes")]
     try:
-        found = READERS[format](text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters of a parser's doubts is a reason or a note
+            found = [_checked(parsed) for parsed in READERS[format](text)]
     except Exception as error:  # of whatever type: one file's fault is never the end of a run
         return [Parsed("", None, " ".join(str(error).split()) or type(error).__name__)]
-    return [_checked(parsed) for parsed in found] or [Parsed("", None, f"a {format} without a crystal")]
+    return found or [Parsed("", None, f"a {format} without a crystal")]
 
 
 def decoded(content: str | bytes) -> str:

@@ -54,6 +54,7 @@ def find_files(path: Path) -> tuple[list[File], Counter]:
         )
     found = []
     for name, content, reason in given:
+        name = name.encode(errors="surrogateescape").decode(errors="replace")  # of a name that is not UTF-8
         kind = _kind(PurePosixPath(name))
         if kind == "hidden" or (kind and not reason):
             passed[kind] += 1
