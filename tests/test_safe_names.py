@@ -13,7 +13,7 @@ from crystalgen.utils.safe_names import safe_name, safe_names
 
 HOSTILE = [
     "", ".", "..", "...", "../x", "../../x", "a/../../x", "/etc/passwd", "//server/share", "~root", "~", "-rf", "--out=x", " ", " x ",
-    "x. ",    "C:x", "C:\\x", "..\\x", "\\\\server\\share", "a\0b", "a\nb", "a\x1b[31mb", "a\u202eb", "a\u200bb", "．．／x", "a∕b", "a⁄b",
+    "x. ", "C:x", "C:\\x", "..\\x", "\\\\server\\share", "a\0b", "a\nb", "a\x1b[31mb", "a\u202eb", "a\u200bb", "．．／x", "a∕b", "a⁄b",
     "CON", "con", "nul.txt", "COM1", "lpt9.cif", "Aux.tar.gz", "x" * 5000, "é" * 500, "字" * 300, "x" * 119 + "é", "a" * 119 + "/..",
     "\udcff\udcfe", "a\udcffb", "$(touch x)", "`id`", "a;b", "a|b", "a&b", "a*b?", "'", '"', "<x>", "%2e%2e%2f", "{0}",
     "a\tb", ".hidden", "📦",

@@ -162,12 +162,14 @@ def _read_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _table(entries: list[Entry], columns: dict, source) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Crystals and broken ones."""
+    names = names_of(pd.DataFrame({"id": [entry.name for entry in entries]}))
     good = np.array([not isinstance(entry.cell, str) for entry in entries], dtype=bool)
     kept = [entry for entry in entries if not isinstance(entry.cell, str)]
     arrays = zip(*(entry.cell for entry in kept), strict=True) if kept else ((), (), ())
-    table = from_columns(*arrays, "given", [entry.name for entry in kept], **{name: values[good] for name, values in columns.items()})
+    ids = [name for name, keep in zip(names, good, strict=True) if keep]
+    table = from_columns(*arrays, "given", ids, **{name: values[good] for name, values in columns.items()})
     table["source"] = source[good].astype(str) if isinstance(source, np.ndarray) else source
-    reasons = [(entry.name, entry.cell) for entry in entries if isinstance(entry.cell, str)]
+    reasons = [(name, entry.cell) for name, entry in zip(names, entries, strict=True) if isinstance(entry.cell, str)]
     return validate(table, "crystals") if len(table) else table, pd.DataFrame(reasons, columns=["id", "reason"], dtype=object)
 
 

@@ -69,12 +69,13 @@ def find_files(path: Path) -> tuple[list[File], Counter]:
 
 
 def passed_over(passed: Counter) -> str | None:
-    """Return a line such as "passed over 5 files: 3 hidden, 2 .pdb", None where there are none."""
+    """Return a line such as "passed over 5 files: 3 hidden, 2 .pdb"; None where there are none."""
     if not passed:
         return None
-    kinds = [f"{count} {kind}" for kind, count in passed.most_common()]
-    more = f", {sum(count for _, count in passed.most_common()[_LISTED:])} others" if len(kinds) > _LISTED else ""
-    return f"passed over {passed.total()} file{'s' if passed.total() > 1 else ''}: {', '.join(kinds[:_LISTED])}{more}"
+    kinds = sorted(passed.items(), key=lambda kind: (-kind[1], kind[0]))
+    named = [f"{count} {kind}" for kind, count in kinds[:_LISTED]]
+    named += [f"{rest} of other kinds"] if (rest := sum(count for _, count in kinds[_LISTED:])) else []
+    return f"passed over {passed.total()} file{'s' if passed.total() > 1 else ''}: {', '.join(named)}"
 
 
 def _kind(name: PurePosixPath) -> str | None:
@@ -83,10 +84,10 @@ def _kind(name: PurePosixPath) -> str | None:
     if "__MACOSX" in name.parts or any(part.startswith(".") and part not in (".", "..") for part in name.parts):
         return "hidden"
     if last.endswith("~") or last.startswith(("#", "~$")) or name.suffix.lower() in _BACKUPS:
-        return "backup"
+        return "backups"
     if is_structure_file(name):
         return None
-    return name.suffix or (last if re.fullmatch(r"[A-Z]+", last) else "without suffix")  # as VASP calls its files
+    return name.suffix or (last if re.fullmatch(r"[A-Z]+", last) else "without a suffix")  # as VASP calls its files
 
 
 def _below(folder: Path) -> Iterator[tuple[str, bytes | None, str | None]]:
