@@ -9,7 +9,7 @@ from crystalgen.crystals.geometry import cell_problem, period_problem
 from crystalgen.crystals.parsed import Parsed
 from crystalgen.crystals.tokens import element, number
 
-_ENTRY = re.compile(r"""([\w.-]+)\s*=\s*("(?:\\.|[^"\\])*"|'[^']*'|\{[^}]*\}|\[(?:[^\[\]]|\[[^\]]*\])*\]|\S+)""")
+_ENTRY = re.compile(r"""(?<![\w.-])([\w.-]+)\s*=\s*("(?:\\.|[^"\\])*"|'[^']*'|\{[^}]*\}|\[(?:[^\[\]]|\[[^\]]*\])*\]|\S+)""")
 _SYMBOLS, _NUMBERS, _POSITIONS = ("species", "symbols", "element"), ("Z", "numbers", "atomic_numbers"), ("pos", "positions")
 _DEFAULT = "species:S:1:pos:R:3"
 
