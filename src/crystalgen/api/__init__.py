@@ -112,7 +112,8 @@ def evaluate(
         were made; `page`, if it was written. JupyterLab shows the metrics.
 
     Raises:
-        TypeError, FileNotFoundError, CrystalTableError: the crystals or the reference cannot be read.
+        TypeError, FileNotFoundError, CrystalTableError: the crystals or the reference cannot be read, or more than a tenth of the
+            reference or of the training crystals is broken.
         ValueError: the reference is empty or lacks the split, or the cut-offs are unknown.
 
     Example:
