@@ -37,7 +37,8 @@ STRUCTURE_SUFFIXES = {
 COMPRESSED = (".gz", ".bz2", ".xz")
 _POSCAR = re.compile(r"^(POSCAR|CONTCAR)|(?<![A-Z])(POSCAR|CONTCAR)(?![A-Z])", re.I)
 _OF_OTHERS = set(
-    ".py .pyc .c .cpp .f90 .ipynb .json .yaml .yml .toml .md .rst .txt .csv .tsv .png .jpg .svg .pdf .html .xml .sh .log .out .err .zip .tar .tgz .h5 .pt "
+    ".py .pyc .c .cpp .f90 "
+    ".ipynb .json .yaml .yml .toml .md .rst .txt .csv .tsv .png .jpg .svg .pdf .html .xml .sh .log .out .err .zip .tar .tgz .h5 .pt "
     ".npy .npz .pkl .parquet .xlsx .doc .docx .tex .dat .db".split()
 )
 _MARKS = (  # the longer ones first, since they begin as shorter ones do
