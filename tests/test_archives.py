@@ -127,6 +127,17 @@ def test_a_damaged_member_is_a_row(tmp_path):
     assert "damaged in the archive" in broken["reason"][0]
 
 
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_a_tar_that_is_cut_or_damaged_loses_nothing_in_silence(tmp_path, name):
+    """Python's tarfile takes a block that is no header for the end of the archive."""
+    whole = tarred(tmp_path / "whole.tar", GOOD).read_bytes()
+    second = 512 + -(-len(SALT) // 512) * 512
+    for content in (whole[:second], whole[: second + 100], whole[: second + 600], whole[:second] + b"x" * 512 + whole[second + 512 :]):
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        with pytest.raises(CrystalTableError, match=f"{name}: not a readable archive"):
+            read_generated(tmp_path / name, workers=1)
+
+
 LEAVING = ["../a.cif", "x/../../a.cif", "/abs/a.cif", "//server/a.cif", "C:/a.cif", "..\\a.cif", "C:\\a.cif"]
 
 

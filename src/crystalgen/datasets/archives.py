@@ -102,6 +102,8 @@ def _tar(path: Path, wanted: Callable) -> Iterator[Member]:
                 link = f"a link to '{member.linkname}'" if member.islnk() or member.issym() else None
                 problem = _problem(name, member.size, link or (None if member.isfile() else "no regular file"))
                 yield name, None if problem else archive.extractfile(member).read(), problem
+            if bounded.last != bytes(tarfile.BLOCKSIZE):  # tarfile takes any block that is no header for the end
+                raise tarfile.ReadError(f"cut or damaged after {len(archive.getmembers())} members")
 
 
 def _problem(name: str, size: int, kind: str | None) -> str | None:
@@ -128,7 +130,7 @@ class _Bounded(io.RawIOBase):
     """A stream that unpacks only as many bytes as an archive of text may hold, whatever the sizes in its headers say."""
 
     def __init__(self, stream, path: Path, packed: int | None):
-        self.stream, self.path, self.packed = stream, path, packed
+        self.stream, self.path, self.packed, self.last = stream, path, packed, b""
 
     def _check(self, end: int) -> None:
         if self.packed is not None:
@@ -139,7 +141,8 @@ class _Bounded(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Read so many bytes; all are never asked for."""
         self._check(self.stream.tell() + max(size, 0))
-        return self.stream.read(size if size >= 0 else _MAX_TOTAL)
+        self.last = self.stream.read(size if size >= 0 else _MAX_TOTAL)
+        return self.last
 
     def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
         """Go to a place counted from the start."""
