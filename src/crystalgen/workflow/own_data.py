@@ -9,7 +9,7 @@ import pandas as pd
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.config import load_study
 from crystalgen.crystals import CrystalTableError, write_crystals
-from crystalgen.datasets.generated import read_generated
+from crystalgen.datasets.generated import need_some, read_generated
 from crystalgen.datasets.sources import load_source
 from crystalgen.utils import paths
 
@@ -105,7 +105,7 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
         CrystalTableError: the data cannot be read, or too few crystals are within `max_sites`.
         ValueError: there is a study of this name already, about something else.
     """
-    name = name or re.sub(r"\W+", "_", data.stem).strip("_").lower()
+    name = name or re.sub(r"\W+", "_", Path(os.path.abspath(data)).stem).strip("_").lower()
     if not re.fullmatch(r"[\w-]+", name):
         raise ValueError(f"study name '{name}': expected letters, digits, '_' and '-' alone, since files are called so")
     table = _readable(data, paths.RAW / name) if skip_broken else load_source(data)
@@ -144,7 +144,7 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
 
 def _readable(data: Path, folder: Path) -> pd.DataFrame:
     table, broken = read_generated(data)
-    table = find_space_groups(table)
+    table = find_space_groups(need_some(table, broken, str(data)))
     folder.mkdir(parents=True, exist_ok=True)
     write_crystals(table, folder / "crystals.parquet")
     broken.to_csv(folder / "broken.csv", index=False, lineterminator="\n")
