@@ -14,9 +14,7 @@ CONVERGED_STEP = re.compile(r"convergence has been achieved")
 END = re.compile(r"^\s*JOB DONE\.", re.MULTILINE)
 _STEP = re.compile(r"^\s+Self-consistent Calculation", re.MULTILINE)
 _FIRST_STEP = re.compile(r"^\s+(?:Self-consistent|Band Structure) Calculation", re.MULTILINE)
-_RELAXATION = re.compile(
-    r"BFGS Geometry Optimization|Damped[ -][Dd]ynamics|bfgs converged|bfgs failed|The maximum number of steps has been reached"
-)
+_RELAXATION = re.compile(r"BFGS Geometry Optimization|Damped[ -][Dd]ynamics|bfgs converged")
 _RELAXED = re.compile(r"bfgs converged in|Damped Dynamics: convergence achieved|End of damped dynamics calculation")
 _NOT_RELAXED = re.compile(r"bfgs failed|The maximum number of steps has been reached|history already reset at previous step|"
                           r"Maximum CPU time exceeded|Program stopped by user request|SCF convergence has? ?NOT been achieved")  # fmt: skip
@@ -34,8 +32,9 @@ _NAMES = {
     (1, 4, 2, 2): "PW91", (1, 3, 1, 3): "BLYP", (1, 1, 1, 1): "BP", (6, 4, 8, 4): "PBE0", (1, 4, 12, 4): "HSE", (7, 12, 9, 7): "B3LYP",
     (1, 4, 11, 4): "WC",
 }  # fmt: skip
-_SHORT = {"PBE": (1, 4, 3, 4), "PBESOL": (1, 4, 10, 8), "LDA": (1, 1, 0, 0), "PZ": (1, 1, 0, 0), "REVPBE": (1, 4, 4, 4), "PW91": (1, 4, 2, 2),
-          "BLYP": (1, 3, 1, 3), "BP": (1, 1, 1, 1), "PBE0": (6, 4, 8, 4), "HSE": (1, 4, 12, 4), "WC": (1, 4, 11, 4)}  # fmt: skip
+_SHORT = {"PBE": (1, 4, 3, 4), "PBESOL": (1, 4, 10, 8), "LDA": (1, 1, 0, 0), "PZ": (1, 1, 0, 0), "REVPBE": (1, 4, 4, 4),
+          "PW91": (1, 4, 2, 2), "BLYP": (1, 3, 1, 3), "BP": (1, 1, 1, 1), "PBE0": (6, 4, 8, 4), "HSE": (1, 4, 12, 4),
+          "WC": (1, 4, 11, 4)}  # fmt: skip
 
 
 def settings(text: str, atoms: Atoms) -> dict:
@@ -78,19 +77,18 @@ def exchange_correlation(head: str) -> tuple[str | None, str | None]:
     if not found:
         return None, None
     written, digits = found[-1]
-    parts = (
-        [part for part in re.split(r"[\s+\-]+", written.strip().upper()) if part] if not written.strip().upper().startswith("XC-") else []
-    )
+    written = " ".join(written.split()).upper()
+    parts = [] if written.startswith("XC-") else [part for part in re.split(r"[\s+\-]+", written) if part]
     indices = _indices(digits)
     if indices is None:
         indices = _SHORT.get("".join(parts)) if len(parts) == 1 else _by_parts(parts)
     if indices is None:
-        return " ".join(written.split()) or None, None
+        return written or None, None
     indices = (*indices, *[0] * 7)[:7]
     plain = not any(indices[4:])
     name = _NAMES.get(indices[:4]) if plain else None
     if name is None:
-        name = " ".join(written.split()) or "-".join(map(str, indices))
+        name = written or "-".join(map(str, indices))
     return name, " ".join(map(str, indices))
 
 
@@ -210,9 +208,6 @@ def _hubbard(head: str) -> list[str]:
     found = [f"{name}({site.strip()})={float(value):g}" for name, site, value in new if float(value)]
     for block in re.findall(r"LDA\+U calculation.*\n(?:.*atomic species.*\n)?((?:\s+[A-Z]\S*\s+\d\s+-?[\d.]+.*\n)+)", head):
         found += [" ".join(line.split()) for line in block.splitlines() if line.strip()]
-    found += [
-        " ".join(line.split()) for line in re.findall(r"^\s*[UJVB]\d?\(\s*\S+\s*\) *= *-?[\d.]+(?:.*)$", head, re.MULTILINE) if not new
-    ]
     if "LDA+U calculation" in head or "DFT+U" in head or "Hubbard" in head:
         found += re.findall(r"(?:Hubbard projectors|Hubbard projectors used)[: ]+(\S+)", head) or ["U"] * (not found)
     return sorted(set(found))
@@ -224,13 +219,12 @@ def _dispersion(head: str) -> list[str]:
 
 
 def _hybrid(head: str) -> list[str]:
-    return [
-        f"{name} {value}"
-        for name, value in re.findall(r"(EXX-fraction|exx_fraction|screening_parameter|EXX screening)\s*=\s*([\d.]+)", head)
-    ]
+    pairs = re.findall(r"(EXX-fraction|exx_fraction|screening_parameter)\s*=\s*([\d.]+)", head)
+    return [" ".join(pair) for pair in pairs]
 
 
 def _outside(head: str) -> list[str]:
-    lines = re.findall(r"^\s*(Using a sawtooth.*|.*Adding external electric field.*|Dipole corr.*|.*assume_isolated.*|Constrained .*)$", head,
-                       re.MULTILINE)  # fmt: skip
+    lines = re.findall(
+        r"^\s*(Using a sawtooth.*|.*Adding external electric field.*|.*assume_isolated.*|Constrained .*)$", head, re.MULTILINE
+    )
     return sorted({" ".join(line.split()) for line in lines})

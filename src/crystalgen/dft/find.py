@@ -16,10 +16,10 @@ _OWN = re.compile(r"(static|relax-\d+)\.txt(\.gz)?")  # of `ase_run`, whatever i
 _BESIDE = ("input.json", "record.json")  # what else a row of ase_run depends on
 _HEAD, _TAIL = 1 << 20, 1 << 16  # bytes of a file by which it is recognised
 # What is no output of a code, however long: files that VASP writes and reads beside, data, programs, pictures, texts for people.
-_BESIDE_VASP = re.compile(r"(INCAR|KPOINTS|POSCAR|CONTCAR|POTCAR|CHGCAR|CHG|AECCAR\d|WAVECAR|DOSCAR|EIGENVAL|PROCAR|XDATCAR|OSZICAR|LOCPOT|ELFCAR|"
-                          r"IBZKPT|PCDAT|REPORT|WAVEDER|TMPCAR|PARCHG|STOPCAR|ML_\w+)\b.*")  # fmt: skip
-_FOREIGN = re.compile(r".*\.(py|pyc|ipynb|md|rst|html?|tex|bib|json|ya?ml|toml|cif|mcif|csv|tsv|parquet|npy|npz|pkl|pt|h5|hdf5|png|jpe?g|gif|"
-                      r"svg|pdf|docx?|xlsx?|zip|tar|tgz|7z|rar|upf|wfc\d*|save|so|o|a|exe|db|sqlite|lock|cube|xsf)(\.(gz|bz2|xz))?",
+_BESIDE_VASP = re.compile(r"(INCAR|KPOINTS|POSCAR|CONTCAR|POTCAR|CHGCAR|CHG|AECCAR\d|WAVECAR|DOSCAR|EIGENVAL|PROCAR|XDATCAR|OSZICAR|LOCPOT|"
+                          r"ELFCAR|IBZKPT|PCDAT|REPORT|WAVEDER|TMPCAR|PARCHG|STOPCAR|ML_\w+)\b.*")  # fmt: skip
+_FOREIGN = re.compile(r".*\.(py|pyc|ipynb|md|rst|html?|tex|bib|json|ya?ml|toml|cif|mcif|csv|tsv|parquet|npy|npz|pkl|pt|h5|hdf5|png|jpe?g|"
+                      r"gif|svg|pdf|docx?|xlsx?|zip|tar|tgz|7z|rar|upf|wfc\d*|save|so|o|a|exe|db|sqlite|lock|cube|xsf)(\.(gz|bz2|xz))?",
                       re.IGNORECASE)  # fmt: skip
 _SKIPPED_FOLDERS = {"__MACOSX", ".ipynb_checkpoints", ".git"}
 

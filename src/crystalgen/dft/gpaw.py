@@ -40,8 +40,7 @@ def settings(text: str, atoms: Atoms) -> dict:
         "cutoff_ev": number(r"ecut: ([\d.]+)", text) or number(r"Cutoff energy: ([\d.]+)", text),
         "k_density": asked if asked is not None else k_density(count, atoms.cell.array),
         "smearing_ev": number(r"width: ([\d.]+)", text),
-        "smearing": one(r"^Occupation numbers: ([\w\- ]+?)\s*:", text)
-        or one(r"name: (fermi-dirac|marzari-vanderbilt|methfessel-paxton)", text),
+        "smearing": one(r"^Occupation numbers: ([\w\- ]+?)\s*:", text),
         "spin_polarised": "Spin-polarized calculation" in text,
         "total_charge": number(r"Total Charge: (-?[\d.]+)", text) or 0.0,
         "setups": families(potentials(text)),

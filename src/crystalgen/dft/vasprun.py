@@ -10,9 +10,7 @@ from pymatgen.io.vasp import Vasprun
 from crystalgen.dft.rows import FailedRun
 from crystalgen.dft.text import Unreadable, opened
 
-_BULK = re.compile(
-    rb"<(eigenvalues|eigenvalues_kpoints_opt|projected|projected_kpoints_opt|dos|dynmat|dielectricfunction|epsilon_diag)\b[^>]*>"
-)
+_BULK = re.compile(rb"<(eigenvalues|eigenvalues_kpoints_opt|projected|projected_kpoints_opt|dos|dynmat|dielectricfunction)\b[^>]*>")
 _BEGIN, _END = b"<calculation>", b"</calculation>"
 _BLOCK = 1 << 20
 _LIMIT = 256 << 20  # bytes of one ionic step, or of what stands outside of them, without bulk
