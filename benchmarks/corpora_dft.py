@@ -71,14 +71,15 @@ def main() -> None:
         missing = sorted(outputs - {path for files in found.values() for path in files.values()})
         print(f"{len(outputs)} VASP outputs by name, {len(table)} rows; no row: {[path.name for path in missing]}")
         files = [calculation.get("vasprun.xml") for calculation in found.values()]
-        table["pymatgen"] = [pymatgens_verdict(path) if path else "no vasprun.xml" for path in files]
-        if options.table:
-            table[["id", "calculation", "formula", "status", "pymatgen", "energy_per_atom", "settings"]].to_csv(options.table, index=False)
-        lenient = report(table)
         largest = sorted((path for path in files if path), key=lambda path: path.stat().st_size, reverse=True)[:3]
         for path in largest:
             seconds, memory = cost(path)
             print(f"{path.name}: {path.stat().st_size / 1e6:.0f} MB read in {seconds:.1f} s with {memory:.2f} GB, imports included")
+        table["pymatgen"] = [pymatgens_verdict(path) if path else "no vasprun.xml" for path in files]
+        table = table[table["code"] == "VASP"]
+        if options.table:
+            table[["id", "calculation", "formula", "status", "pymatgen", "energy_per_atom", "settings"]].to_csv(options.table, index=False)
+        lenient = report(table)
     sys.exit(bool(missing or lenient))
 
 

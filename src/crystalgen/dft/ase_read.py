@@ -84,6 +84,8 @@ def _last_run(text: str, path: Path) -> tuple[str, ModuleType, str, str]:
     found = [(place[-1].start(), name) for name, (code, _) in _CODES.items() if (place := list(code.BANNER.finditer(text)))]
     if not found:
         raise FailedRun(f"{path.name}: no begin of an output of {' or '.join(_CODES)}")
+    if "\0" in text:
+        raise FailedRun(f"{path.name}: damaged, {text.count(chr(0))} zero bytes in it")
     start, name = max(found)
     return name, *_CODES[name], text[start:]
 

@@ -120,9 +120,10 @@ def status(text: str, forces: np.ndarray | None) -> str:
     rest = text[max((found.start() for found in _STEP.finditer(text)), default=0) :]
     if "Band Structure Calculation" in rest or ("Band Structure Calculation" in text and not _STEP.search(text)):
         return f"{OTHER}bands at a fixed density"
-    if not CONVERGED_STEP.search(rest):
+    done = list(CONVERGED_STEP.finditer(rest))
+    if not done:
         return ELECTRONIC
-    if not END.search(rest):
+    if not END.search(rest, done[-1].end()):
         return EARLY
     if _NOT_RELAXED.search(text) or (_RELAXATION.search(text) and not _RELAXED.search(text)):
         return IONIC

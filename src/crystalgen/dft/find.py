@@ -83,8 +83,9 @@ def _add_vasp(found: dict, folder: str, files: list[Path]) -> None:
             outcar = others.get(packing) or (next(iter(others.values()), None) if len(own) == 1 else others.get(""))
             key = (folder, step) if (folder, step) not in found else (folder, path.name)
             found[key] = {"vasprun.xml": path} | ({"OUTCAR": outcar} if outcar else {})
-        if not own:
-            for path in others.values():
+        paired = {calculation.get("OUTCAR") for calculation in found.values()}
+        for path in others.values():
+            if path not in paired:
                 found[(folder, step) if (folder, step) not in found else (folder, path.name)] = {"OUTCAR": path}
 
 

@@ -76,9 +76,10 @@ def status(text: str, forces: np.ndarray | None) -> str:
     rest = text[max((found.start() for found in _STEP.finditer(text)), default=0) :]
     if re.search(r"fixdensity: (?:True|\d)", text):
         return f"{OTHER}bands at a fixed density"
-    if not CONVERGED_STEP.search(rest):
+    done = list(CONVERGED_STEP.finditer(rest))
+    if not done:
         return ELECTRONIC
-    if not _END.search(rest) or energy(rest) is None:
+    if not _END.search(rest, done[-1].end()) or energy(rest) is None:
         return EARLY
     if len(re.findall(r"^Positions:", text, re.MULTILINE)) > 1 and (forces is None or np.linalg.norm(forces, axis=1).max() > _FMAX):
         return IONIC

@@ -33,14 +33,16 @@ def odd_energy(structure: Structure, energy_per_atom: float, below_atoms: bool) 
     return None if below_atoms or energy_per_atom < 0 else f"no crystal has {energy_per_atom:.1f} eV/atom"
 
 
-def row_of(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray, *, energy: float, forces: np.ndarray | None, **further) -> dict:
+def row_of(
+    lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray, *, energy: float | None, forces: np.ndarray | None, **further
+) -> dict:
     """Return the last geometry and what follows from it, with the `further` columns.
 
     Args:
         lattice: (3, 3), Å.
         numbers: atomic numbers, (n,).
         coords: fractional, (n, 3).
-        energy: of the cell, eV.
+        energy: of the cell, eV, if the run has one.
         forces: (n, 3), eV/Å, if the run has them.
     """
     counts = Composition({Element.from_Z(int(z)): int(count) for z, count in zip(*np.unique(numbers, return_counts=True), strict=True)})
@@ -48,7 +50,7 @@ def row_of(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray, *, ener
         "formula": counts.formula.replace(" ", ""),
         "nsites": len(numbers),
         "energy": energy,
-        "energy_per_atom": energy / len(numbers),
+        "energy_per_atom": None if energy is None else energy / len(numbers),
         "max_force": None if forces is None else float(np.linalg.norm(np.asarray(forces, dtype=float), axis=1).max()),
         "lattice": np.asarray(lattice, dtype=float).tolist(),
         "atomic_numbers": [int(z) for z in numbers],

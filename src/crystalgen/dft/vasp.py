@@ -11,7 +11,7 @@ from crystalgen.dft.outcar import Outcar
 from crystalgen.dft.rows import FailedRun, row_of
 from crystalgen.dft.settings import settings_id
 from crystalgen.dft.vasp_settings import vasp_settings
-from crystalgen.dft.vasp_status import forces_of, vasp_status
+from crystalgen.dft.vasp_status import forces_of, other_kind, vasp_status
 from crystalgen.dft.vasprun import Run, read_vasprun
 
 _SAME_ENERGY = 1e-6  # eV, of one run's two files
@@ -35,11 +35,13 @@ def read_vasp(vasprun: Path, outcar: Path | None) -> dict:
         warnings.simplefilter("ignore")
         energy = float(run.final_energy) if run.ionic_steps else _force_field_energy(run)
     if energy is None or not np.isfinite(energy):
-        raise FailedRun(f"{vasprun.name}: no finite energy")
+        energy = None
+        if other_kind(run) is None:
+            raise FailedRun(f"{vasprun.name}: no finite energy")
     other = Outcar.of(outcar) if outcar else None
     notes = ["no OUTCAR"] if other is None else [] if other.ended else [f"{outcar.name} ends early"]
     status = vasp_status(run, other, energy)
-    if other is not None and (missing := _check_same_run(run, other, outcar.name)):
+    if other is not None and energy is not None and (missing := _check_same_run(run, other, outcar.name)):
         status = missing
     structure = run.md_data[-1]["structure"] if run.md_data else run.final_structure
     settings = vasp_settings(run, run.electrons)
@@ -59,7 +61,7 @@ def read_vasp(vasprun: Path, outcar: Path | None) -> dict:
         stress=None if stress is None else np.array(stress, dtype=float).tolist(),
         magnetisation=None if other is None else other.magnetisation,
         ionic_steps=run.nionic_steps,
-        correction_mp2020=_correction(run),
+        correction_mp2020=None if energy is None else _correction(run),
         warnings="; ".join(notes),
     )
 

@@ -3,6 +3,7 @@
 import bz2
 import json
 import math
+import warnings
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -54,7 +55,9 @@ def vasp_settings(run: Vasprun, electrons: float | None) -> dict:
 def functional(run: Vasprun) -> str:
     """Return pymatgen's name of the functional; the potentials' own where no tag names one."""
     try:
-        name = run.run_type
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            name = run.run_type
     except Exception as error:  # such as lists of U that do not fit the elements
         return f"unknown ({' '.join(str(error).split())[:60]})"
     return name.replace("GGA", _FAMILIES.get(_family(run), ("", "GGA"))[1], 1) if name.split("+")[0] == "GGA" else name
@@ -136,7 +139,8 @@ def _hubbard(run: Vasprun) -> list[str]:
     if not _value(run, "LDAU"):
         return []
     names = [symbol.split()[1].split("_")[0] for symbol in run.potcar_symbols]
-    kind = int(_value(run, "LDAUTYPE") or 2)
+    kind = _value(run, "LDAUTYPE") or 2
+    kind = int(kind[0] if isinstance(kind, list) else kind)  # pymatgen reads some tags as lists of one
     u, j, l = (list(run.incar.get(name) or _value(run, name) or []) for name in ("LDAUU", "LDAUJ", "LDAUL"))  # noqa: E741
     if not (len(u) == len(names) == len(l)):
         return [f"type {kind} U {u} J {j} l {l}"]

@@ -12,9 +12,9 @@ _MODES = {0: "molecular dynamics", 5: "displaced geometries", 6: "displaced geom
 _NO_ENERGY = ("CHI", "GW", "G0W0", "BSE", "TDHF", "TIMEEV", "ACFDT", "RPA", "2E4W", "NONE")  # in ALGO
 
 
-def vasp_status(run: Run, outcar: Outcar | None, energy: float) -> str:
+def vasp_status(run: Run, outcar: Outcar | None, energy: float | None) -> str:
     """Return `converged`, `unconverged: <what>` or `other: <what>` for a run that is no relaxation or single point of a crystal."""
-    if (kind := _other_kind(run)) is not None:
+    if (kind := other_kind(run)) is not None:
         return f"{OTHER}{kind}"
     if not _electrons_converged(run, outcar):
         return ELECTRONIC
@@ -42,7 +42,8 @@ def _ibrion(run: Run) -> int:
     return int(_value(run, "IBRION", -1 if int(_value(run, "NSW", 0)) <= 0 else 0))
 
 
-def _other_kind(run: Run) -> str | None:
+def other_kind(run: Run) -> str | None:
+    """Return what a run is whose energy is that of no crystal, None of a relaxation or a single point."""
     ibrion, nsw = _ibrion(run), int(_value(run, "NSW", 0))
     algo = str(run.incar.get("ALGO", "")).upper()
     if _value(run, "ML_LMLFF", False) or run.md_data:
