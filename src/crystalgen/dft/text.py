@@ -90,7 +90,7 @@ def read_text(path: Path) -> str:
                     tail, left_out = tail[-TAIL:], True
         if left_out:  # whole lines on both sides
             head, tail = head[: head.rfind(b"\n") + 1], tail[tail.find(b"\n") + 1 :]
-        return (head + tail).decode(errors="replace").replace("\r\n", "\n")
+        return _decoded(head + tail)
 
 
 def is_cut_short(path: Path) -> bool:
@@ -112,10 +112,10 @@ def ends_of(path: Path, head: int, tail: int) -> tuple[str, str | None]:
         with opened(path) as stream:
             while len(got) < head and (block := stream.read(min(1 << 16, head - len(got)))):
                 got += block
-                if b"\0" in got[:4096]:
-                    return "", None  # no text
+                if _is_binary(got[:4096]):
+                    return "", None
             if isinstance(stream, gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile):
-                return got.decode(errors="replace"), None
+                return _decoded(got), None
             if len(got) == head and (size := path.stat().st_size) > head:
                 stream.seek(-min(tail, size - head), 2)
                 got += b"\n" + stream.read(tail)
@@ -124,8 +124,18 @@ def ends_of(path: Path, head: int, tail: int) -> tuple[str, str | None]:
     except FailedRun as error:
         if not got and irregular(path):
             raise
-        return got.decode(errors="replace"), str(error)
-    return got.decode(errors="replace"), None
+        return _decoded(got), str(error)
+    return _decoded(got), None
+
+
+def _decoded(content: bytes) -> str:
+    """Return text of UTF-8, or of UTF-16 as a redirection in Windows writes it, with the line ends of Unix."""
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return content.decode(encoding, errors="replace").replace("\r\n", "\n")
+
+
+def _is_binary(begin: bytes) -> bool:
+    return begin[:2] not in (b"\xff\xfe", b"\xfe\xff") and begin.count(b"\0") > len(begin) // 10
 
 
 def content_hash(path: Path) -> str:

@@ -1,6 +1,7 @@
 """What of a VASP run decides its energies, by its vasprun.xml."""
 
 import bz2
+import copy
 import json
 import math
 import warnings
@@ -54,6 +55,9 @@ def vasp_settings(run: Vasprun, electrons: float | None) -> dict:
 
 def functional(run: Vasprun) -> str:
     """Return pymatgen's name of the functional; the potentials' own where no tag names one."""
+    if not _value(run, "LHFCALC"):  # pymatgen asks for the share of exact exchange alone, which then has no effect
+        run = copy.copy(run)
+        run.parameters = {**run.parameters, "AEXX": 0.0, "HFSCREEN": 0.0, "LHFCALC": False}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
