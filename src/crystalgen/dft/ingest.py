@@ -88,19 +88,17 @@ def _content(path: Path) -> str:
 
 
 def _refusal(path: Path) -> FailedRun:
-    """Return why a path is not read."""
+    """Return why a path is not read; for as long as its content lasts only where that is the reason."""
     name = path.name or str(path)
     try:
         if path.is_dir():
-            with_entries = next(path.iterdir(), None)
-            return Unreadable(f"{name}: a folder that could not be read" if with_entries is None else f"{name}: could not be read before")
-        _, broken = ends_of(path, 1 << 20, 1)
-        return FailedRun(broken) if broken else Unreadable(f"{name}: could not be read before")
+            next(path.iterdir(), None)
+        elif broken := ends_of(path, 1 << 20, 1)[1]:
+            return FailedRun(broken)
     except PermissionError:
         return Unreadable(f"{name}: not readable (permission denied)")
-    except Unreadable as error:
-        return error
     except FailedRun as error:
         return Unreadable(str(error))
     except OSError as error:
         return Unreadable(f"{name}: {type(error).__name__}: {error.strerror or error}")
+    return Unreadable(f"{name}: could not be read at first; ingest again")
