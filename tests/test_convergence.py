@@ -8,6 +8,7 @@ import pytest
 from dft_case import outcar, pwscf, read_folder, vasprun
 
 IONS, ELECTRONS = "unconverged: ionic steps", "unconverged: electronic steps"
+FIRE = "\n     Entering FIRE :    iteration =     1\n"
 BFGS = "\n     BFGS Geometry Optimization\n\n     number of scf cycles    =   {}\n"
 GPAW = gzip.decompress((Path(__file__).parents[1] / "data/dft/known/03-TaB2-191/static.txt.gz").read_bytes()).decode()
 
@@ -117,6 +118,8 @@ def test_ionic_steps_are_counted_though_the_last_two_alone_are_kept(tmp_path):
             "converged",
         ),
         ({"scf": 2, "after_scf": "\n     Damped Dynamics Calculation\n"}, IONS),
+        ({"scf": 2, "after_scf": FIRE}, IONS),
+        ({"scf": 2, "after_scf": FIRE, "end": "     FIRE: convergence achieved in  9 steps\n"}, "converged"),
         ({"scf": 2, "after_scf": "\n     Entering Dynamics:    iteration =     1\n"}, "other: molecular dynamics"),
         ({"done": False}, "unconverged: the output ends early"),
     ],

@@ -245,3 +245,17 @@ def test_a_large_log_is_recognised_and_read_by_its_ends(tmp_path, rows, monkeypa
     monkeypatch.setattr(text, "opened", counting)
     assert rows() == {(".", "b"): "converged", (".", "c"): "converged"}
     assert asked.count("noise.log") == 1
+
+
+def test_names_that_are_not_utf8_are_rows(tmp_path, rows):
+    _write(tmp_path / "runs/vasprun.xml", RUN)
+    folder = os.fsencode(tmp_path / "runs") + b"/caf\xe9"
+    os.mkdir(folder)
+    for name in (b"/vasprun-\xff.xml", b"/OUTCAR.\xff2"):
+        with open(folder + name, "wb") as stream:
+            stream.write(RUN.encode())
+    assert rows() == {
+        (".", ""): "converged",
+        ("caf\\udce9", "\\udcff"): "converged",
+        ("caf\\udce9", "\\udcff2"): "failed: no vasprun.xml beside OUTCAR.\\udcff2",
+    }

@@ -116,7 +116,7 @@ def _as_asked(folder: Path, name: str, atoms: Atoms, settings: dict, status: str
         FailedRun: the output is of another crystal or of other settings than the folder's input.
     """
     try:
-        given = json.loads((folder / "input.json").read_text())
+        given = json.loads(read_text(folder / "input.json"))
         asked = given["settings"]
         stage = asked["static"] if name == "static" else asked["relax"]
         elements = sorted(given["atomic_numbers"])
@@ -131,8 +131,8 @@ def _as_asked(folder: Path, name: str, atoms: Atoms, settings: dict, status: str
         merged["settings_id"] = given["settings_id"]
     notes = []
     try:
-        record = json.loads((folder / "record.json").read_text())
-    except (OSError, ValueError):
+        record = json.loads(read_text(folder / "record.json"))
+    except ValueError:  # broken or not there
         return merged, status if status != CONVERGED else "unconverged: no record.json, the run did not finish", notes
     if record.get("relax_converged") is False and status == CONVERGED:
         status = IONIC

@@ -9,13 +9,15 @@ from crystalgen.dft.gpaw import number, one
 from crystalgen.dft.rows import CONVERGED, EARLY, ELECTRONIC, IONIC, OTHER
 from crystalgen.dft.settings import families, k_density, mesh_size
 
-BANNER = re.compile(r"^\s+Program PWSCF v\.\s*(\S+)", re.MULTILINE)
+BANNER = re.compile(r"^\s+Program PWSCF\s+v\.\s*(\S+)", re.MULTILINE)
 CONVERGED_STEP = re.compile(r"convergence has been achieved")
 END = re.compile(r"^\s*JOB DONE\.", re.MULTILINE)
 _STEP = re.compile(r"^\s+Self-consistent Calculation", re.MULTILINE)
 _FIRST_STEP = re.compile(r"^\s+(?:Self-consistent|Band Structure) Calculation", re.MULTILINE)
-_RELAXATION = re.compile(r"BFGS Geometry Optimization|Damped[ -][Dd]ynamics|bfgs converged")
-_RELAXED = re.compile(r"bfgs converged in|Damped Dynamics: convergence achieved|End of damped dynamics calculation")
+_DAMPED = re.compile(r"[Dd]amped (?:[Cc]ell )?[Dd]ynamics|Entering FIRE|FIRE: |End of FIRE")
+_RELAXATION = re.compile(r"BFGS Geometry Optimization|bfgs converged")
+_RELAXED = re.compile(r"bfgs converged in|^\s*(?:Damped|Wentzcovitch|FIRE)[^\n]*convergence achieved", re.MULTILINE)
+_DYNAMICS = re.compile(r"Entering Dynamics|Molecular Dynamics Calculation|End of molecular dynamics|Over-damped Langevin")
 _NOT_RELAXED = re.compile(r"bfgs failed|The maximum number of steps has been reached|history already reset at previous step|"
                           r"Maximum CPU time exceeded|Program stopped by user request|SCF convergence has? ?NOT been achieved")  # fmt: skip
 _RYDBERG = 13.605693122990  # eV
@@ -115,7 +117,8 @@ def potentials(text: str) -> list[tuple[str, str]]:
 
 def status(text: str, forces: np.ndarray | None) -> str:
     """Return the state of the last run: of its last self-consistent calculation, and of the relaxation if it is one."""
-    if re.search(r"Entering Dynamics|Molecular Dynamics Calculation|Over-damped Langevin", text):
+    damped = _DAMPED.search(text)
+    if not damped and _DYNAMICS.search(text):
         return f"{OTHER}molecular dynamics"
     rest = text[max((found.start() for found in _STEP.finditer(text)), default=0) :]
     if "Band Structure Calculation" in rest or ("Band Structure Calculation" in text and not _STEP.search(text)):
@@ -125,7 +128,7 @@ def status(text: str, forces: np.ndarray | None) -> str:
         return ELECTRONIC
     if not END.search(rest, done[-1].end()):
         return EARLY
-    if _NOT_RELAXED.search(text) or (_RELAXATION.search(text) and not _RELAXED.search(text)):
+    if _NOT_RELAXED.search(text) or ((damped or _RELAXATION.search(text)) and not _RELAXED.search(text)):
         return IONIC
     return CONVERGED
 
@@ -205,12 +208,13 @@ def _k_density(head: str, atoms: Atoms) -> float | None:
 
 def _hubbard(head: str) -> list[str]:
     """The lines that give U, J and V, for versions 5 to 7, in one form."""
-    new = re.findall(r"^\s+([UJVB]\d?|J0|alpha|beta|E2|E3)\(([^)]*)\)\s*=\s*(-?[\d.]+)", head, re.MULTILINE)
-    found = [f"{name}({site.strip()})={float(value):g}" for name, site, value in new if float(value)]
+    found = []
+    for block in re.findall(r"Hubbard parameters of DFT\+U[^\n]*\n((?:[ \t]*\S[^\n]*\n)*?)(?:[ \t]*\n|\s*Internal)", head):
+        found += ["".join(line.split()) for line in block.splitlines()]
     for block in re.findall(r"LDA\+U calculation.*\n(?:.*atomic species.*\n)?((?:\s+[A-Z]\S*\s+\d\s+-?[\d.]+.*\n)+)", head):
         found += [" ".join(line.split()) for line in block.splitlines() if line.strip()]
     if "LDA+U calculation" in head or "DFT+U" in head or "Hubbard" in head:
-        found += re.findall(r"(?:Hubbard projectors|Hubbard projectors used)[: ]+(\S+)", head) or ["U"] * (not found)
+        found += re.findall(r"Hubbard projectors[a-z ]*[: ]+(\S+)", head) or ["U"] * (not found)
     return sorted(set(found))
 
 

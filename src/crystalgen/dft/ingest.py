@@ -46,7 +46,8 @@ def ingest(root: Path, cache: Path, workers: int = 2, limit: float = TIME_LIMIT)
     basis = digest(function_digest(read_calculation), *versions("pymatgen", "ase"))
     items = [(_key(basis, files), {kind: str(path) for kind, path in files.items()}) for files in found.values()]
     rows = compute_keyed(read_calculation, items, {"limit": limit}, cache, workers, batch=8, unit="calculation", keep=is_lasting)
-    table = pd.DataFrame([{"id": name, "calculation": step} | row for (name, step), row in zip(found, rows, strict=True)])
+    named = [{"id": printable(name), "calculation": printable(step)} | row for (name, step), row in zip(found, rows, strict=True)]
+    table = pd.DataFrame(named)
     return table.reindex(columns=list(COLUMNS))
 
 
@@ -63,11 +64,16 @@ def read_calculation(files: dict[str, str], limit: float) -> dict:
                 raise FailedRun(f"no vasprun.xml beside {Path(files['OUTCAR']).name}")
             return read_vasp(Path(files["vasprun.xml"]), Path(files["OUTCAR"]) if "OUTCAR" in files else None)
     except (TimeLimit, Unreadable) as error:
-        return code | {"status": f"failed: {error}", _PASSING: True}
+        return code | {"status": printable(f"failed: {error}"), _PASSING: True}
     except FailedRun as error:
-        return code | {"status": f"failed: {error}"}
+        return code | {"status": printable(f"failed: {error}")}
     except Exception as error:  # a broken folder is a row, never the end of the table
-        return code | {"status": f"failed: {type(error).__name__}: {' '.join(str(error).split())[:120]}", _PASSING: True}
+        return code | {"status": printable(f"failed: {type(error).__name__}: {' '.join(str(error).split())[:120]}"), _PASSING: True}
+
+
+def printable(text: str) -> str:
+    """Return text that a table can hold, of names of files that are not UTF-8 too."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def is_lasting(row: dict) -> bool:
@@ -77,7 +83,8 @@ def is_lasting(row: dict) -> bool:
 
 def _key(basis: str, files: dict[str, Path]) -> str:
     """What a row is kept under: contents, and names, which reasons and steps quote."""
-    return digest(basis, *(part for kind, path in files.items() for part in ("\0", kind, "\0", path.name, "\0", _content(path))))
+    parts = (part for kind, path in files.items() for part in (kind, path.name, _content(path)))
+    return digest(basis, *(f"\0{printable(part)}" for part in parts))
 
 
 def _content(path: Path) -> str:

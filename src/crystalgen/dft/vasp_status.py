@@ -48,7 +48,7 @@ def other_kind(run: Run) -> str | None:
     algo = str(run.incar.get("ALGO", "")).upper()
     if _value(run, "ML_LMLFF", False) or run.md_data:
         return "energies of a machine-learned force field (ML_LMLFF)"
-    if ibrion in _MODES and (nsw > 0 or ibrion != 0):
+    if ibrion in _MODES and (nsw > 1 or ibrion != 0):  # of one step without a velocity it is a single point
         return f"{_MODES[ibrion]} (IBRION {ibrion})"
     if int(_value(run, "IMAGES", 0) or 0) > 0:
         return "an image of a path (IMAGES)"
