@@ -227,13 +227,15 @@ def test_other_files_are_no_calculations(tmp_path, rows):
 
 
 def test_a_large_log_is_recognised_and_read_by_its_ends(tmp_path, rows, monkeypatch):
-    monkeypatch.setattr(text, "HEAD", 20_000)
-    monkeypatch.setattr(text, "TAIL", 30_000)
+    for name, size in (("HEAD", 20_000), ("TAIL", 30_000), ("_BLOCK", 4_000)):
+        monkeypatch.setattr(text, name, size)
     iterations = "     total energy              =     -45.75172043 Ry\n" * 40_000  # 2 MB
     whole = pwscf(scf=2)
     first, _, last = whole.partition("     End of self-consistent calculation")
+    large = f"{first}{iterations}     End of self-consistent calculation{last}"
     for name, pack in (("b.out", bytes), ("c.out.gz", gzip.compress)):
-        _write(tmp_path / "runs" / name, pack(f"{first}{iterations}     End of self-consistent calculation{last}".encode()))
+        _write(tmp_path / "runs" / name, pack(large.encode()))
+    _write(tmp_path / "runs/d.out", pwscf(functional="PZ") + iterations + large)  # another run that begins in the middle
     _write(tmp_path / "runs/noise.log", "nothing of a code\n" * 100_000)
     asked = []
     real = text.opened
@@ -243,8 +245,10 @@ def test_a_large_log_is_recognised_and_read_by_its_ends(tmp_path, rows, monkeypa
         return real(path)
 
     monkeypatch.setattr(text, "opened", counting)
-    assert rows() == {(".", "b"): "converged", (".", "c"): "converged"}
-    assert asked.count("noise.log") == 1
+    assert rows() == {(".", "b"): "converged", (".", "c"): "converged", (".", "d"): "converged"}
+    table = ingest(tmp_path / "runs", tmp_path / "kept", workers=1)
+    assert table["settings_id"].nunique() == 1
+    assert asked.count("noise.log") == 2, "looked at once by each call, and not read"
 
 
 def test_names_that_are_not_utf8_are_rows(tmp_path, rows):

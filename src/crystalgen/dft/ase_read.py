@@ -39,7 +39,7 @@ def read_ase(path: Path) -> dict:
     Raises:
         FailedRun: the output holds no result, or another one than its folder's input asks for.
     """
-    name, code, format, text = _last_run(read_text(path), path)
+    name, code, format, text = _last_run(read_text(path, marks=(gpaw.MARK, espresso.MARK)), path)
     own = (path.parent / "input.json").exists()
     if code is espresso and espresso.energy(text) is None and espresso.status(text, None).startswith(OTHER):
         return {"code": name, "version": code.BANNER.search(text)[1], "status": espresso.status(text, None)}

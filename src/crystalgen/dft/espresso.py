@@ -10,6 +10,7 @@ from crystalgen.dft.rows import CONVERGED, EARLY, ELECTRONIC, IONIC, OTHER
 from crystalgen.dft.settings import families, k_density, mesh_size
 
 BANNER = re.compile(r"^\s+Program PWSCF\s+v\.\s*(\S+)", re.MULTILINE)
+MARK = b"Program PWSCF"  # in BANNER
 CONVERGED_STEP = re.compile(r"convergence has been achieved")
 END = re.compile(r"^\s*JOB DONE\.", re.MULTILINE)
 _STEP = re.compile(r"^\s+Self-consistent Calculation", re.MULTILINE)

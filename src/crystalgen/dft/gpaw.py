@@ -9,6 +9,7 @@ from crystalgen.dft.rows import CONVERGED, EARLY, ELECTRONIC, IONIC, OTHER
 from crystalgen.dft.settings import families, k_density
 
 BANNER = re.compile(r"^ \|__ \|  _\|___\|_____\|\s+(\S+)", re.MULTILINE)
+MARK = b"|__ |  _|___|_____|"  # in BANNER
 CONVERGED_STEP = re.compile(r"^Converged (?:after|in) \d+", re.MULTILINE)
 _STEP = re.compile(r"^\s+iter\s+time", re.MULTILINE)
 _END = re.compile(r"^Date: .+ \d{4}\b", re.MULTILINE)

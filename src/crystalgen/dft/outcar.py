@@ -7,6 +7,7 @@ from pathlib import Path
 from crystalgen.dft.rows import FailedRun
 from crystalgen.dft.text import read_text
 
+_TAIL = 64 << 20  # bytes; a step's eigenvalues may fill tens of MB
 _END = "General timing and accounting informations for this job"
 _VERSION = re.compile(r"^\s*vasp\.(\d+\.\d+(?:\.\d+)?)", re.MULTILINE)
 _IONIC_ENERGY = re.compile(r"free  energy\s+TOTEN\s*=\s*(-?\d+\.\d+)\s*eV")  # two blanks: of a finished ionic step
@@ -35,7 +36,7 @@ class Outcar:
         Raises:
             FailedRun: it cannot be read, or is no OUTCAR.
         """
-        text = read_text(path)
+        text = read_text(path, _TAIL)
         if (version := _VERSION.search(text[:200_000])) is None:
             raise FailedRun(f"{path.name}: no OUTCAR")
         stop = re.findall(r"(soft|hard) stop encountered", text)

@@ -6,6 +6,7 @@ import hashlib
 import lzma
 import stat
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import BinaryIO
 
 from crystalgen.dft.rows import FailedRun
 
-HEAD, TAIL = 4 << 20, 48 << 20  # bytes of a log that are read from its begin and from its end
+HEAD, TAIL = 4 << 20, 12 << 20  # bytes of a log that are read from its begin and from its end
 _BLOCK = 1 << 20
+_SEAM = 64  # bytes of a block that are seen with the next one, more than a mark has
 _OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open), (b"\x5d\x00\x00", lzma.open))
 _FOREIGN = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -72,25 +74,36 @@ def irregular(path: Path) -> str | None:
     return None if stat.S_ISREG(mode) else next((name for test, name in kinds if test(mode)), "a device")
 
 
-def read_text(path: Path) -> str:
-    """Return a log's text: all of it, or its begin and its end where it is larger than `HEAD` and `TAIL` together.
+def read_text(path: Path, tail: int | None = None, marks: tuple[bytes, ...] = ()) -> str:
+    """Return a log's text: all of it, or its first `HEAD` bytes and its last `tail`, `TAIL` without, where it is larger than both.
+
+    Args:
+        path: plain or packed.
+        tail: bytes.
+        marks: what begins a run; the text begins a few bytes before the last of them.
 
     Raises:
         FailedRun: it cannot be read.
     """
+    kept = -(-(tail or TAIL) // _BLOCK)
+    head, end, seam, left_out = b"", deque(), b"", False
     with opened(path) as stream:
-        head, tail, left_out = stream.read(HEAD), b"", False
-        if len(head) == HEAD:
-            if not isinstance(stream, gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile) and path.stat().st_size > HEAD + TAIL:
-                stream.seek(-TAIL, 2)
-                left_out = True
-            while block := stream.read(_BLOCK):
-                tail += block
-                if len(tail) > TAIL + 16 * _BLOCK:
-                    tail, left_out = tail[-TAIL:], True
-        if left_out:  # whole lines on both sides
-            head, tail = head[: head.rfind(b"\n") + 1], tail[tail.find(b"\n") + 1 :]
-        return _decoded(head + tail)
+        while block := stream.read(_BLOCK):
+            joined = seam + block
+            seam = block[-_SEAM:]
+            if (start := max((joined.rfind(mark) for mark in marks), default=-1)) >= 0:
+                head, end, left_out = joined[max(start - _SEAM // 8, 0) :], deque(), False
+            elif len(head) < HEAD:
+                head += block
+            else:
+                end.append(block)
+                if len(end) > kept + 1:  # the last block may be a short one
+                    end.popleft()
+                    left_out = True
+    last = b"".join(end)
+    if left_out:  # whole lines on both sides
+        head, last = head[: head.rfind(b"\n") + 1], last[last.find(b"\n") + 1 :]
+    return _decoded(head + last)
 
 
 def is_cut_short(path: Path) -> bool:
