@@ -243,8 +243,8 @@ def ingest(folder, workers: int = 2, limit: float = 120.0, out: str | PathLike |
     Returns:
         A row per calculation: id (path below the folder), calculation (the step's name), formula, code, status ("converged",
         "unconverged: <what>", "other: <what>" of what is no energy of a crystal, or "failed: <why>"), settings_id (energies compare
-        within one), energy (eV) and energy_per_atom (eV/atom, without correction), max_force (eV/Å), stress (kbar), magnetisation (Bohr magnetons), correction_mp2020, structure (pymatgen Structure of the last geometry, None of a
-        failed one), and more.
+        within one), energy (eV) and energy_per_atom (eV/atom, without correction), max_force (eV/Å), stress (kbar), magnetisation
+        (Bohr magnetons), correction_mp2020, structure (pymatgen Structure of the last geometry, None of a failed one), and more.
 
     Raises:
         FileNotFoundError: there is no such folder.
