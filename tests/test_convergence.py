@@ -128,6 +128,29 @@ def test_a_run_of_pwx_converges_by_its_own_words(tmp_path, built, status):
     assert _text(tmp_path, pwscf(**built))["status"] == status
 
 
+def test_a_run_of_pwx_that_stopped_says_why(tmp_path):
+    error = " %%%%%%\n     Error in routine readpp (1):\n     file B.UPF not found\n %%%%%%\n     stopping ...\n"
+    assert (
+        _text(tmp_path, pwscf(scf=0, end=error, done=False))["status"] == "failed: b.out: Error in routine readpp (1): file B.UPF not found"
+    )
+    assert _text(tmp_path, pwscf(end=error, done=False))["status"] == "unconverged: the output ends early"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda text: text + text, "several documents in one file"),
+        (lambda text: text.replace("<structure>", "<structure>\0\0", 1), "damaged, zero bytes in it"),
+        (lambda text: text.replace("<parameters>", "<x>").replace("</parameters>", "</x>"), "a part that VASP writes is not there"),
+        (lambda text: text[: text.rindex("</calculation>")], "XMLSyntaxError"),
+        (lambda text: text.replace("-6.40000000", "***********"), "no finite energy"),
+        (lambda text: "", "XMLSyntaxError"),
+    ],
+)
+def test_a_broken_vasprun_says_what_is_wrong(tmp_path, change, reason):
+    assert _vasp(tmp_path, change(vasprun()), outcar())["status"].startswith(f"failed: vasprun.xml: {reason}")
+
+
 def test_bands_of_pwx_are_no_energy(tmp_path):
     bands = pwscf(scf=0, end="\n     Band Structure Calculation\n\n     End of band structure calculation\n")
     assert _text(tmp_path, bands)["status"] == "other: bands at a fixed density"

@@ -93,7 +93,9 @@ def test_a_cut_packed_file_is_a_row_with_its_reason(tmp_path, rows, pack):
 
 def test_what_packs_a_file_and_is_not_read_is_named(tmp_path, rows):
     _write(tmp_path / "runs/vasprun.xml.zst", b"\x28\xb5\x2f\xfd" + bytes(50))
-    assert list(rows().values()) == ["failed: vasprun.xml.zst: packed by zstd; expected plain, gzip, bzip2 or xz"]
+    _write(tmp_path / "runs/b.out.zip", b"PK\x03\x04" + bytes(50))
+    asked = "expected plain, gzip, bzip2 or xz"
+    assert list(rows().values()) == [f"failed: vasprun.xml.zst: packed by zstd; {asked}", f"failed: b.out.zip: packed by zip; {asked}"]
 
 
 def test_links_to_folders_are_followed_once_each(tmp_path, rows):

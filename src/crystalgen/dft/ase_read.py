@@ -96,9 +96,10 @@ def _last(text: str, code: ModuleType, format: str, path: Path) -> Atoms:
             warnings.simplefilter("ignore")
             atoms = ase.io.read(io.StringIO(espresso.without_bands(text) if code is espresso else text), index=-1, format=format)
     except Exception as error:  # the parsers raise types of their own for broken files
-        raise FailedRun(f"{path.name}: {type(error).__name__}: {' '.join(str(error).split())[:120] or 'broken'}") from None
+        said = code.stopped(text) or f"{type(error).__name__}: {' '.join(str(error).split())[:120] or 'broken'}"
+        raise FailedRun(f"{path.name}: {said}") from None
     if atoms.calc is None or not len(atoms) or not np.isfinite(atoms.positions).all():
-        raise FailedRun(f"{path.name}: no result")
+        raise FailedRun(f"{path.name}: {code.stopped(text) or 'no result'}")
     volume = espresso.checked_volume(text) if code is espresso else None
     if volume is not None and abs(atoms.get_volume() / volume - 1) > 0.01:
         raise FailedRun(f"{path.name}: the last cell is not read whole: {atoms.get_volume():.1f} Å^3 for pw.x's {volume:.1f} Å^3")

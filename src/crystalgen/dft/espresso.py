@@ -134,6 +134,12 @@ def status(text: str, forces: np.ndarray | None) -> str:
     return CONVERGED
 
 
+def stopped(text: str) -> str | None:
+    """Return what pw.x says it stopped for."""
+    found = re.search(r"^\s*(Error in routine .*)\n\s*(.*)", text, re.MULTILINE)
+    return " ".join(f"{found[1]} {found[2]}".split())[:160] if found else None
+
+
 def ionic_steps(text: str) -> int:
     """Return the number of geometries: by the optimiser's own count, where it counts."""
     counted = re.findall(r"number of scf cycles\s+=\s+(\d+)", text)

@@ -96,7 +96,9 @@ def _step(matched: re.Match) -> str:
 
 def _add_text(found: dict, folder: str, path: Path) -> None:
     matched = _TEXT.fullmatch(path.name)
-    if _BESIDE_VASP.match(path.name) or _FOREIGN.fullmatch(path.name) or not (kind := _kind(path, matched is not None)):
+    if _BESIDE_VASP.match(path.name) or (not matched and _FOREIGN.fullmatch(path.name)):
+        return
+    if (kind := _kind(path, matched is not None)) is None:
         return
     if kind == "output":
         step = matched["step"] if matched else re.sub(rf"{_PACKED}$", "", path.name)

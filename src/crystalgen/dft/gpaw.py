@@ -87,6 +87,12 @@ def status(text: str, forces: np.ndarray | None) -> str:
     return CONVERGED
 
 
+def stopped(text: str) -> str | None:
+    """Return what the last lines of a broken run say, as Python does."""
+    found = re.findall(r"^(?:\w+\.)*\w+(?:Error|Exception): .*", text, re.MULTILINE)
+    return found[-1][:160] if found else None
+
+
 def ionic_steps(text: str) -> int:
     """Return the number of converged geometries."""
     return len(CONVERGED_STEP.findall(text))

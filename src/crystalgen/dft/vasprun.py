@@ -51,8 +51,12 @@ def read_vasprun(path: Path) -> Run:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return Run(path)
-    except FailedRun:
+    except Unreadable:
         raise
+    except FailedRun as error:
+        raise FailedRun(str(error) if str(error).startswith(path.name) else f"{path.name}: {error}") from None
+    except (AttributeError, KeyError) as error:
+        raise FailedRun(f"{path.name}: a part that VASP writes is not there ({str(error)[:100]})") from None
     except PermissionError:
         raise Unreadable(f"{path.name}: not readable (permission denied)") from None
     except MemoryError:
@@ -82,6 +86,8 @@ class _Lean:
     def _without_bulk(self, stream: BinaryIO):
         rest, closing = b"", None
         while block := stream.read(_BLOCK):
+            if b"\0" in block:
+                raise FailedRun("damaged, zero bytes in it")
             rest += block
             while True:
                 if closing is not None:
@@ -118,6 +124,8 @@ class _Lean:
                 else:
                     if not held:
                         yield rest[:place]
+                    elif b"</modeling>" in rest[:place]:
+                        raise FailedRun("several documents in one file")
                     elif rest[:place].strip():
                         held[-1] += rest[:place]
                     rest, inside = rest[place:], True
