@@ -181,7 +181,7 @@ def test_an_unforeseen_failure_is_tried_again(tmp_path, rows, monkeypatch):
 def test_equal_files_of_other_names_are_judged_each_for_itself(tmp_path, rows):
     for name in ("a/vasprun.xml", "b/OUTCAR", "c/b.out"):
         _write(tmp_path / "runs" / name, RUN)
-    assert list(rows().values()) == ["converged", "failed: no vasprun.xml beside OUTCAR", "converged"]
+    assert list(rows().values()) == ["converged", "failed: no vasprun.xml", "converged"]
     (tmp_path / "runs/b/OUTCAR").rename(tmp_path / "runs/b/vasprun.xml")
     assert list(rows().values()) == ["converged"] * 3
 
@@ -195,7 +195,7 @@ def test_copies_that_are_packed_otherwise_are_rows_of_their_own(tmp_path, rows):
     assert rows() == {
         (".", ""): "converged",
         (".", "vasprun.xml.gz"): "unconverged: ionic steps",
-        (".", "OUTCAR.bz2"): "failed: no vasprun.xml beside OUTCAR.bz2",
+        (".", "OUTCAR.bz2"): "failed: no vasprun.xml",
     }
 
 
@@ -263,5 +263,5 @@ def test_names_that_are_not_utf8_are_rows(tmp_path, rows):
     assert rows() == {
         (".", ""): "converged",
         ("caf\\udce9", "\\udcff"): "converged",
-        ("caf\\udce9", "\\udcff2"): "failed: no vasprun.xml beside OUTCAR.\\udcff2",
+        ("caf\\udce9", "\\udcff2"): "failed: no vasprun.xml",
     }

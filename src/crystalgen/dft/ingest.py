@@ -61,7 +61,7 @@ def read_calculation(files: dict[str, str], limit: float) -> dict:
             if "output" in files:
                 return read_ase(Path(files["output"]))
             if "vasprun.xml" not in files:
-                raise FailedRun(f"no vasprun.xml beside {Path(files['OUTCAR']).name}")
+                raise FailedRun("no vasprun.xml")
             return read_vasp(Path(files["vasprun.xml"]), Path(files["OUTCAR"]) if "OUTCAR" in files else None)
     except (TimeLimit, Unreadable) as error:
         return code | {"status": printable(f"failed: {error}"), _PASSING: True}
