@@ -221,7 +221,19 @@ def test_torn_packed_results_are_named(tmp_path, capsys):
 
 
 def test_other_files_are_no_calculations(tmp_path, rows):
-    for name in ("notes.txt", "INCAR", "POSCAR", "run.sh", "job.out", ".hidden.out", "__MACOSX/vasprun.xml", "data.bin"):
+    for name in (
+        "notes.txt",
+        "INCAR",
+        "POSCAR",
+        "run.sh",
+        "job.out",
+        ".hidden.out",
+        "__MACOSX/vasprun.xml",
+        "data.bin",
+        "plot_OUTCAR.py",
+        "vasprun.xml.png",
+        "OUTCAR.json",
+    ):
         _write(tmp_path / "runs" / name, "nothing of a code" if name != "data.bin" else bytes(5000))
     (tmp_path / "runs" / "README.md").write_text(f"As in\n{pwscf()}")
     with pytest.raises(ValueError, match="no calculations"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from dft_case import pwscf, read_folder, vasprun
 
+from crystalgen.dft.ingest import ingest
 from crystalgen.dft.settings import families, k_density, mesh_size
 
 PBE, LDA, PBESOL = "PBE", "LDA", "PBEsol"
@@ -201,3 +202,14 @@ def test_families_of_potentials_do_not_name_the_element():
     assert families([("/a/B.pbe-n-kjpaw_psl.1.0.0.UPF", ""), ("Ta.pbe-n-kjpaw_psl.1.0.0.UPF", "")]) == ["pbe-n-kjpaw_psl.1.0.0"]
     assert families([("/usr/share/gpaw-setups-0.9.20000/Ta.PBE.gz", "")]) == ["gpaw-setups-0.9.20000 pbe"]
     assert families([("B.UPF", "8c825a5969")]) != families([("B.UPF", "aaaaaaaaaa")])
+
+
+def test_two_potentials_of_one_name_tell_the_runs_of_a_table_apart(tmp_path):
+    text = pwscf()
+    for name, content in (("a", text), ("b", text), ("c", text.replace("8c825a5969375aca", "0000000000000000"))):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "b.out").write_text(content)
+    (tmp_path / "runs" / "d").mkdir()
+    (tmp_path / "runs" / "d" / "vasprun.xml").write_text(vasprun())
+    ids = ingest(tmp_path / "runs", tmp_path / "kept", workers=1).set_index("id")["settings_id"]
+    assert ids["a"] == ids["b"] and len(set(ids)) == 3

@@ -96,7 +96,8 @@ def _last(text: str, code: ModuleType, format: str, path: Path) -> Atoms:
             warnings.simplefilter("ignore")
             atoms = ase.io.read(io.StringIO(espresso.without_bands(text) if code is espresso else text), index=-1, format=format)
     except Exception as error:  # the parsers raise types of their own for broken files
-        said = code.stopped(text) or f"{type(error).__name__}: {' '.join(str(error).split())[:120] or 'broken'}"
+        said = code.stopped(text) or ("no energy in it" if code.energy(text) is None else "")
+        said = said or f"{type(error).__name__}: {' '.join(str(error).split())[:120] or 'broken'}"
         raise FailedRun(f"{path.name}: {said}") from None
     if atoms.calc is None or not len(atoms) or not np.isfinite(atoms.positions).all():
         raise FailedRun(f"{path.name}: {code.stopped(text) or 'no result'}")

@@ -37,7 +37,7 @@ def find_calculations(root: Path) -> dict[tuple[str, str], dict[str, Path]]:
             continue
         _add_vasp(found, name, files)
         for path in files:
-            if not _VASPRUN.fullmatch(path.name) and not _OUTCAR.fullmatch(path.name):
+            if not _of_vasp(path.name):
                 _add_text(found, name, path)
     return dict(sorted(found.items()))
 
@@ -60,7 +60,7 @@ def _walk(root: Path):
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name not in _SKIPPED_FOLDERS:
                         waiting.append(path)
-                elif entry.is_symlink() and path.is_dir():
+                elif entry.is_symlink() and _leads_to_folder(path):
                     links.append(path)
                 elif not entry.name.startswith("."):
                     files.append(path)
@@ -70,12 +70,19 @@ def _walk(root: Path):
         yield folder, files
 
 
+def _leads_to_folder(link: Path) -> bool:
+    try:
+        return link.is_dir()
+    except OSError:  # into a closed folder
+        return False
+
+
 def _add_vasp(found: dict, folder: str, files: list[Path]) -> None:
     """Pair each vasprun.xml with the OUTCAR of its step; of several of one step each with that packed alike, the later by their names."""
     runs, outcars = {}, {}
     for pattern, kind in ((_VASPRUN, runs), (_OUTCAR, outcars)):
         for path in files:
-            if (matched := pattern.fullmatch(path.name)) and not (kind is outcars and _VASPRUN.fullmatch(path.name)):
+            if (matched := pattern.fullmatch(path.name)) and _of_vasp(path.name) is pattern:
                 kind.setdefault(_step(matched), {})[matched["packed"] or ""] = path
     for step in sorted(runs.keys() | outcars.keys()):
         own, others = dict(runs.get(step, {})), dict(outcars.get(step, {}))
@@ -87,6 +94,12 @@ def _add_vasp(found: dict, folder: str, files: list[Path]) -> None:
         for path in others.values():
             if path not in paired:
                 found[(folder, step) if (folder, step) not in found else (folder, path.name)] = {"OUTCAR": path}
+
+
+def _of_vasp(name: str) -> re.Pattern | None:
+    """Return which pattern of VASP's names a name has, unless it is that of a program or a picture about such a file."""
+    found = next(((pattern, matched) for pattern in (_VASPRUN, _OUTCAR) if (matched := pattern.fullmatch(name))), None)
+    return None if found is None or (_FOREIGN.fullmatch(name) and not found[1]["packed"]) else found[0]
 
 
 def _step(matched: re.Match) -> str:
@@ -111,8 +124,8 @@ def _add_text(found: dict, folder: str, path: Path) -> None:
 
 def _kind(path: Path, named: bool) -> str | None:
     """Return "output", another kind of VASP's files by what they begin with, `REFUSED`, or None of a file that is none of them."""
-    own = _OWN.fullmatch(path.name) and path.with_name("input.json").exists()
     try:
+        own = _OWN.fullmatch(path.name) and path.with_name("input.json").exists()
         if irregular(path) is not None:
             return REFUSED if named or own else None
         text, broken = ends_of(path, _HEAD, _TAIL)

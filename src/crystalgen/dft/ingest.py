@@ -7,6 +7,7 @@ import pandas as pd
 from crystalgen.dft.ase_read import read_ase
 from crystalgen.dft.find import REFUSED, find_calculations
 from crystalgen.dft.rows import COLUMNS, FailedRun
+from crystalgen.dft.settings import ids_by_potentials
 from crystalgen.dft.text import Unreadable, content_hash, ends_of, irregular
 from crystalgen.dft.vasp import read_vasp
 from crystalgen.utils.cache import compute_keyed, digest, versions
@@ -47,8 +48,8 @@ def ingest(root: Path, cache: Path, workers: int = 2, limit: float = TIME_LIMIT)
     items = [(_key(basis, files), {kind: str(path) for kind, path in files.items()}) for files in found.values()]
     rows = compute_keyed(read_calculation, items, {"limit": limit}, cache, workers, batch=8, unit="calculation", keep=is_lasting)
     named = [{"id": printable(name), "calculation": printable(step)} | row for (name, step), row in zip(found, rows, strict=True)]
-    table = pd.DataFrame(named)
-    return table.reindex(columns=list(COLUMNS))
+    table = pd.DataFrame(named).reindex(columns=list(COLUMNS))
+    return table.assign(settings_id=ids_by_potentials(table))
 
 
 def read_calculation(files: dict[str, str], limit: float) -> dict:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from crystalgen.utils.cache import digest
 
@@ -16,6 +17,33 @@ _STEPS = 4  # bins of the density of k-points per factor of two: 4x4x4 and 5x5x5
 def settings_id(settings: dict) -> str:
     """Return what stands for settings; rows of unlike ones never share it."""
     return digest(json.dumps(settings, sort_keys=True))[:12]
+
+
+def ids_by_potentials(table: pd.DataFrame) -> pd.Series:
+    """Return the ids of a table's rows; those that share one though an element of theirs has several potentials get ids of their own.
+
+    Args:
+        table: settings_id and potentials (JSON list of names that begin with the element or with a family and the element), None of
+            runs without a result.
+    """
+    ids = table["settings_id"].copy()
+    for shared, part in table[table["potentials"].notna()].groupby("settings_id"):
+        own = {place: {_element(title): title for title in json.loads(titles)} for place, titles in part["potentials"].items()}
+        kinds: dict[str, set[str]] = {}
+        for titles in own.values():
+            for element, title in titles.items():
+                kinds.setdefault(element, set()).add(title)
+        for place, titles in own.items():
+            if doubtful := {element: title for element, title in titles.items() if len(kinds[element]) > 1}:
+                ids[place] = settings_id({"settings_id": shared, "potentials": doubtful})
+    return ids
+
+
+def _element(title: str) -> str:
+    """Of "PAW_PBE Fe_pv 02Aug2007" or "Ta.PBE 11af46c5"."""
+    words = title.split()
+    name = words[1] if len(words) > 1 and words[0].startswith(("PAW", "US")) else words[0]
+    return re.match(r"[A-Za-z]+", name)[0].capitalize() if re.match(r"[A-Za-z]+", name) else name
 
 
 def k_density(points: float, lattice: np.ndarray) -> float:
