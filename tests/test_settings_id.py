@@ -88,6 +88,7 @@ def test_each_setting_of_pwx_has_an_id_of_its_own(tmp_path):
         "potential": {"potential": "B.pbe-n-rrkjus_psl.1.0.0.UPF"},
         "potential by another": {"potential": "B_ONCV_PBE-1.0.oncvpsp.upf"},
         "dispersion": {"head": "     -------------------------------------\n     DFT-D3 Dispersion Correction (3-body terms):\n"},
+        "dispersion 2": {"spin": "     Dispersion XDM Correction =      -0.01 Ry\n"},
         "hybrid": {"head": "     EXX-fraction              =        0.25\n"},
     }
     ids = {name: _row(tmp_path / name, pwscf(**built), "b.out")["settings_id"] for name, built in runs.items()}

@@ -225,9 +225,11 @@ def _hubbard(head: str) -> list[str]:
     return sorted(set(found))
 
 
-def _dispersion(head: str) -> list[str]:
-    names = ("DFT-D3", "DFT-D2", "Parameters for Dispersion Correction", "Tkatchenko", "TS-vdW", "XDM", "MBD", "vdW kernel table")
-    return [name for name in names if name in head]
+def _dispersion(head: str, text: str) -> list[str]:
+    """By what is announced, and by the terms of the energy."""
+    names = ("DFT-D3", "DFT-D2", "Parameters for Dispersion Correction", "Tkatchenko", "TS-vdW", "vdW kernel table")
+    terms = re.findall(r"^\s+(DFT-D3 Dispersion|Dispersion (?:\S+ )?Correction)\s+=", text, re.MULTILINE)
+    return sorted({name for name in names if name in head} | set(terms))
 
 
 def _hybrid(head: str) -> list[str]:
