@@ -62,7 +62,7 @@ def settings(text: str, atoms: Atoms) -> dict:
         found["spin_orbit"] = [line for line in ("with spin-orbit", "without spin-orbit") if line in head] or ["noncollinear"]
     for name, lines in (
         ("hubbard", _hubbard(head)),
-        ("dispersion", _dispersion(head)),
+        ("dispersion", _dispersion(head, text)),
         ("hybrid", _hybrid(head)),
         ("outside", _outside(head)),
     ):
