@@ -65,6 +65,7 @@ def test_a_run_of_vasp_converges_by_its_own_criterion(tmp_path, run, out, status
         ({"tags": {"METAGGA": "MBJ"}}, "a potential without an energy"),
         ({"tags": {"ICHARG": 11, "NSW": 0, "IBRION": -1}}, "bands at a fixed density"),
         ({"tags": {"ALGO": "GW0", "NSW": 0, "IBRION": -1}}, "excitations or response"),
+        ({"tags": {"ALGO": "Exact", "NELM": 1, "NSW": 0, "IBRION": -1}}, "excitations or response"),
         ({"a": 15.0}, "free atoms"),
         ({"energies": (1422.0, 1422.0)}, "no crystal has 711.0 eV/atom"),
     ],
@@ -173,6 +174,7 @@ def test_of_several_runs_in_one_log_the_last_counts(tmp_path):
     [
         "Note: The following floating-point exceptions are signalling: IEEE_DENORMAL\n",
         "[node07:12345] 3 more processes have sent help message help-mpi-btl-base.txt\n" * 500,
+        "\n     Program PHONON v.7.2 starts on 26Nov2026 at  2:24:40\n\n     Self-consistent Calculation\n\n      iter #   1\n",
         "slurmstepd: error: *** JOB 12 ON n1 CANCELLED AT 2026-11-26T10:00:00 DUE TO TIME LIMIT ***\n",
     ],
 )

@@ -128,6 +128,7 @@ def test_each_setting_of_vasp_has_an_id_of_its_own(tmp_path):
         "hybrid 3": {"tags": {"LHFCALC": True, "HFSCREEN": 0.3, "AEXX": 0.25}},
         "moment": {"tags": {"ISPIN": 2, "NUPDOWN": 4}},
         "field": {"tags": {"EFIELD": 0.1}},
+        "field 2": {"tags": {"EFIELD_PEAD": [0.0, 0.0, 0.01]}},
         "potential": {"potentials": ["PAW_PBE Fe_pv 02Aug2007", "PAW_PBE O 08Apr2002"]},
         "potential's date": {"potentials": ["PAW_PBE Fe 06Sep2000", "PAW_PBE O_s 07Sep2000"]},
         "LDA": {"potentials": ["PAW Fe 02Aug2007", "PAW O 22Mar2012"], "tags": {"GGA": "--"}},

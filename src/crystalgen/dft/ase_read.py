@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from crystalgen.dft.settings import settings_id
 from crystalgen.dft.text import is_cut_short, read_text
 
 _KBAR = 1602.1766208  # of an eV/Å^3
+_NEXT = re.compile(r"^\s+Program (?!PWSCF)\S+\s+v\.\s*\S+\s+(?:\([^)]*\) )?starts on", re.MULTILINE)
 _CODES = {"GPAW": (gpaw, "gpaw-out"), "Quantum ESPRESSO": (espresso, "espresso-out")}  # with ASE's names of their outputs
 
 
@@ -87,7 +89,9 @@ def _last_run(text: str, path: Path) -> tuple[str, ModuleType, str, str]:
     if "\0" in text:
         raise FailedRun(f"{path.name}: damaged, {text.count(chr(0))} zero bytes in it")
     start, name = max(found)
-    return name, *_CODES[name], text[start:]
+    text = text[start:]
+    further = _NEXT.search(text)  # such as ph.x, which writes alike
+    return name, *_CODES[name], text[: further.start()] if further else text
 
 
 def _last(text: str, code: ModuleType, format: str, path: Path) -> Atoms:

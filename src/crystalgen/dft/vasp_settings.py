@@ -20,8 +20,7 @@ _NONE = {"", "--", "NONE", "F", "FALSE", "N/A"}
 _FAMILIES = {"PAW_PBE": ("PE", "PBE"), "PAW_GGA": ("91", "PW91"), "PAW": ("CA", "LDA")}  # of potentials: the functional by default
 _HYBRID = ("AEXX", "HFSCREEN", "AGGAX", "AGGAC", "ALDAC", "LTHOMAS", "LMODELHF")
 _VDW = ("Zab_VDW", "PARAM1", "PARAM2", "BPARAM", "CPARAM")
-_FIELDS = ("EFIELD", "PSTRESS", "NUPDOWN", "IDIPOL", "EPSILON", "LSOL")  # what acts from outside, where it does
-_QUIET = {"EFIELD": 0, "PSTRESS": 0, "NUPDOWN": -1, "IDIPOL": 0, "EPSILON": 1, "LSOL": False}
+_QUIET = {"EFIELD": 0, "EFIELD_PEAD": 0, "PSTRESS": 0, "NUPDOWN": -1, "I_CONSTRAINED_M": 0, "IDIPOL": 0, "EPSILON": 1, "LSOL": False}
 _REFERENCE = "PBE_54"  # the release of potentials that a set's dates are compared with
 
 
@@ -46,9 +45,9 @@ def vasp_settings(run: Vasprun, electrons: float | None) -> dict:
         "potentials": _potentials(run.potcar_symbols),
         "xc": _exchange_correlation(run),
     }
-    for name in _FIELDS:
+    for name, quiet in _QUIET.items():  # what acts from outside, where it does
         value = _value(run, name)
-        if value is not None and value != _QUIET[name]:
+        if value is not None and any(part != quiet for part in np.atleast_1d(value)):
             settings[name.lower()] = value
     return {name: value for name, value in settings.items() if value not in ({}, [], None)}
 

@@ -9,7 +9,7 @@ from crystalgen.dft.vasprun import Run
 _MINIMISERS = (1, 2, 3)  # IBRION
 _MODES = {0: "molecular dynamics", 5: "displaced geometries", 6: "displaced geometries", 7: "linear response", 8: "linear response",
           11: "geometries from outside", 12: "geometries from outside", 40: "a reaction path", 44: "a saddle point"}  # fmt: skip
-_NO_ENERGY = ("CHI", "GW", "G0W0", "BSE", "TDHF", "TIMEEV", "ACFDT", "RPA", "2E4W", "NONE")  # in ALGO
+_NO_ENERGY = ("CHI", "GW", "G0W0", "BSE", "TDHF", "TIMEEV", "ACFDT", "RPA", "2E4W", "NONE", "EIGENVAL", "SUBROT")  # in ALGO
 
 
 def vasp_status(run: Run, outcar: Outcar | None, energy: float | None) -> str:
@@ -58,7 +58,8 @@ def other_kind(run: Run) -> str | None:
         return "a potential without an energy (METAGGA MBJ)"
     if int(_value(run, "ICHARG", 0)) >= 10:
         return f"bands at a fixed density (ICHARG {int(_value(run, 'ICHARG', 0))})"
-    if any(name in algo for name in _NO_ENERGY):
+    exact = algo.startswith("EXACT") and int(_value(run, "NELM", 60)) == 1  # one diagonalisation, which cannot show convergence
+    if exact or any(name in algo for name in _NO_ENERGY):
         return f"excitations or response (ALGO {algo})"
     return None
 
@@ -68,12 +69,7 @@ def _electrons_converged(run: Run, outcar: Outcar | None) -> bool:
     if outcar is not None and (outcar.stopped == "hard stop" or "was not reached" in outcar.last_loop):
         return False
     steps = [step for step in run.ionic_steps[-1]["electronic_steps"] if {"e_fr_energy", "e_wo_entrp"} <= set(step)]
-    nelm, algo = int(_value(run, "NELM", 60)), str(run.incar.get("ALGO", "")).upper()
-    if not steps:
-        return False
-    if algo.startswith("E") and nelm == 1:  # one exact diagonalisation, as asked
-        return True
-    return len(steps) < nelm and (outcar is not None or _settled(run, steps))
+    return 0 < len(steps) < int(_value(run, "NELM", 60)) and (outcar is not None or _settled(run, steps))
 
 
 def _settled(run: Run, steps: list[dict]) -> bool:
