@@ -235,17 +235,17 @@ def ingest(folder, workers: int = 2, limit: float = 120.0, out: str | PathLike |
     """Read every calculation of VASP, GPAW and Quantum ESPRESSO below a folder as one table; a further call reads only what is new.
 
     Args:
-        folder: any tree; a calculation is a vasprun.xml, an OUTCAR or both, or a text output (.txt, .out, .pwo) of the other codes,
-            plain or gzipped.
+        folder: any tree; a calculation is a vasprun.xml, an OUTCAR or both, or a text output of the other codes, whatever it is called,
+            plain or packed by gzip, bzip2 or xz.
         workers: processes.
-        limit: s for one calculation.
+        limit: s for one calculation; what took longer is tried again by a further call.
         out: .parquet or .csv to write; nothing is written without it.
 
     Returns:
         A row per calculation: id (path below the folder), calculation (the step's name), formula, code, status ("converged",
-        "unconverged: <what>" or "failed: <why>"), energy (eV) and energy_per_atom (eV/atom, without correction), max_force (eV/Å),
-        stress (kbar), magnetisation (Bohr magnetons), correction_mp2020, structure (pymatgen Structure of the last geometry, None of a
-        failed one), and more.
+        "unconverged: <what>", "other: <what>" of what is no energy of a crystal, or "failed: <why>"), settings_id (energies compare
+        within one), energy (eV) and energy_per_atom (eV/atom, without correction), max_force (eV/Å), stress (kbar), magnetisation
+        (Bohr magnetons), correction_mp2020, structure (pymatgen Structure of the last geometry, None of a failed one), and more.
 
     Raises:
         FileNotFoundError: there is no such folder.
