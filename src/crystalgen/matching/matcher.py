@@ -68,8 +68,8 @@ def compare(sample: ReducedCell, target: ReducedCell, tolerances: Tolerances, wi
     step = max(1, _WORK // len(sample.numbers) ** 3)
     matched, least = False, math.inf
     for start in range(0, len(turns) * len(anchors), step):
-        found, rms, _ = _lay(first, second, turns, anchors, start, start + step, sample.numbers, sample.coords, target.numbers, target.coords,
-                          anchor, tolerances.stol, tolerances.by_rms, with_rms)  # fmt: skip
+        found, rms, _ = _lay(first, second, turns, anchors, start, start + step, sample.numbers, sample.coords, target.numbers,
+                             target.coords, anchor, tolerances.stol, tolerances.by_rms, with_rms)  # fmt: skip
         matched, least = matched or found, min(least, rms)
         if matched and (not with_rms or least < _EXACT):
             break
