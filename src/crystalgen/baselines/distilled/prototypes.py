@@ -99,7 +99,7 @@ class DistilledPrototypes:
         ones again with their shapes changed along the modes in which the members differ most.
         """
         kinds, counts = ordered_species(numbers)
-        group = self.groups.get(counts, [])
+        group = self.groups.get(counts, []) if np.isin(kinds, self.elements).all() else []
         if space_group is not None and any(prototype.space_group == space_group for prototype in group):
             group = [prototype for prototype in group if prototype.space_group == space_group]
         entries = []
