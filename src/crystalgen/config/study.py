@@ -73,6 +73,16 @@ class Baseline(Strict):
         return self
 
 
+class Retrieval(Strict):
+    """Training crystals looked up by composition, and prototypes distilled from them, as answers to every judged crystal."""
+
+    count: int = Field(default=20, ge=2)  # candidates for each target
+    ranker: bool = True
+    min_members: int = Field(default=3, ge=1)  # training crystals behind a distilled prototype
+    seed: int = Field(default=0, ge=0)
+    workers: int = Field(default=2, ge=1)
+
+
 class SamplerSteps(Strict):
     """The match rate against the number of sampling steps, on a draw of validation items, first training seed."""
 
@@ -143,6 +153,7 @@ class Study(Strict):
     models: dict[str, Model]
     baselines: dict[str, Baseline] = {}
     sampler_steps: SamplerSteps | None = None
+    retrieval: Retrieval | None = None
     search: Search | None = None
     energies: Energies | None = None
     report: Report = Report()
