@@ -178,7 +178,7 @@ def test_what_has_an_answer_has_no_problem(distilled):
 @pytest.mark.slow
 @pytest.mark.skipif(not (SHARED_DATA / "mp_20.parquet").is_file(), reason="mp_20.parquet is not at hand")
 def test_mp_20_is_answered_without_its_rows():
-    from crystalgen.datasets.sources import read_benchmark
+    from crystalgen.datasets.tables import read_benchmark
 
     table = read_benchmark(SHARED_DATA / "mp_20.parquet")
     training = table[table["split"] == "train"].reset_index(drop=True)

@@ -113,6 +113,7 @@ AS_IT_IS, ONTO_OTHERS, SHEARED = np.eye(3), np.array([[0, 1, 0], [0, 0, 1], [1, 
 WRITERS: dict[str, tuple[str, Callable[[Structure], str]]] = {
     "cif by pymatgen": ("cif", _cif_by_pymatgen),
     "cif by pymatgen, with symmetry": ("cif", _cif_with_symmetry),
+    "cif by pymatgen, not refined": ("cif", lambda structure: str(CifWriter(structure, symprec=0.01, refine_struct=False))),
     "cif by ASE": ("cif", _cif_by_ase),
     "cif by hand, conventional": ("cif", _by_hand(AS_IT_IS, np.zeros(3))),
     "cif by hand, primitive": ("cif", _by_hand(AS_IT_IS, np.zeros(3), primitive=True)),
