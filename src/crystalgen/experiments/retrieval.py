@@ -117,7 +117,7 @@ def score(row: str, found: Answers, targets: Targets, settings: Retrieval, draws
     request, rank = found.table["request"].to_numpy(), found.table["rank"].to_numpy()
     verdicts = match_cells(found.cells, targets.cells, np.stack([np.arange(len(request)), request], axis=1), CSP, settings.workers)
     right = verdicts.assign(request=request, rank=rank)[verdicts["matched"].to_numpy(bool)]
-    first = pd.Series(-1, index=range(count)).where(lambda _: ~_.index.isin(right["request"]), right.groupby("request")["rank"].min())
+    first = right.groupby("request")["rank"].min().reindex(range(count), fill_value=-1)
     rms = right[right["rank"] == 0].set_index("request")["rms"].reindex(range(count))
     firsts = np.flatnonzero(rank == 0)
     chosen: list[ReducedCell | str] = ["no candidate"] * count
