@@ -12,7 +12,6 @@ def minimal() -> dict:
             "one": {"representation": "matrix", "training": {"steps": 5}, "sampling": {"one": {"sampler": "euler", "steps": 5}}},
             "two": {"representation": "unimat", "training": {"steps": 5}, "sampling": {"two": {"sampler": "ddim", "steps": 5}}},
         },
-        "search": {"rows": [], "ladders": {"a": {"start": 0.0}}},
     }
 
 

@@ -53,7 +53,7 @@ def test_an_unknown_preset_is_named(tmp_path, values, said):
 def test_a_study_may_build_on_another(tmp_path):
     base = changed("models.one.training", preset="short") | {"benchmark": "perov_5"}
     variant = {"base": "a", "title": "variant", "benchmark": None, "models": {"two": None, "one": {"training": {"batch_size": 3}}}}
-    read = _composed(tmp_path, {"training": {"short": {"warmup": 8}}}, a=base, b=variant)
+    read = _composed(tmp_path, {"training": {"short": {"warmup": 4}}}, a=base, b=variant)
     study = read("b")
     assert study.title == "variant" and study.benchmark is None and list(study.models) == ["one"]
     training = study.models["one"].training

@@ -5,8 +5,8 @@ from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 
-from crystalgen.chemistry.symbols import parse_composition
 from crystalgen.utils import paths
+from crystalgen.utils.formulas import parse_composition
 from crystalgen.utils.limits import MAX_FORMATION_ENERGY
 
 
