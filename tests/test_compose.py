@@ -57,7 +57,7 @@ def test_a_study_may_build_on_another(tmp_path):
     study = read("b")
     assert study.title == "variant" and study.benchmark is None and list(study.models) == ["one"]
     training = study.models["one"].training
-    assert (training.steps, training.batch_size, training.warmup) == (5, 3, 8)
+    assert (training.steps, training.batch_size, training.warmup) == (5, 3, 4)
     assert read("a").benchmark == "perov_5"
     assert [file.parent.name for file in files_of(tmp_path / "b" / "study.yaml")][:2] == ["b", "a"]
     with pytest.raises(StudyError, match="base: no study 'c'"):

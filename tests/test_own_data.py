@@ -32,7 +32,7 @@ def test_a_folder_becomes_a_study_that_can_be_read(cifs):
     with pytest.raises(ValueError, match="there is such a study already"):
         write_study(cifs, steps=80)
     assert write_study(cifs, name="other", steps=80) == "other"
-    with pytest.raises(ValueError, match="study name 'a b/c': expected letters"):
+    with pytest.raises(ValueError, match="study 'a b/c': expected letters"):
         write_study(cifs, name="a b/c")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from crystalgen.generative.settings import Model
 from crystalgen.utils.formulas import parse_composition
 
 if TYPE_CHECKING:
@@ -13,8 +14,17 @@ def check_parts(study: "Study") -> Iterator[str]:
     """Yield what does not fit, each as one line that names the keys and what was expected."""
     yield from _names(study)
     yield from _rows(study)
+    yield from check_training(study.models)
     yield from _steps(study)
     yield from _elements(study)
+
+
+def check_training(models: dict[str, Model]) -> Iterator[str]:
+    """Yield what does not fit of models' training; a default that is longer than a short run is nobody's mistake."""
+    for name, model in models.items():
+        training = model.training
+        if "warmup" in training.model_fields_set and training.warmup > training.steps:
+            yield f"models.{name}.training.warmup: {training.warmup}; expected at most the {training.steps} steps of training"
 
 
 def _names(study: "Study") -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from crystalgen.config.parts import check_parts
+from crystalgen.config.parts import check_parts, check_training
 from crystalgen.config.presets import check_presets
 from crystalgen.generative.settings import MatrixModel, Model
 from crystalgen.utils import paths
@@ -15,6 +15,7 @@ from crystalgen.utils.values import (
     Count,
     Distinct,
     Energy,
+    File,
     Formula,
     Fraction,
     Line,
@@ -75,7 +76,7 @@ class Split(Strict):
 class Data(Strict):
     """Where the crystals come from and which of them are used."""
 
-    path: Line
+    path: File
     filter: Filter = Filter()
     split: Split = Split()
 
@@ -214,7 +215,9 @@ class Ablation(Strict):
     models: dict[Line, MatrixModel] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _one_way_to_sample(self):
+    def _models_fit(self):
+        if problem := next(check_training(self.models), None):
+            raise ValueError(problem)
         for name, model in self.models.items():
             if set(model.sampling) != {"sample"}:
                 raise ValueError(f"models.{name}.sampling: {sorted(model.sampling)}; expected one way to sample, named 'sample'")
@@ -250,16 +253,17 @@ def load_study(name: str) -> Study:
 
 def read_study(path: Path) -> Study:
     """Read a study file from anywhere (see `load_study`)."""
-    content = compose(path)
     check_presets(path)
-    return check_strict(Study, content, path)
+    return check_strict(Study, compose(path), path)
 
 
 def load_ablations(path: Path = paths.ABLATIONS) -> Ablations:
     """Read `ablations/ablations.yaml`, whose models name presets as those of studies do."""
-    content = compose(path)
     check_presets(path)
-    return check_strict(Ablations, content, path)
+    ablations = check_strict(Ablations, compose(path), path)
+    if not paths.study_file(ablations.study).is_file():
+        raise StudyError(f"{path}: study: '{ablations.study}'; expected one of {paths.study_names()}")
+    return ablations
 
 
 def read_selection() -> list[str]:

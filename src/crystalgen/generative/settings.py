@@ -51,12 +51,6 @@ class Training(Strict):
     report_every: Count = 200
     checkpoint_every: Count = 1000
 
-    @model_validator(mode="after")
-    def _warmup_ends(self):
-        if "warmup" in self.model_fields_set and self.warmup > self.steps:  # a default that is longer than a short run is none's mistake
-            raise ValueError(f"warmup {self.warmup}: expected at most the {self.steps} steps of training")
-        return self
-
 
 class _ModelBase(Strict):
     """What the models of both representations share: a way to train and named ways to sample, each a row of the tables."""

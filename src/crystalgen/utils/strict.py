@@ -86,7 +86,7 @@ def _key_path(content, location: tuple, missing: bool) -> str:
     for number, key in enumerate(location):
         if isinstance(content, dict) and key not in content and not (missing and number == len(location) - 1):
             continue
-        keys.append(str(key))
+        keys.append(key if isinstance(key, str) and key.isprintable() and len(key) <= 60 else shown(key))
         if isinstance(content, dict):
             content = content.get(key)
         elif isinstance(content, list) and isinstance(key, int) and key < len(content):

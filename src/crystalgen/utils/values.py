@@ -2,14 +2,16 @@
 
 import re
 from typing import Annotated
+from unicodedata import category
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from crystalgen.utils.elements import SYMBOLS
 from crystalgen.utils.formulas import parse_composition
 
-NAME = "letters, digits, '_' and '-' alone, at most 64, the first no '-'"
-_NAME = re.compile(r"(?![0-9]+[eE][-]?[0-9]+\Z|0o[0-7]+\Z)[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")  # what YAML 1.2 reads as a number is none
+NAME = "letters, digits, '_' and '-' alone, at most 100, the first no '-'"
+_NAME = re.compile(r"(?![0-9]+[eE][-]?[0-9]+\Z|0o[0-7]+\Z)[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")  # what YAML 1.2 reads as a number is none
+_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines and paragraphs
 RESERVED = ("ablations", "evaluate", "generated", "library-card", "relax")  # what else lies beside the studies' folders
 
 
@@ -58,8 +60,8 @@ def _name(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    if any(not letter.isprintable() for letter in text):
-        raise ValueError("expected one line of printable characters")
+    if any(category(letter) in _NO_TEXT for letter in text):
+        raise ValueError("expected one line of text")
     return text
 
 
@@ -105,6 +107,7 @@ Weight = Annotated[Number, Field(ge=0, le=100)]  # of guidance
 Energy = Annotated[Number, Field(ge=-5, le=5)]  # of formation, eV/atom: `limits.MAX_FORMATION_ENERGY`
 Name = Annotated[str, AfterValidator(_name)]
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
+File = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_one_line)]
 Symbol = Annotated[str, AfterValidator(_symbol)]
 System = Annotated[str, AfterValidator(_system)]
 Formula = Annotated[str, AfterValidator(_formula)]

@@ -6,10 +6,12 @@ import sys
 
 import nbformat
 import papermill
-import yaml
 from papermill.exceptions import PapermillExecutionError
 
+from crystalgen.config import load_ablations
 from crystalgen.utils import paths
+from crystalgen.utils.values import check_name, shown
+from crystalgen.utils.yaml_files import YamlError, parse_yaml
 from crystalgen.workflow.prepare import prepare
 
 KERNEL = "python3"
@@ -42,8 +44,13 @@ def run_notebook(name: str, parameters: dict) -> int:
     if unknown := sorted(set(parameters) - set(known)):
         raise ValueError(f"{source.name}: unknown parameter {unknown}; expected some of {sorted(known)}")
     parameters = {name: _typed(name, value, known[name]["default"]) for name, value in parameters.items()}
+    for which in ("study", "model", "ablation"):  # the result's folder and file are called so
+        if parameters.get(which) is not None:
+            check_name(parameters[which], which)
+    if parameters.get("ablation") and parameters["ablation"] not in (chosen := load_ablations().ablations):
+        raise ValueError(f"ablation '{parameters['ablation']}': expected one of {list(chosen)}")
     if "overrides" in known:
-        default = {name: yaml.safe_load(known[name]["default"]) for name in ("study", "model") if name in known}
+        default = {name: parse_yaml(known[name]["default"]) for name in ("study", "model") if name in known}
         chosen = default | parameters
         study = prepare(key, chosen["study"], chosen.get("model"), chosen.get("overrides"))
         parameters = {**parameters, "study": study, **({"overrides": {}} if "overrides" in parameters else {})}
@@ -72,9 +79,9 @@ def _typed(name: str, value, default: str):
     if not isinstance(value, str) or default[:1] in ("'", '"'):
         return value
     try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ValueError(f"parameter {name}: {value!r} is no YAML ({error})".replace("\n", " ")) from None
+        return parse_yaml(value)
+    except YamlError as error:
+        raise ValueError(f"parameter {name}: {shown(value)}: {error}") from None
 
 
 def clean_notebooks() -> None:
