@@ -7,9 +7,10 @@ from pydantic import Field, model_validator
 
 from crystalgen.library.volumes import Volumes
 from crystalgen.utils.strict import Strict, read_strict
-from crystalgen.utils.values import Count, Positive, Seed, Symbols, Systems, Whole
+from crystalgen.utils.values import Count, Distinct, DistinctSystems, Positive, Seed, Symbol, System, Whole
 
 Sites = Annotated[Count, Field(le=1000)]  # atoms of a primitive cell
+SystemList = Annotated[list[System], DistinctSystems]  # lists, in whose words the builder's folders are named
 Formulas = Field(min_length=1, max_length=1000)
 
 
@@ -20,7 +21,7 @@ class Prototypes(Strict):
     binary_sites: Sites
     ternary_sites: Sites
     large_sites: Sites
-    large_systems: Systems
+    large_systems: SystemList
 
 
 class Superstructures(Strict):
@@ -48,11 +49,11 @@ class Relaxation(Strict):
 class Recipe(Strict):
     """Everything that decides the library's content."""
 
-    elements: Symbols
+    elements: Annotated[list[Symbol], Field(min_length=1), Distinct]
     prototypes: Prototypes
     superstructures: Superstructures
-    rich_systems: Systems
-    ternary_systems: Systems
+    rich_systems: SystemList
+    ternary_systems: SystemList
     volumes: Volumes
     relaxation: Relaxation
     symprec: Positive
