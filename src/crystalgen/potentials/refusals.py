@@ -50,9 +50,7 @@ def _too_close(lattice: np.ndarray, coords: np.ndarray, numbers: np.ndarray) -> 
     reduced = np.ascontiguousarray(Lattice(lattice).get_lll_reduced_lattice().matrix)
     positions = np.ascontiguousarray((coords @ lattice @ np.linalg.inv(reduced)) % 1.0 @ reduced)
     reach, periodic = MIN_CONTACT * 2 * radii.max(), np.ones(3, dtype=int)
-    one, other, _, distances = find_points_in_spheres(positions, positions, float(reach), periodic, reduced, 1e-8)
-    images = distances > 0
-    coincident = np.bincount(one[~images], minlength=len(numbers)).max(initial=1) > 1  # each atom is at no distance from itself
-    shares = distances[images] / (radii[one] + radii[other])[images]
-    least = 0.0 if coincident else float(shares.min(initial=np.inf))
+    one, other, shifts, distances = find_points_in_spheres(positions, positions, float(reach), periodic, reduced, 1e-8)
+    pairs = (one != other) | shifts.any(axis=1)  # without each atom and itself
+    least = float((distances / (radii[one] + radii[other]))[pairs].min(initial=np.inf))
     return f"atoms too close: at {least:.2f} of the sum of their radii; expected {MIN_CONTACT:g} at least" if least < MIN_CONTACT else ""
