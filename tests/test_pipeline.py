@@ -150,7 +150,7 @@ def test_a_default_that_no_study_spells_out_reruns_what_reads_it(dry_pipeline):
     ran = stages_run(dry_pipeline)
     assert {name for model in MODELS for name in of_model(model, "train", "sample", "evaluate")} <= ran
     assert ran & {"data", "representations", "dft", "library-card", "baseline@template", "evaluate@template"} == set()
-    edit_module(dry_pipeline, "config/study.py", "limit: float = 300.0", "limit: float = 200.0")
+    edit_module(dry_pipeline, "config/study.py", "limit: Positive = 300.0", "limit: Positive = 200.0")
     assert stages_run(dry_pipeline) == {"digests", "settings", "energies"} | AFTER
 
 

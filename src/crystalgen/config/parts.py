@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 def check_parts(study: "Study") -> Iterator[str]:
     """Yield what does not fit, each as one line that names the keys and what was expected."""
-    yield from _names(study)
-    yield from _rows(study)
+    yield from _check_names(study)
+    yield from _check_rows(study)
     yield from check_training(study.models)
-    yield from _steps(study)
-    yield from _elements(study)
+    yield from _check_steps(study)
+    yield from _check_elements(study)
 
 
 def check_training(models: dict[str, Model]) -> Iterator[str]:
@@ -27,16 +27,16 @@ def check_training(models: dict[str, Model]) -> Iterator[str]:
             yield f"models.{name}.training.warmup: {training.warmup}; expected at most the {training.steps} steps of training"
 
 
-def _names(study: "Study") -> Iterator[str]:
+def _check_names(study: "Study") -> Iterator[str]:
     """A row of the tables is one way to sample one model, or one baseline; each model and baseline has a folder."""
     rows = [row for model in study.models.values() for row in model.sampling] + list(study.baselines)
-    if twice := _twice(rows):
+    if twice := _named_twice(rows):
         yield f"rows {twice} are named twice; expected distinct names of samplings and baselines"
-    if twice := _twice([*study.models, *study.baselines]):
+    if twice := _named_twice([*study.models, *study.baselines]):
         yield f"models and baselines {twice} are named alike; expected distinct names, since folders are called so"
 
 
-def _rows(study: "Study") -> Iterator[str]:
+def _check_rows(study: "Study") -> Iterator[str]:
     models = study.models.values()
     if study.guidance:
         row = study.guidance.row
@@ -52,7 +52,7 @@ def _rows(study: "Study") -> Iterator[str]:
         yield f"search.rows: {unknown} do not sample a conditional generation model; expected some of {sorted(allowed)}"
 
 
-def _steps(study: "Study") -> Iterator[str]:
+def _check_steps(study: "Study") -> Iterator[str]:
     if study.sampler_steps is None:
         return
     models = _generation(study)
@@ -63,7 +63,7 @@ def _steps(study: "Study") -> Iterator[str]:
         yield f"sampler_steps.steps: {above}; expected at most {most}, the train_steps of a diffusion model"
 
 
-def _elements(study: "Study") -> Iterator[str]:
+def _check_elements(study: "Study") -> Iterator[str]:
     used = study.data.filter.elements
     if used is None:
         return
@@ -79,7 +79,7 @@ def _generation(study: "Study") -> list:
     return [model for model in study.models.values() if model.representation == "matrix" and model.task == "generation"]
 
 
-def _twice(names: list[str]) -> list[str]:
+def _named_twice(names: list[str]) -> list[str]:
     """Names that stand twice, be it in capital letters, which some file systems do not tell apart."""
     plain = [name.lower() for name in names]
     return sorted({name for name in names if plain.count(name.lower()) > 1})

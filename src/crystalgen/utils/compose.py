@@ -22,14 +22,14 @@ def compose(path: Path):
     Raises:
         StudyError: a file is not there or no YAML, a preset is not known, or a study builds on itself.
     """
-    return fill_presets(_with_base(path, ()), path)
+    return fill_presets(_composed(path, ()), path)
 
 
-def _with_base(path: Path, above: tuple[Path, ...]):
+def _composed(path: Path, above: tuple[Path, ...]):
     content = read_yaml(path)
     if isinstance(content, dict) and "base" in content:
         base = _base_of(path, content, above)
-        below = fill_presets(_with_base(base, (*above, path)), base)
+        below = fill_presets(_composed(base, (*above, path)), base)
         content = patched(below, {key: value for key, value in content.items() if key != "base"})
     return content
 
