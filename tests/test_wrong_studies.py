@@ -167,7 +167,7 @@ WRONG = [
     ("sampler_steps.steps", [5, 1001], "expected at most 1000, the train_steps"),
     ("sampler_steps.targets", 0, "greater than or equal to 1"),
     ("search.compositions", [], "at least 1"),
-    ("search.compositions", ["Ta0W1B4"], "Ta has 0 atoms"),
+    ("search.compositions", ["Ta0W1B4"], "Ta0 has 0 atoms"),
     ("search.compositions", ["Ta3000000000B2"], "expected 1 to 1000"),
     ("search.compositions", ["tawb4"], "no element 'tawb'"),
     ("search.compositions", ["Ta1Fe1"], "none of data.filter.elements"),

@@ -18,7 +18,6 @@ from crystalgen.report.paper_tables import headline_reference
 from crystalgen.report.show import table_html
 from crystalgen.report.tables import headline_table
 from crystalgen.utils import paths
-from crystalgen.utils.values import check_name
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _INDEX_ROWS = 3  # of a study's headline
@@ -67,9 +66,8 @@ def write_study_pages(study: str) -> Path:
 
     Raises:
         FileNotFoundError: there is no executed notebook; naming the command that makes one.
-        ValueError: the study's name is none.
     """
-    folder = paths.REPORTS / check_name(study, "study")
+    folder = paths.REPORTS / study
     order = {key: place for place, key in enumerate(paths.notebooks())}
     notebooks = [path for path in sorted((folder / "notebooks").glob("*.ipynb")) if "failed" not in path.name]
     notebooks.sort(key=lambda path: max((place for key, place in order.items() if path.stem.startswith(key)), default=len(order)))

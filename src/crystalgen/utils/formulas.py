@@ -35,7 +35,7 @@ def parse_composition(text: str) -> dict[str, int]:
         if symbol and symbol not in ATOMIC_NUMBERS:
             raise ValueError(f"{named}: no element {symbol!r}; expected H to Lr")
         if number and not 1 <= int(number) <= MAX_ATOMS:  # of at most `_LONGEST` digits
-            raise ValueError(f"{named}: {symbol or 'a parenthesis'} has {number[:20]} atoms; expected 1 to {MAX_ATOMS} in a cell")
+            raise ValueError(f"{named}: {symbol or ')'}{number[:20]} has {number[:20]} atoms; expected 1 to {MAX_ATOMS} in a cell")
         group = {symbol: 1} if symbol else counts.pop()
         if not group:
             raise ValueError(f"{named}: nothing in parentheses; {_EXAMPLE}")

@@ -10,7 +10,6 @@ from crystalgen.potentials.relaxation import relax
 from crystalgen.utils import paths
 from crystalgen.utils.cache import pack
 from crystalgen.utils.files import atomic, file_hash
-from crystalgen.utils.values import check_name
 
 MOST_BYTES = 16 * 2**20  # of a file in git
 
@@ -50,7 +49,7 @@ def use_shipped(study: str) -> list[str]:
     Raises:
         ValueError: nothing is shipped for the study; or another file is in the place of one, which stays.
     """
-    home = paths.shipped(check_name(study, "study")) / "models"
+    home = paths.shipped(study) / "models"
     files = {file: paths.MODELS / study / file.relative_to(home) for file in sorted(home.rglob("*")) if file.is_file()}
     if not files:
         have = sorted(folder.parent.name for folder in paths.SHIPPED.glob("*/models"))
