@@ -235,7 +235,7 @@ class Ablations(Strict):
 class Selection(Strict):
     """params.yaml: the studies that `dvc repro` runs."""
 
-    studies: Annotated[tuple[Annotated[str, AfterValidator(check_study_name)], ...], Distinct]
+    studies: Annotated[tuple[Annotated[str, AfterValidator(check_study_name)], ...], Field(min_length=1), Distinct]
 
 
 def load_study(name: str) -> Study:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from crystalgen.utils.elements import SYMBOLS
 from crystalgen.utils.formulas import parse_composition
+from crystalgen.utils.limits import MAX_FORMATION_ENERGY
 
 NAME = "letters, digits, '_' and '-' alone, at most 100, the first no '-'"
 _NAME = re.compile(r"(?![0-9]+[eE][-]?[0-9]+\Z|0o[0-7]+\Z)[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")  # what YAML 1.2 reads as a number is none
@@ -104,7 +105,7 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 Fraction = Annotated[Number, Field(gt=0, lt=1)]
 Dropout = Annotated[Number, Field(ge=0, lt=1)]
 Weight = Annotated[Number, Field(ge=0, le=100)]  # of guidance
-Energy = Annotated[Number, Field(ge=-5, le=5)]  # of formation, eV/atom: `limits.MAX_FORMATION_ENERGY`
+Energy = Annotated[Number, Field(ge=-MAX_FORMATION_ENERGY, le=MAX_FORMATION_ENERGY)]  # of formation, eV/atom
 Name = Annotated[str, AfterValidator(_name)]
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 File = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_one_line)]

@@ -149,7 +149,7 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
 
 def _name_of(data: Path) -> str:
     """Return a study's name made of that of the data."""
-    name = re.sub(r"[^A-Za-z0-9]+", "_", data.stem or data.resolve().stem).strip("_").lower()[:60]
+    name = re.sub(r"[^A-Za-z0-9_]+", "_", Path(os.path.abspath(data)).stem).strip("_").lower()[:60]
     return name if is_name(name) and name not in RESERVED else f"{name}_data".strip("_")
 
 
