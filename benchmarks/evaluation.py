@@ -19,7 +19,7 @@ import pandas as pd
 from pymatgen.core import Composition, Structure
 
 from crystalgen.crystals import to_structures, write_crystals
-from crystalgen.datasets.sources import read_benchmark
+from crystalgen.datasets.tables import read_benchmark
 from crystalgen.metrics.fingerprints import _composition_featurizer, _site_featurizer, fingerprints
 from crystalgen.metrics.perturbations import moved
 

@@ -19,7 +19,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from crystalgen.crystals import to_structures
-from crystalgen.datasets.sources import read_benchmark
+from crystalgen.datasets.tables import read_benchmark
 from crystalgen.matching.match import CSP, Tolerances, match_pairs
 from crystalgen.metrics.perturbations import mixed_pairs, redescribed
 

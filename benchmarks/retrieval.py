@@ -19,7 +19,7 @@ from crystalgen.baselines.retrieval.fit_vectors import fit_vectors
 from crystalgen.baselines.retrieval.ranker import fit_ranker, rank_candidates
 from crystalgen.baselines.retrieval.retrieve import candidate_cells, candidate_crystals, find_candidates
 from crystalgen.baselines.retrieval.templates import Templates, ordered_species
-from crystalgen.datasets.sources import read_benchmark
+from crystalgen.datasets.tables import read_benchmark
 from crystalgen.matching.match import CSP, match_cells, reduce_table
 from crystalgen.utils.statistics import clustered_bootstrap
 

@@ -90,10 +90,10 @@ FLAT.pbc = False
         ("nowhere.cif", FileNotFoundError, "nowhere.cif: there is no such file or folder"),
         (["nowhere.cif"], FileNotFoundError, "nowhere.cif: there is no such file or folder"),
         (pd.DataFrame({"x": [1]}), TypeError, r"a DataFrame with the columns \['x'\]; expected"),
-        ([generic(1, ["Ta"]), PARTIAL], CrystalTableError, "list of 2 crystals: crystal 'crystal-1': partial occupancies"),
-        (FLAT, CrystalTableError, r"ASE Atoms without a periodic cell \(pbc\)"),
-        (pd.DataFrame({"structure": [None], "id": ["x"]}), CrystalTableError, "crystal 'x': no structure, but NoneType"),
-        (pd.DataFrame({"cif": ["nonsense"]}), CrystalTableError, "crystal '0': not a readable cif crystal"),
+        ([generic(1, ["Ta"]), PARTIAL], CrystalTableError, "list of 2 crystals: 1 of 2 crystals cannot be read: crystal-1: partial"),
+        (FLAT, CrystalTableError, "periodic in no direction, expected three"),
+        (pd.DataFrame({"structure": [None], "id": ["x"]}), CrystalTableError, "x: no structure, but NoneType"),
+        (pd.DataFrame({"cif": ["nonsense"]}), CrystalTableError, "cannot be read: 0: "),
     ],
 )  # fmt: skip
 def test_an_error_names_what_was_got_and_what_is_expected(what, error, message):

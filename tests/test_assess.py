@@ -9,7 +9,7 @@ import pytest
 
 from crystalgen.cli import main
 from crystalgen.crystals import write_crystals
-from crystalgen.datasets.sources import read_benchmark
+from crystalgen.datasets.tables import read_benchmark
 from crystalgen.matching.match import CSP, Tolerances, match_cells, reduce_table
 from crystalgen.matching.novelty import corrected_rms, nearest_sample, nearest_target, unique_classes
 from crystalgen.metrics.assess import Options, assess

@@ -10,7 +10,7 @@ from conftest import generic
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalgen.crystals import from_columns, from_structures, to_structures
-from crystalgen.datasets.sources import read_benchmark
+from crystalgen.datasets.tables import read_benchmark
 from crystalgen.generative.data.augment import augment
 from crystalgen.represent import unimat
 from crystalgen.utils.lattice import lattices_from_parameters

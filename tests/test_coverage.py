@@ -10,7 +10,7 @@ from pymatgen.core import Lattice, Structure
 
 from crystalgen.config import load_study
 from crystalgen.crystals import from_structures, to_structures
-from crystalgen.datasets.sources import read_benchmark
+from crystalgen.datasets.tables import read_benchmark
 from crystalgen.metrics import fingerprints as module
 from crystalgen.metrics.benchmarks import coverage_cutoffs
 from crystalgen.metrics.coverage import Cutoffs, coverage

@@ -10,7 +10,7 @@ from pymatgen.core import Composition, Element, Lattice, Structure
 from smact.screening import smact_validity
 
 from crystalgen.crystals import from_columns, from_structures
-from crystalgen.datasets.sources import read_benchmark
+from crystalgen.datasets.tables import read_benchmark
 from crystalgen.metrics import validity
 from crystalgen.metrics.distributions import densities, numbers_of_elements, wasserstein
 from crystalgen.metrics.validity import composition_validity

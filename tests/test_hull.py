@@ -6,7 +6,7 @@ import pytest
 from search_case import SOURCE
 
 from crystalgen.crystals import formulas, from_columns
-from crystalgen.datasets.sources import read_benchmark
+from crystalgen.datasets.tables import read_benchmark
 from crystalgen.stability.hull import EnergySourceError, Hull
 
 

@@ -9,7 +9,7 @@ from pymatgen.core import Lattice
 from scipy.optimize import linear_sum_assignment
 
 from crystalgen.crystals import to_structures
-from crystalgen.datasets.sources import read_benchmark
+from crystalgen.datasets.tables import read_benchmark
 from crystalgen.matching.assignment import assign
 from crystalgen.matching.match import CSP, Tolerances, match_cells, match_pairs, reduce_table
 from crystalgen.matching.reduction import niggli_cell, reduce_cell

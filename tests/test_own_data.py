@@ -66,7 +66,7 @@ def test_broken_files_are_all_named_or_left_out_and_listed(cifs, monkeypatch, tm
     monkeypatch.setattr(paths, "RAW", tmp_path / "raw")
     for number in range(12):
         (cifs / f"broken-{number:02d}.cif").write_text("data_\nnonsense" if number else "")
-    with pytest.raises(CrystalTableError, match=r"12 of \d+ files cannot be read: .*broken-00.cif.*broken-09.cif.*; and 2 more"):
+    with pytest.raises(CrystalTableError, match=r"12 of \d+ crystals cannot be read: .*broken-00.cif.*broken-09.cif.*; and 2 more"):
         write_study(cifs)
     assert write_study(cifs, skip_broken=True) == "my_cifs"
     assert "left out: 12 of" in capsys.readouterr().out
@@ -90,5 +90,5 @@ def test_stages_find_the_python_that_train_was_called_with(cifs, monkeypatch):
 def test_too_few_crystals_are_an_error_that_counts_them(cifs):
     with pytest.raises(CrystalTableError, match="with at most 1 atoms; expected 20 or more"):
         write_study(cifs, max_sites=1)
-    with pytest.raises(CrystalTableError, match="expected a folder of structure files"):
+    with pytest.raises(CrystalTableError, match="no such file or folder; expected a folder, .zip"):
         write_study(paths.STUDIES / "absent")

@@ -194,7 +194,8 @@ def test_a_study_without_a_search_has_the_stages_that_it_names():
 
 
 def test_every_notebook_has_its_shape_and_stages_take_overrides():
-    commands = [what["cmd"] for name in ("smoke", "smoke_unimat") for what in concrete(study_stages(name, load_study(name), [])).values()]
+    studies = {name: load_study(name) for name in ("smoke", "smoke_unimat", "mp_20")}
+    commands = [what["cmd"] for name, study in studies.items() for what in concrete(study_stages(name, study, [])).values()]
     stages = {command.split()[4] for command in commands if " run " in command}
     assert stages < set(paths.notebooks())
     for key, path in paths.notebooks().items():

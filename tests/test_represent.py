@@ -8,7 +8,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element, Lattice
 
 from crystalgen.crystals import from_columns, from_structures, to_structures
-from crystalgen.datasets.sources import read_benchmark
+from crystalgen.datasets.tables import read_benchmark
 from crystalgen.represent import matrix, unimat
 from crystalgen.represent.canonical import canonicalise, wrap
 from crystalgen.represent.check import largest_round_trip_error

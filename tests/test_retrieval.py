@@ -21,7 +21,7 @@ from crystalgen.baselines.retrieval.templates import Templates, atomic_volumes
 from crystalgen.baselines.stoichiometry import ordered_species, permutations_of
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import from_structures, validate
-from crystalgen.datasets.sources import read_benchmark
+from crystalgen.datasets.tables import read_benchmark
 from crystalgen.matching.match import CSP, match_cells, reduce_table
 
 ROCKSALTS = [("Na", "F", 4.6), ("Na", "Br", 6.0), ("K", "F", 5.3), ("K", "Cl", 6.3), ("Li", "F", 4.0), ("Li", "Cl", 5.1)]

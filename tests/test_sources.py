@@ -9,7 +9,8 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import CrystalTableError, formulas, to_structures, write_crystals, write_structure_files
-from crystalgen.datasets.sources import load_source, read_benchmark, read_csv, read_folder
+from crystalgen.datasets.sources import load_source
+from crystalgen.datasets.tables import read_benchmark
 
 # Benchmark parquet
 
@@ -128,12 +129,12 @@ def test_a_csv_gives_its_crystals_with_energies_and_splits(frame, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["not a crystal", "", np.nan])
-def test_a_bad_cif_in_a_csv_is_named_by_row_and_id(frame, tmp_path, text):
+def test_a_bad_cif_in_a_csv_is_named_by_its_id(frame, tmp_path, text):
     frame.loc[1, "cif"] = text
     path = tmp_path / "set.csv"
     frame.to_csv(path, index=False)
-    with pytest.raises(CrystalTableError, match=r"row 1 \(id 'mp-2'\)") as error:
-        read_csv(path)
+    with pytest.raises(CrystalTableError, match=r"1 of 3 crystals cannot be read: mp-2: ") as error:
+        load_source(path)
     assert str(path) in str(error.value)
 
 
@@ -141,7 +142,7 @@ def test_a_csv_without_a_cif_column_says_what_it_has(frame, tmp_path):
     path = tmp_path / "set.csv"
     frame.drop(columns="cif").to_csv(path, index=False)
     with pytest.raises(CrystalTableError, match="lacks the column 'cif'.*material_id"):
-        read_csv(path)
+        load_source(path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00\x81cif", b'cif\n"unclosed'])
@@ -165,7 +166,7 @@ def test_a_folder_of_mixed_files_gives_every_crystal_once(crystals, tmp_path):
     (tmp_path / "poscar" / "c05.poscar").rename(tmp_path / "deep" / "POSCAR")
     (tmp_path / "poscar" / "c06.poscar").rename(tmp_path / "deep" / "CONTCAR")
     (tmp_path / "notes.txt").write_text("not a crystal")
-    table = read_folder(tmp_path)
+    table = load_source(tmp_path)
     assert len(table) == 12
     assert {"deep/POSCAR", "deep/CONTCAR", "poscar/c07.poscar", "cif/c00.cif", "extxyz/c11.extxyz"} <= set(table["id"])
     by_id = dict(zip(table["id"], to_structures(table), strict=True))
@@ -180,7 +181,7 @@ def test_a_broken_file_in_a_folder_is_named(crystals, tmp_path, name):
     (tmp_path / name).write_bytes(b"\x00\x01 nonsense \xff")
     with pytest.raises(CrystalTableError) as error:
         load_source(tmp_path)
-    assert str(tmp_path / name) in str(error.value)
+    assert f"{tmp_path}: 1 of 4 crystals cannot be read: {name}: " in str(error.value)
 
 
 @pytest.mark.parametrize("suffix", ["cif", "poscar"])
@@ -190,14 +191,14 @@ def test_an_unknown_element_is_refused_and_its_file_named(tmp_path, suffix):
     text = (tmp_path / f"x.{suffix}").read_text()
     (tmp_path / f"x.{suffix}").write_text(text.replace("Na", "Xx"))
     with pytest.raises(CrystalTableError, match=f"x.{suffix}.*Xx"):
-        read_folder(tmp_path)
+        load_source(tmp_path)
 
 
 @pytest.mark.parametrize("files", [[], ["readme.txt", "table.csv"]])
 def test_a_folder_without_crystals_says_what_was_expected(tmp_path, files):
     for name in files:
         (tmp_path / name).write_text("x")
-    with pytest.raises(CrystalTableError, match="no structure files; expected .cif, POSCAR or .extxyz") as error:
+    with pytest.raises(CrystalTableError, match="holds no crystals.*; expected structure files such as .cif, POSCAR or .extxyz") as error:
         load_source(tmp_path)
     assert str(tmp_path) in str(error.value)
 

@@ -7,8 +7,8 @@ from pymatgen.core import Element
 
 from crystalgen.config import Split
 from crystalgen.crystals import from_columns
-from crystalgen.datasets.sources import read_benchmark
 from crystalgen.datasets.splits import assert_no_leak, of_systems, seen_in_training, split, split_by_formula
+from crystalgen.datasets.tables import read_benchmark
 
 
 @pytest.fixture(scope="module")

@@ -190,7 +190,9 @@ WRONG = [
     ("report.bootstrap", 0, "greater than or equal to 1"),
     ("report.gallery", 10**6, "less than or equal to 100"),
     ("benchmark", "perov5", "'perov_5', 'carbon_24' or 'mp_20'"),
-    ("models", {}, "at least 1"),
+    ("retrieval", {"count": 1}, "greater than or equal to 2"),
+    ("retrieval", {"min_members": 0}, "greater than or equal to 1"),
+    ("retrieval", {"workers": -1}, "greater than or equal to 1"),
     ("models", [1], "valid dictionary"),
     ("title", "", "at least 1"),
     ("title", 5, "valid string"),
@@ -223,6 +225,12 @@ def test_a_wrong_value_is_refused_with_file_key_and_what_was_expected(tmp_path, 
 def test_the_study_that_is_changed_is_right(tmp_path):
     assert len(WRONG) >= 120
     assert read_study(written(tmp_path / "studies" / "right", right())).title == "Smoke"
+
+
+def test_a_study_of_nothing_is_refused(tmp_path):
+    nothing = {"title": "t", "description": "d", "data": {"path": "p"}, "models": {}}
+    with pytest.raises(StudyError, match="models: none; expected some, or baselines, or retrieval"):
+        read_study(written(tmp_path / "studies" / "none", nothing))
 
 
 NAMES = [

@@ -112,7 +112,8 @@ def evaluate(
         were made; `page`, if it was written. JupyterLab shows the metrics.
 
     Raises:
-        TypeError, FileNotFoundError, CrystalTableError: the crystals or the reference cannot be read.
+        TypeError, FileNotFoundError, CrystalTableError: the crystals or the reference cannot be read, or more than a tenth of the
+            reference or of the training crystals is broken.
         ValueError: the reference is empty or lacks the split, or the cut-offs are unknown.
 
     Example:
@@ -235,17 +236,17 @@ def ingest(folder, workers: int = 2, limit: float = 120.0, out: str | PathLike |
     """Read every calculation of VASP, GPAW and Quantum ESPRESSO below a folder as one table; a further call reads only what is new.
 
     Args:
-        folder: any tree; a calculation is a vasprun.xml, an OUTCAR or both, or a text output (.txt, .out, .pwo) of the other codes,
-            plain or gzipped.
+        folder: any tree; a calculation is a vasprun.xml, an OUTCAR or both, or a text output of the other codes, whatever it is called,
+            plain or packed by gzip, bzip2 or xz.
         workers: processes.
-        limit: s for one calculation.
+        limit: s for one calculation; what took longer is tried again by a further call.
         out: .parquet or .csv to write; nothing is written without it.
 
     Returns:
         A row per calculation: id (path below the folder), calculation (the step's name), formula, code, status ("converged",
-        "unconverged: <what>" or "failed: <why>"), energy (eV) and energy_per_atom (eV/atom, without correction), max_force (eV/Å),
-        stress (kbar), magnetisation (Bohr magnetons), correction_mp2020, structure (pymatgen Structure of the last geometry, None of a
-        failed one), and more.
+        "unconverged: <what>", "other: <what>" of what is no energy of a crystal, or "failed: <why>"), settings_id (energies compare
+        within one), energy (eV) and energy_per_atom (eV/atom, without correction), max_force (eV/Å), stress (kbar), magnetisation
+        (Bohr magnetons), correction_mp2020, structure (pymatgen Structure of the last geometry, None of a failed one), and more.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -278,19 +279,21 @@ def read_crystals(crystals, skip_broken: bool = False) -> "pd.DataFrame":
     """Read crystals from anything into a DataFrame with a column `structure`.
 
     Args:
-        crystals: pymatgen Structures or ASE Atoms (one or a list); a path, or a list of them, of a CIF, POSCAR or extxyz file, a folder
-            or archive (.zip, .tar, .tar.gz) of these, a .csv with a column `cif`, CDVAE's or DiffCSP's .pt, or a crystals .parquet;
-            or a DataFrame with a column `structure` or `cif`, or a crystals table.
+        crystals: pymatgen Structures or ASE Atoms (one or a list); a path, or a list of them, of a CIF, POSCAR or extxyz file (every
+            block and frame of it), a folder or archive (.zip, .tar, .tar.gz) of these, a .csv with a column `cif`, CDVAE's or DiffCSP's
+            .pt, or a crystals .parquet; or a DataFrame with a column `structure` or `cif`, or a crystals table. Files of other kinds
+            are passed over, which a line of the log says.
         skip_broken: leave out what cannot be read, in place of raising an error.
 
     Returns:
         A row per crystal: id, formula, reduced_formula, nsites, space_group (where the source says it), formation_energy_per_atom
-        (eV/atom), energy_source, source, split, any further columns of the source, and structure (pymatgen Structure).
+        (eV/atom), energy_source, source, split, any further columns of the source, and structure (pymatgen Structure); reading_notes
+        says what was changed on the way, where anything was.
 
     Raises:
         TypeError: this is nothing that holds crystals; it says what was got and what is expected.
         FileNotFoundError: there is no such path.
-        CrystalTableError: a crystal cannot be used (partial occupancies, no cell, broken text); it names the first.
+        CrystalTableError: crystals cannot be used (partial occupancies, no cell, broken text), naming them, or none of all can.
 
     Example:
         >>> import crystalgen as cg

@@ -1,5 +1,6 @@
 """Whatever a person has of crystals, as a crystals table, and a crystals table as what a person works with."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -10,12 +11,24 @@ from ase import Atoms
 from pymatgen.core import IStructure
 
 from crystalgen.api.checks import check_paths
-from crystalgen.crystals import CrystalTableError, from_columns, structure_from_text, to_structures, validate
-from crystalgen.crystals.geometry import cell_problem
+from crystalgen.crystals import CrystalTableError, from_columns, to_structures, validate
+from crystalgen.crystals.geometry import cell_problem, period_problem
 from crystalgen.crystals.schema import COLUMNS
-from crystalgen.datasets.generated import TIME_LIMIT, checked_cell, read_generated, structure_cell
-from crystalgen.datasets.sources import names_of
+from crystalgen.datasets.generated import (
+    TIME_LIMIT,
+    Entry,
+    checked_cell,
+    need_all,
+    need_some,
+    parse,
+    read_generated,
+    structure_cell,
+    table_parts,
+)
+from crystalgen.datasets.tables import names_of
 
+_LOG = logging.getLogger(__name__)
+_MAX_BROKEN = 0.1  # of a reference
 _CELL = ("lattice", "atomic_numbers", "frac_coords")
 _DERIVED = {"id", "material_id", "formula", "reduced_formula", "nsites", "source", "structure", "cif", *_CELL}
 _EXPECTED = (
@@ -25,12 +38,8 @@ _EXPECTED = (
 
 
 def as_crystals(crystals) -> pd.DataFrame:
-    """Return the crystals table of whatever `api.read_crystals` reads; raises CrystalTableError for the first crystal that is broken."""
-    table, broken = read(crystals)
-    if len(broken):
-        first, more = broken.iloc[0], f"; and {len(broken) - 1} more" if len(broken) > 1 else ""
-        raise CrystalTableError(f"{describe(crystals)}: crystal '{first['id']}': {first['reason']}{more}")
-    return table
+    """Return the crystals table of whatever `api.read_crystals` reads; raises CrystalTableError, naming them, where some are broken."""
+    return need_all(*_read(crystals), describe(crystals))
 
 
 def read(crystals, workers: int = 2, limit: float = TIME_LIMIT) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -40,7 +49,32 @@ def read(crystals, workers: int = 2, limit: float = TIME_LIMIT) -> tuple[pd.Data
         crystals: see `api.read_crystals`.
         workers: processes that parse files.
         limit: s for one crystal of a file.
+
+    Raises:
+        CrystalTableError: nothing in it can be read; naming the first of what is broken, and why.
     """
+    table, broken = _read(crystals, workers, limit)
+    return need_some(table, broken, describe(crystals)), broken
+
+
+def read_reference(crystals, workers: int = 2, limit: float = TIME_LIMIT) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what `read` does of crystals to compare with, of which a log line names what is broken.
+
+    Raises:
+        CrystalTableError: more than a tenth is broken: figures beside the rest would be about another reference.
+    """
+    table, broken = read(crystals, workers, limit)
+    if len(broken) > _MAX_BROKEN * (len(table) + len(broken)):
+        need_all(table, broken, f"{describe(crystals)}, a reference, of which at most {_MAX_BROKEN:.0%} may be broken")
+    if len(broken):
+        first = broken.iloc[0]
+        _LOG.warning(
+            "%s: %d of %d left out, e.g. %s: %s", describe(crystals), len(broken), len(table) + len(broken), *first[["id", "reason"]]
+        )
+    return table, broken
+
+
+def _read(crystals, workers: int = 2, limit: float = TIME_LIMIT) -> tuple[pd.DataFrame, pd.DataFrame]:
     check_paths(crystals)
     if isinstance(crystals, str | PathLike):
         return read_generated(crystals, workers, limit)
@@ -55,11 +89,13 @@ def read(crystals, workers: int = 2, limit: float = TIME_LIMIT) -> tuple[pd.Data
         check_paths(*items)
         tables, broken = zip(*(read_generated(item, workers, limit) for item in items), strict=True)
         table = pd.concat(tables, ignore_index=True)
+        for part in broken:
+            part.attrs.clear()  # they are of one path each
         return table.assign(id=names_of(table)), pd.concat(broken, ignore_index=True)
     for number, item in enumerate(items):
         if not isinstance(item, IStructure | Atoms):
             raise TypeError(f"got {type(crystals).__name__} whose item {number} is {type(item).__name__}; {_EXPECTED}")
-    return _table([_cell(item) for item in items], [f"crystal-{number}" for number in range(len(items))], {}, "given")
+    return _table([Entry(f"crystal-{number}", _cell(item)) for number, item in enumerate(items)], {}, "given")
 
 
 def with_structures(table: pd.DataFrame) -> pd.DataFrame:
@@ -108,46 +144,42 @@ def _read_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         return validate(frame, describe(frame)), pd.DataFrame(columns=["id", "reason"], dtype=object)
     names = names_of(frame)
     if "structure" in frame:
-        cells = [_cell(item) for item in frame["structure"]]
+        found = [[Entry(name, _cell(item))] for name, item in zip(names, frame["structure"], strict=True)]
     elif "cif" in frame:
-        cells = [_cell_of_text(text) for text in frame["cif"]]
+        found = parse(table_parts(frame["cif"], names))
     elif set(_CELL) <= set(frame):
-        cells = [_checked(*arrays) for arrays in zip(*(frame[name] for name in _CELL), strict=True)]
+        cells = zip(*(frame[name] for name in _CELL), strict=True)
+        found = [[Entry(name, _checked(*arrays))] for name, arrays in zip(names, cells, strict=True)]
     else:
         raise TypeError(f"got a DataFrame with the columns {list(frame)}; {_EXPECTED}")
-    columns = {name: frame[name].array for name in frame if name not in _DERIVED}
-    table, broken = _table(cells, names, columns, frame["source"].to_numpy() if "source" in frame else "given")
+    rows = [row for row, entries in enumerate(found) for _ in entries]
+    columns = {name: frame[name].array[rows] for name in frame if name not in _DERIVED}
+    entries = [entry for several in found for entry in several]
+    table, broken = _table(entries, columns, frame["source"].to_numpy()[rows] if "source" in frame else "given")
     table.attrs = dict(frame.attrs)
     return table, broken
 
 
-def _table(cells: list[tuple | str], names: list[str], columns: dict, source) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Crystals and broken ones; a cell is lattice, atomic numbers and coordinates, or what is wrong with it."""
-    good = np.array([not isinstance(cell, str) for cell in cells], dtype=bool)
-    kept = [cell for cell in cells if not isinstance(cell, str)]
-    arrays = zip(*kept, strict=True) if kept else ((), (), ())
+def _table(entries: list[Entry], columns: dict, source) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Crystals and broken ones."""
+    names = names_of(pd.DataFrame({"id": [entry.name for entry in entries]}))
+    good = np.array([not isinstance(entry.cell, str) for entry in entries], dtype=bool)
+    kept = [entry for entry in entries if not isinstance(entry.cell, str)]
+    arrays = zip(*(entry.cell for entry in kept), strict=True) if kept else ((), (), ())
     ids = [name for name, keep in zip(names, good, strict=True) if keep]
     table = from_columns(*arrays, "given", ids, **{name: values[good] for name, values in columns.items()})
     table["source"] = source[good].astype(str) if isinstance(source, np.ndarray) else source
-    reasons = [(name, cell) for name, cell in zip(names, cells, strict=True) if isinstance(cell, str)]
+    reasons = [(name, entry.cell) for name, entry in zip(names, entries, strict=True) if isinstance(entry.cell, str)]
     return validate(table, "crystals") if len(table) else table, pd.DataFrame(reasons, columns=["id", "reason"], dtype=object)
 
 
 def _cell(item) -> tuple | str:
     if isinstance(item, Atoms):
-        problem = None if item.pbc.all() else "ASE Atoms without a periodic cell (pbc)"
-        problem = problem or cell_problem(item.cell.array, item.positions)
+        problem = period_problem(item.pbc) or cell_problem(item.cell.array, item.positions)
         return problem or _checked(item.cell.array, item.numbers, item.get_scaled_positions(wrap=False))
     if not isinstance(item, IStructure):
         return f"no structure, but {type(item).__name__}"
     return structure_cell(item)
-
-
-def _cell_of_text(text) -> tuple | str:
-    try:
-        return _cell(structure_from_text(text, "cif", "")) if isinstance(text, str) else "no text in the column 'cif'"
-    except CrystalTableError as error:
-        return str(error).removeprefix(": ")
 
 
 def _checked(lattice, numbers, coords) -> tuple | str:

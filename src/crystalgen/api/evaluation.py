@@ -11,7 +11,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
-from crystalgen.api.crystals import describe, read
+from crystalgen.api.crystals import describe, read, read_reference
 from crystalgen.metrics.assess import SETTINGS, Options, assess
 from crystalgen.metrics.benchmarks import cutoffs_of
 from crystalgen.report.evaluation import write_assessment
@@ -49,17 +49,18 @@ def evaluate_crystals(
     chosen = None if cutoffs in (None, "none") else cutoffs_of(cutoffs)
     with _cluster(dask):
         generated, broken = read(crystals, workers, limit)
-        everything, _ = read(reference, workers, limit)
+        everything, lacking = read_reference(reference, workers, limit)
         side = _side(everything, split, describe(reference))
-        known = everything if training is None else read(training, workers, limit)[0]
+        known = everything if training is None else read_reference(training, workers, limit)[0]
         if energies:
             generated, side = _rated([generated, side], workers)
         settings = Options(paths.INTERIM / "fingerprints", chosen, tuple(SETTINGS), workers, limit)
         found = assess(generated, broken, side, known, settings)
+    left_out = f", {len(lacking)} that cannot be read left out" if len(lacking) else ""
     facts = {
         "Generated": describe(crystals),
-        "Crystals": f"{len(generated)} readable, {len(broken)} not",
-        "Reference": f"{describe(reference)}{f', its {split} side' if split else ''}: {len(side)} crystals",
+        "Crystals": "; ".join(filter(None, [f"{len(generated)} readable, {len(broken)} not", broken.attrs.get("passed_over")])),
+        "Reference": f"{describe(reference)}{f', its {split} side' if split else ''}: {len(side)} crystals{left_out}",
         "Not new": f"{len(known)} crystals of {describe(reference if training is None else training)}",
         "Matching": "StructureMatcher's verdicts, lengths/sites/angles as named; reduced to primitive cells, scaled to one volume",
         "Coverage": "left out" if chosen is None else f"cut-offs of {cutoffs}",

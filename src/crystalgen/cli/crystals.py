@@ -10,6 +10,7 @@ from crystalgen.api.checks import MAX_FORMATION_ENERGY
 from crystalgen.cli.app import CRYSTALS, Most, Workers, command
 from crystalgen.potentials.registry import POTENTIALS
 from crystalgen.utils import paths
+from crystalgen.utils.safe_names import safe_name
 
 Potential = Literal[tuple(POTENTIALS)]
 
@@ -68,7 +69,7 @@ def evaluate(
 
     logging.getLogger("crystalgen").setLevel(logging.INFO)  # the steps, which may take minutes each
     logging.getLogger("crystalgen").addHandler(logging.StreamHandler())
-    out = out or paths.REPORTS / "evaluate" / path.name
+    out = out or paths.REPORTS / "evaluate" / safe_name(path.absolute().name)
     print(api.evaluate(path, reference, training, split, energies, cutoffs, workers, dask, limit, out).page)
 
 
@@ -91,7 +92,7 @@ def relax(
       crystalgen relax cifs/  # CHGNet's geometry, 7net's energy, above the embedded library's hull
       crystalgen relax samples.extxyz --potential mace-mp-0 --energy mace-mp-0 --reference mine.parquet
     """
-    out = out or paths.REPORTS / "relax" / path.name
+    out = out or paths.REPORTS / "relax" / safe_name(path.absolute().name)
     table = api.relax(path, potential, energy, fmax, steps, limit, reference, most, workers, out)
     for status, number in table["relaxation"].value_counts().items():
         print(f"{number:6d} {status}")

@@ -67,6 +67,30 @@ def fetch_aflow(
         print("  more pages follow; the same command with more --pages, or without, goes on")
 
 
+@command("distil")
+def distil_prototypes(
+    tables: Annotated[list[Path], Argument(metavar="CRYSTALS...", help="tables, files or folders of crystals", show_default=False)],
+    out: Annotated[Path, Option(help="the file to write, .safetensors")],
+    without: Annotated[list[Path] | None, Option(metavar="TABLE", help="leave out the formulas of its crystals outside 'train'")] = None,
+    min_members: Annotated[int, Option(min=1, help="crystals that share a prototype, at least")] = 3,
+    workers: Workers = 2,
+):
+    """Distil prototypes from crystals: what crystals of one structure type share, in one small file that answers compositions.
+
+    Examples:
+      crystalgen distil data/raw/mp_20/crystals.parquet --without data/raw/mp_20/crystals.parquet --out prototypes.safetensors
+    """
+    check_paths(*tables, *(without or []))
+    import logging
+
+    from crystalgen.experiments.distilling import distil_files
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    found = distil_files(tables, without or [], out, min_members, workers)
+    members = sum(prototype.members for prototype in found.prototypes)
+    print(f"{len(found.prototypes)} prototypes of {members} crystals, {out.stat().st_size / 1e6:.1f} MB: {out}")
+
+
 @command("build-library", checkout=True)
 def build_library(workers: Workers = 2):
     """Build the embedded library; a repeated command goes on where it stopped.

@@ -1,5 +1,6 @@
 """Commands that hand crystals to density-functional codes and run those."""
 
+import json
 import shlex
 import subprocess
 from pathlib import Path
@@ -30,7 +31,7 @@ def dft_inputs(
     """
     check_paths(path)
     from crystalgen.api.crystals import read
-    from crystalgen.crystals.convert import without_suffix
+    from crystalgen.crystals.reading import without_suffix
     from crystalgen.dft.ase_inputs import SETTINGS, write_ase_inputs
     from crystalgen.dft.inputs import write_inputs
     from crystalgen.utils.files import check_empty
@@ -41,12 +42,14 @@ def dft_inputs(
     chosen = crystals.head(most) if most else crystals
     if preset in SETTINGS:
         check_empty(out)
-        chosen = chosen.assign(id=[without_suffix(name) for name in chosen["id"]])  # ids name folders
+        stems = chosen["id"].map(without_suffix)
+        chosen = chosen.assign(id=stems.where(~stems.duplicated(keep=False), chosen["id"]))  # ids name folders
         settings = SETTINGS[preset] | {"pseudopotentials": dict(name_value(text) for text in listed(pseudo or []))}
-        where = write_ase_inputs(chosen, out, settings)[0].parent.parent
+        where, count = out, len(write_ase_inputs(chosen, out, settings))
     else:
         where = write_inputs(chosen, out, preset)
-    print(f"{len(chosen)} crystal{'s' if len(chosen) != 1 else ''}: {where}")
+        count = len(json.loads(where.read_text())["crystals"])
+    print(f"{count} crystal{'s' if count != 1 else ''}: {where}")
 
 
 @command("dft-targets")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 def check_parts(study: "Study") -> Iterator[str]:
     """Yield what does not fit, each as one line that names the keys and what was expected."""
+    if not (study.models or study.baselines or study.retrieval):
+        yield "models: none; expected some, or baselines, or retrieval"
     yield from _check_names(study)
     yield from _check_rows(study)
     yield from check_training(study.models)

@@ -117,6 +117,16 @@ class Baseline(Strict):
         return self
 
 
+class Retrieval(Strict):
+    """Training crystals looked up by composition, and prototypes distilled from them, as answers to every judged crystal."""
+
+    count: Annotated[Count, Field(ge=2, le=10**5)] = 20  # candidates for each target
+    ranker: bool = True
+    min_members: Count = 3  # training crystals behind a distilled prototype
+    seed: Seed = 0
+    workers: Processes = 2
+
+
 class SamplerSteps(Strict):
     """The match rate against the number of sampling steps, on a draw of validation items, first training seed."""
 
@@ -184,9 +194,10 @@ class Study(Strict):
     benchmark: Literal["perov_5", "carbon_24", "mp_20"] | None = None  # whose published values stand beside the study's
     guidance: Guidance | None = None
     representations: Representations = Representations()
-    models: dict[Name, Model] = Field(min_length=1)
+    models: dict[Name, Model]
     baselines: dict[Name, Baseline] = {}
     sampler_steps: SamplerSteps | None = None
+    retrieval: Retrieval | None = None
     search: Search | None = None
     energies: Energies | None = None
     report: Report = Report()

@@ -2,11 +2,10 @@
 
 from crystalgen.crystals.convert import (
     from_structures,
-    structure_from_file,
-    structure_from_text,
     to_structures,
     write_structure_files,
 )
+from crystalgen.crystals.reading import structure_from_file, structure_from_text
 from crystalgen.crystals.schema import CrystalTableError, validate
 from crystalgen.crystals.table import formulas, from_columns, read_crystals, write_crystals
 

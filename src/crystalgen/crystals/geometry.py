@@ -1,10 +1,13 @@
 """Geometry of a cell: whether it is one, distances under periodic boundary conditions, handedness of the basis."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from pymatgen.core import Lattice
 
 from crystalgen.crystals.schema import MIN_VOLUME
 
+_WORDS = ("no direction", "one direction", "two directions")
 _IMAGES = np.array([[i, j, k] for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)], dtype=float)
 
 
@@ -31,6 +34,12 @@ def cell_problem(lattice: np.ndarray, coords: np.ndarray) -> str | None:
     if not abs(np.linalg.det(lattice)) > MIN_VOLUME:
         return f"the cell's volume is not above {MIN_VOLUME} Å^3"
     return None
+
+
+def period_problem(periodic: Sequence[bool]) -> str | None:
+    """Return what is wrong with directions of which not all three are periodic, or None."""
+    count = int(np.sum(periodic))
+    return None if count == 3 else f"periodic in {_WORDS[count]}, expected three"
 
 
 def right_handed(lattice: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

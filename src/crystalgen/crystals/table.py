@@ -1,5 +1,6 @@
 """Read, write and make the crystals table. Parquet keeps nested columns flat, so both are vectorised."""
 
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -105,7 +106,9 @@ def _formula_pair(counts: tuple[int, ...]) -> tuple[str, str]:
         composition = Composition({Element.from_Z(z): n for z, n in enumerate(counts) if n})
     except ValueError:
         return "?", "?"  # an unknown atomic number: the schema check names the row
-    return composition.formula.replace(" ", ""), composition.reduced_formula
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No Pauling electronegativity")  # of noble gases, by which pymatgen sorts a formula
+        return composition.formula.replace(" ", ""), composition.reduced_formula
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,17 +1,17 @@
-"""Crystals that any generator wrote, as a crystals table; what cannot be one is a row with a reason.
+"""The one reader of crystals: whatever a person or generator has, as a crystals table; what cannot be one is a row with a reason.
 
 | input | written by |
 |---|---|
 | `.pt` with `frac_coords`, `atom_types`, `num_atoms`, `lengths`, `angles` | CDVAE's `eval_gen.pt`, DiffCSP and its kin |
 | `.extxyz`, `.xyz` of many frames | MatterGen |
-| a folder, `.zip`, `.tar`, `.tar.gz` of CIF, POSCAR or extxyz | MatterGen, CrystaLLM |
+| a folder, `.zip`, `.tar`, `.tar.gz` of structure files (see `crystals.reading`) | MatterGen, CrystaLLM |
 | `.csv`, `.csv.gz` with a column `cif` | benchmark sets, language models |
 | `.parquet` | a crystals or a benchmark table |
 """
 
-import tarfile
-import zipfile
-from collections.abc import Callable, Iterator
+import logging
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import joblib
@@ -19,21 +19,48 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import IStructure
 
-from crystalgen.crystals import CrystalTableError, from_columns, read_crystals, structure_from_text
-from crystalgen.crystals.convert import format_of, is_structure_file
-from crystalgen.crystals.geometry import cell_problem
+from crystalgen.crystals import CrystalTableError, from_columns, read_crystals, validate
+from crystalgen.crystals.extxyz import split_frames
+from crystalgen.crystals.geometry import cell_problem, period_problem
+from crystalgen.crystals.reading import decoded, format_of, read_text
 from crystalgen.crystals.schema import MAX_ATOMIC_NUMBER
-from crystalgen.datasets.sources import is_benchmark, names_of, read_benchmark
+from crystalgen.datasets.files import find_files, passed_over
+from crystalgen.datasets.tables import carried_columns, is_benchmark, names_of, read_benchmark, read_csv
 from crystalgen.datasets.tensor_files import read_tensors
 from crystalgen.utils.timeout import TimeLimit, time_limit
 
 TIME_LIMIT = 20.0  # s to parse one crystal
-_MAX_BYTES = 20_000_000  # of one file in an archive
 _BATCH = 64
+_NAMED = 10  # broken crystals in an error
+_NOTED = 3  # kinds of changes in a line
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one process parses at a time: a file, a frame of one or a row of a table; without content, the reason is all there is.
+
+    row: of the table, if there is one.
+    """
+
+    name: str
+    format: str
+    content: str | bytes | None
+    reason: str | None = None
+    row: int = 0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One crystal of a part: lattice, atomic numbers and coordinates, or what is wrong; and what was changed on the way."""
+
+    name: str
+    cell: tuple | str
+    notes: tuple[str, ...] = ()
 
 
 def read_generated(path: str | Path, workers: int = 2, limit: float = TIME_LIMIT) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read what a generator wrote.
+    """Read what a generator wrote, or anyone; say by a line of the log what was passed over, and what was changed on the way.
 
     Args:
         path: see the table above.
@@ -41,7 +68,8 @@ def read_generated(path: str | Path, workers: int = 2, limit: float = TIME_LIMIT
         limit: s for one crystal.
 
     Returns:
-        The crystals (without space groups), and what could not be read: id, reason.
+        The crystals (space groups, energies and splits where the source says them; a column `reading_notes` where anything was
+        changed), and what could not be read: id, reason.
 
     Raises:
         CrystalTableError: nothing of this is known, or nothing is in it; naming the path and what was expected.
@@ -49,122 +77,128 @@ def read_generated(path: str | Path, workers: int = 2, limit: float = TIME_LIMIT
     path = Path(path)
     name = path.name.lower()
     if not path.exists():
-        raise CrystalTableError(f"{path}: there is no such file or folder")
+        raise CrystalTableError(
+            f"{path}: there is no such file or folder; expected a folder, .zip or .tar, a structure file, .csv or .parquet"
+        )
     if name.endswith(".parquet"):
         return (read_benchmark(path) if is_benchmark(path) else read_crystals(path)), _broken([])
+    columns, passed = {}, Counter()
     if name.endswith(".pt"):
-        entries = [(name, checked_cell(*cell)) for name, cell in read_tensors(path)]
+        entries = [Entry(name, checked_cell(*cell)) for name, cell in read_tensors(path)]
     else:
-        parts = _texts(path, name)
-        batches = [parts[i : i + _BATCH] for i in range(0, len(parts), _BATCH)]
-        found = joblib.Parallel(n_jobs=max(1, min(workers, len(batches))))(joblib.delayed(_parse)(batch, limit) for batch in batches)
-        entries = [entry for batch in found for entry in batch]
+        parts, carried, passed = _parts(path)
+        found = parse(parts, workers, limit)
+        entries = [entry for several in found for entry in several]
+        rows = [part.row for part, several in zip(parts, found, strict=True) for _ in several]
+        columns = {column: values[rows] for column, values in carried.items()} if rows else {}
+    line = passed_over(passed)
     if not entries:
         raise CrystalTableError(
-            f"{path}: holds no crystals; expected CIF, POSCAR or extxyz files, a .csv with a 'cif' column, a .pt or a .parquet"
+            f"{path}: holds no crystals{f' ({line})' if line else ''}; expected structure files such as .cif, POSCAR or .extxyz, "
+            "a .csv with a 'cif' column, a .pt or a .parquet"
         )
-    names = names_of(pd.DataFrame({"id": [name for name, _ in entries]}))
-    good = [(name, cell) for name, (_, cell) in zip(names, entries, strict=True) if not isinstance(cell, str)]
-    lattices, numbers, coords = zip(*(cell for _, cell in good), strict=True) if good else ((), (), ())
-    table = from_columns(lattices, numbers, coords, path.name, [name for name, _ in good])
-    return table, _broken([(name, cell) for name, (_, cell) in zip(names, entries, strict=True) if isinstance(cell, str)])
+    if line:
+        _LOG.warning("%s: %s", path.name, line)
+    table, broken = _table(entries, columns, path)
+    broken.attrs["passed_over"] = line
+    return table, broken
+
+
+def parse(parts: list[Part], workers: int = 1, limit: float = TIME_LIMIT) -> list[list[Entry]]:
+    """Return the crystals of each part; see `read_generated`."""
+    batches = [parts[i : i + _BATCH] for i in range(0, len(parts), _BATCH)]
+    found = joblib.Parallel(n_jobs=max(1, min(workers, len(batches))))(joblib.delayed(_parse)(batch, limit) for batch in batches)
+    return [entries for batch in found for entries in batch]
+
+
+def need_all(table: pd.DataFrame, broken: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Return the table; raise CrystalTableError, naming the first ten, where anything is broken."""
+    if broken.empty:
+        return table
+    named = "; ".join(f"{row.id}: {row.reason}" for row in broken.head(_NAMED).itertuples())
+    more = f"; and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+    raise CrystalTableError(f"{where}: {len(broken)} of {len(table) + len(broken)} crystals cannot be read: {named}{more}")
+
+
+def need_some(table: pd.DataFrame, broken: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Return the table; raise CrystalTableError, as `need_all`, where everything is broken."""
+    return need_all(table, broken, where) if table.empty else table
+
+
+def _table(entries: list[Entry], columns: dict, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    names = names_of(pd.DataFrame({"id": [entry.name for entry in entries]}))
+    good = np.array([not isinstance(entry.cell, str) for entry in entries])
+    kept = [entry for entry in entries if not isinstance(entry.cell, str)]
+    lattices, numbers, coords = zip(*(entry.cell for entry in kept), strict=True) if kept else ((), (), ())
+    if any(entry.notes for entry in kept):
+        columns = columns | {"reading_notes": np.array(["; ".join(entry.notes) for entry in entries], dtype=object)}
+        counts = Counter(note for entry in kept for note in entry.notes)
+        kinds = ", ".join(f"{note} ({count})" for note, count in counts.most_common(_NOTED))
+        _LOG.warning("%s: changed on the way: %s%s", path.name, kinds, ", and others" if len(counts) > _NOTED else "")
+    ids = [name for name, keep in zip(names, good, strict=True) if keep]
+    table = from_columns(lattices, numbers, coords, path.name, ids, **{name: values[good] for name, values in columns.items()})
+    reasons = [(name, entry.cell) for name, entry in zip(names, entries, strict=True) if isinstance(entry.cell, str)]
+    return validate(table, str(path)) if kept else table, _broken(reasons)
 
 
 def _broken(rows: list[tuple[str, str]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["id", "reason"], dtype=object)
 
 
-def _texts(path: Path, name: str) -> list[tuple[str, str, str]]:
-    """Name, format and text of each crystal; an unreadable file has the format `broken` and the reason for a text."""
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file() and is_structure_file(p))
-        return [part for p in files for part in _split(str(p.relative_to(path)), p.read_text(errors="replace"))]
-    if name.endswith((".csv", ".csv.gz")):
-        return list(_rows(path))
-    if name.endswith((".zip", ".tar", ".tar.gz", ".tgz")):
-        reader = _zip if name.endswith(".zip") else _tar
-        try:
-            return [part for member, text in sorted(reader(path), key=lambda item: item[0]) for part in _split(member, text)]
-        except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError) as error:
-            raise CrystalTableError(f"{path}: not a readable archive ({error})") from None
-    if is_structure_file(path):
-        return _split(path.name, path.read_text(errors="replace"))
-    raise CrystalTableError(f"{path}: expected a folder, .zip or .tar of structure files, .extxyz, .cif, .csv, .pt or .parquet")
+def _parts(path: Path) -> tuple[list[Part], dict, Counter]:
+    """Parts to parse, the columns that a table carries beside its crystals, and what was passed over."""
+    if path.is_file() and path.name.lower().endswith((".csv", ".csv.gz")):
+        frame = read_csv(path)
+        return table_parts(frame["cif"], names_of(frame)), carried_columns(frame, path.name.split(".csv")[0], path), Counter()
+    files, passed = find_files(path)
+    parts: list[Part] = []
+    for file in files:
+        format = format_of(PurePosixPath(file.name))
+        if format == "extxyz" and file.content is not None:
+            frames = split_frames(decoded(file.content)) or [""]
+            several = len(frames) > 1
+            parts += [Part(f"{file.name}:{place}" if several else file.name, format, text) for place, text in enumerate(frames)]
+        else:
+            parts.append(Part(file.name, format, file.content, file.reason))
+    return parts, {}, passed
 
 
-def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
+def table_parts(texts: pd.Series, names: list[str]) -> list[Part]:
+    """Return the parts of a column of CIFs."""
+    rows = enumerate(zip(texts, names, strict=True))
+    nothing = "no text in the column 'cif'"
+    return [
+        Part(name, "cif", text, row=row) if isinstance(text, str) else Part(name, "cif", None, nothing, row) for row, (text, name) in rows
+    ]
+
+
+def _parse(parts: list[Part], limit: float) -> list[list[Entry]]:
+    return [_entries(part, limit) for part in parts]
+
+
+def _entries(part: Part, limit: float) -> list[Entry]:
+    if part.content is None:
+        return [Entry(part.name, part.reason)]
+    mark = "data_" if isinstance(part.content, str) else b"data_"
+    blocks = max(1, part.content.count(mark)) if part.format == "cif" else 1
     try:
-        frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise CrystalTableError(f"{path}: not a readable CSV ({error})") from None
-    if "cif" not in frame:
-        raise CrystalTableError(f"{path}: lacks the column 'cif'; found {list(frame.columns)}")
-    for name, text in zip(names_of(frame), frame["cif"], strict=True):
-        yield (name, "cif", text) if isinstance(text, str) else (name, "broken", "no text in the column 'cif'")
-
-
-def _zip(path: Path) -> Iterator[tuple[str, str | None]]:
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if is_structure_file(PurePosixPath(member.filename)):
-                yield member.filename, _decoded(archive.open(member).read, member.file_size)
-
-
-def _tar(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Nothing is unpacked to disk, so that a member's name can do no harm."""
-    with tarfile.open(path) as archive:
-        for member in archive:
-            if member.isfile() and is_structure_file(PurePosixPath(member.name)):
-                yield member.name, _decoded(archive.extractfile(member).read, member.size)
-
-
-def _decoded(read: Callable[[int], bytes], size: int) -> str | None:
-    return read(_MAX_BYTES).decode(errors="replace") if size <= _MAX_BYTES else None
-
-
-def _split(name: str, text: str | None) -> list[tuple[str, str, str]]:
-    """The frames of an extxyz file, or the one crystal of another."""
-    if text is None:
-        return [(name, "broken", f"a file of more than {_MAX_BYTES} bytes")]
-    format = format_of(PurePosixPath(name))
-    if format != "extxyz":
-        return [(name, format, text)]
-    lines, frames, start = text.splitlines(), [], 0
-    while start < len(lines):
-        if not lines[start].strip():
-            start += 1
-            continue
-        try:
-            end = start + 2 + int(lines[start])
-        except ValueError:
-            frames.append((f"{name}:{len(frames)}", "broken", f"line {start + 1}: expected the number of atoms, got {lines[start][:40]!r}"))
-            break
-        frames.append((f"{name}:{len(frames)}", "extxyz", "\n".join(lines[start:end]) + "\n"))
-        start = end
-    return frames
-
-
-def _parse(parts: list[tuple[str, str, str]], limit: float) -> list[tuple[str, tuple | str]]:
-    return [(name, _cell(format, text, limit)) for name, format, text in parts]
-
-
-def _cell(format: str, text: str, limit: float) -> tuple | str:
-    if format == "broken":
-        return text
-    try:
-        with time_limit(limit):
-            structure = structure_from_text(text, format, "")
-        return structure_cell(structure)
+        with time_limit(limit * blocks):
+            found = read_text(part.content, part.format)
+            cells = [parsed.reason[:300] if parsed.structure is None else structure_cell(parsed.structure) for parsed in found]
     except TimeLimit as error:
-        return f"parser {error}"
-    except (CrystalTableError, ValueError, AttributeError) as error:
-        return str(error).removeprefix(": ")[:200]
+        return [Entry(part.name, f"parser {error}")]
+    except (ValueError, AttributeError) as error:
+        return [Entry(part.name, " ".join(str(error).split())[:300])]
+    names = [f"{part.name}:{parsed.name or place}" for place, parsed in enumerate(found)] if len(found) > 1 else [part.name]
+    return [Entry(name, cell, parsed.notes) for name, cell, parsed in zip(names, cells, found, strict=True)]
 
 
 def structure_cell(structure: IStructure) -> tuple | str:
     """Return lattice (3, 3), atomic numbers (n,) and fractional coordinates (n, 3) of a structure, or what is wrong with it."""
     if not structure.is_ordered:
         return f"partial occupancies ({structure.formula}); expected one element per site"
+    if problem := period_problem(structure.lattice.pbc):
+        return problem
     return checked_cell(structure.lattice.matrix, np.array(structure.atomic_numbers), structure.frac_coords)
 
 

@@ -4,123 +4,115 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import ase.io
 import numpy as np
 from ase import Atoms
+from pymatgen.core import Element, Structure
 
-from crystalgen.dft.rows import CONVERGED, FailedRun, row_of
-from crystalgen.dft.text import read_text
-from crystalgen.utils.cache import digest
+from crystalgen.dft import espresso, gpaw
+from crystalgen.dft.rows import CONVERGED, IONIC, OTHER, FailedRun, odd_energy, row_of
+from crystalgen.dft.settings import settings_id
+from crystalgen.dft.text import is_cut_short, read_text
 
-_RYDBERG = 13.605693122990  # eV
 _KBAR = 1602.1766208  # of an eV/Å^3
-_HEAD = 4096  # characters within which a code names itself
+_NEXT = re.compile(r"^\s+Program (?!PWSCF)\S+\s+v\.\s*\S+\s+(?:\([^)]*\) )?starts on", re.MULTILINE)
+_CODES = {"GPAW": (gpaw, "gpaw-out"), "Quantum ESPRESSO": (espresso, "espresso-out")}  # with ASE's names of their outputs
 
 
 def is_output(text: str) -> bool:
-    """Return whether a text begins as an output of a code that `read_ase` reads."""
-    return _code_of(text) is not None
+    """Return whether the begin and the end of a text are of an output that `read_ase` reads, whatever lines stand around it."""
+    return any(code.BANNER.search(text) for code, _ in _CODES.values()) or (
+        "PWSCF        :" in text and espresso.END.search(text) is not None
+    )
 
 
 def read_ase(path: Path) -> dict:
     """Read what a calculation found, by its text output; energies are extrapolated to no smearing.
 
-    Beside an input.json of `ase_inputs`, cut-off, functional and atoms of the output must be the input's, and a relaxation counts as
-    converged only if record.json says so.
+    Of several runs in one file the last counts. Beside an input.json of `ase_inputs`, cut-off, functional and atoms of the output must be
+    the input's, and a relaxation counts as converged only if record.json says so.
 
     Args:
-        path: plain or gzipped.
+        path: plain or packed.
 
     Raises:
         FailedRun: the output holds no result, or another one than its folder's input asks for.
     """
-    text = read_text(path)
-    if (code := _code_of(text)) is None:
-        raise FailedRun(f"{path.name}: no output of {' or '.join(known.name for known in _CODES)}")
-    atoms = _last(text, code.format, path)
+    name, code, format, text = _last_run(read_text(path, marks=(gpaw.MARK, espresso.MARK)), path)
+    own = (path.parent / "input.json").exists()
+    if code is espresso and espresso.energy(text) is None and espresso.status(text, None).startswith(OTHER):
+        return {"code": name, "version": code.BANNER.search(text)[1], "status": espresso.status(text, None)}
+    atoms = _last(text, code, format, path)
     energy = code.energy(text)
     if energy is None or not np.isfinite(energy):
         raise FailedRun(f"{path.name}: no finite energy")
-    settings, status, notes = {"code": code.name, **code.settings(text)}, code.status(text), []
-    if (path.parent / "input.json").exists():
-        settings, status, notes = _as_asked(path.parent, path.name.partition(".txt")[0], atoms, settings, status)
+    forces = atoms.calc.results.get("forces")
+    settings, status = {"code": name, **code.settings(text, atoms)}, code.status(text, forces)
+    notes = [f"{path.name}: the middle of a large log is not read"] if is_cut_short(path) else []
+    if own:
+        settings, status, further = _as_asked(path.parent, path.name.partition(".txt")[0], atoms, settings, status)
+        notes += further
+    if status == CONVERGED and (odd := odd_energy(_structure(atoms), energy / len(atoms), below_atoms=code is gpaw)) is not None:
+        status = f"{OTHER}{odd}"
     stress = atoms.calc.results.get("stress")
     return row_of(
         atoms.cell.array,
         atoms.numbers,
         atoms.get_scaled_positions(),
         energy=energy,
-        forces=atoms.calc.results.get("forces"),
-        code=code.name,
-        version=code.banner.search(text)[1],
-        settings_id=settings.pop("settings_id", None) or digest(json.dumps(settings, sort_keys=True))[:12],
+        forces=forces,
+        code=name,
+        version=code.BANNER.search(text)[1],
+        settings_id=settings.pop("settings_id", None) or settings_id(settings),
         settings=json.dumps(settings, sort_keys=True),
         potentials=json.dumps(sorted({f"{Path(file).name.removesuffix('.gz')} {key[:8]}" for file, key in code.potentials(text)})),
         status=status,
         stress=None if stress is None else (-_full(stress) * _KBAR).tolist(),  # VASP's sign
-        ionic_steps=len(code.converged.findall(text)),
+        magnetisation=code.magnetisation(text),
+        ionic_steps=code.ionic_steps(text),
         warnings="; ".join(notes),
     )
 
 
-@dataclass(frozen=True)
-class _Code:
-    """How a code writes; `step` begins a self-consistent calculation, `converged` and `end` end it and the whole output."""
+def _last_run(text: str, path: Path) -> tuple[str, ModuleType, str, str]:
+    """Name, module and ASE's format of the code, and its text from where its last run begins.
 
-    name: str
-    format: str  # ASE's name
-    banner: re.Pattern
-    step: re.Pattern
-    converged: re.Pattern
-    end: re.Pattern
-    settings: Callable[[str], dict]
-    energy: Callable[[str], float | None]  # eV
-    potentials: Callable[[str], list[tuple[str, str]]]  # file, checksum
-
-    def status(self, text: str) -> str:
-        """Return the state of the last self-consistent calculation."""
-        rest = text[max((found.start() for found in self.step.finditer(text)), default=0) :]
-        if not self.converged.search(rest):
-            return "unconverged: electronic steps"
-        return CONVERGED if self.end.search(rest) else "unconverged: the output ends early"
+    Raises:
+        FailedRun: no code names itself.
+    """
+    found = [(place[-1].start(), name) for name, (code, _) in _CODES.items() if (place := list(code.BANNER.finditer(text)))]
+    if not found:
+        raise FailedRun(f"{path.name}: no begin of an output of {' or '.join(_CODES)}")
+    if "\0" in text:
+        raise FailedRun(f"{path.name}: damaged, {text.count(chr(0))} zero bytes in it")
+    start, name = max(found)
+    text = text[start:]
+    further = _NEXT.search(text)  # such as ph.x, which writes alike
+    return name, *_CODES[name], text[: further.start()] if further else text
 
 
-def _code_of(text: str) -> _Code | None:
-    return next((code for code in _CODES if code.banner.search(text[:_HEAD])), None)
-
-
-def _last(text: str, format: str, path: Path) -> Atoms:
+def _last(text: str, code: ModuleType, format: str, path: Path) -> Atoms:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            atoms = ase.io.read(io.StringIO(text), index=-1, format=format)
+            atoms = ase.io.read(io.StringIO(espresso.without_bands(text) if code is espresso else text), index=-1, format=format)
     except Exception as error:  # the parsers raise types of their own for broken files
-        raise FailedRun(f"{path.name}: {type(error).__name__}: {' '.join(str(error).split())[:120] or 'broken'}") from None
+        said = code.stopped(text) or ("no energy in it" if code.energy(text) is None else "")
+        said = said or f"{type(error).__name__}: {' '.join(str(error).split())[:120] or 'broken'}"
+        raise FailedRun(f"{path.name}: {said}") from None
     if atoms.calc is None or not len(atoms) or not np.isfinite(atoms.positions).all():
-        raise FailedRun(f"{path.name}: no result")
+        raise FailedRun(f"{path.name}: {code.stopped(text) or 'no result'}")
+    volume = espresso.checked_volume(text) if code is espresso else None
+    if volume is not None and abs(atoms.get_volume() / volume - 1) > 0.01:
+        raise FailedRun(f"{path.name}: the last cell is not read whole: {atoms.get_volume():.1f} Å^3 for pw.x's {volume:.1f} Å^3")
     return atoms
 
 
-def _gpaw_settings(text: str) -> dict:
-    return {
-        "functional": _one(r"^  xc: (\S+)", text),
-        "cutoff_ev": _number(r"ecut: ([\d.]+)", text),
-        "k_density": _number(r"kpts: \{?density: ([\d.]+)", text),
-        "smearing_ev": _number(r"width: ([\d.]+)", text),
-    }
-
-
-def _espresso_settings(text: str) -> dict:
-    cutoff, width = _number(r"kinetic-energy cutoff\s+=\s+([\d.]+)", text), _number(r"width \(Ry\)=\s*([\d.]+)", text)
-    return {
-        "functional": _one(r"Exchange-correlation=\s*(\S+)", text),
-        "cutoff_ev": None if cutoff is None else round(cutoff * _RYDBERG, 2),
-        "smearing_ev": None if width is None else round(width * _RYDBERG, 3),
-    }
+def _structure(atoms: Atoms) -> Structure:
+    return Structure(atoms.cell.array, [Element.from_Z(int(z)) for z in atoms.numbers], atoms.get_scaled_positions())
 
 
 def _as_asked(folder: Path, name: str, atoms: Atoms, settings: dict, status: str) -> tuple[dict, str, list[str]]:
@@ -130,7 +122,7 @@ def _as_asked(folder: Path, name: str, atoms: Atoms, settings: dict, status: str
         FailedRun: the output is of another crystal or of other settings than the folder's input.
     """
     try:
-        given = json.loads((folder / "input.json").read_text())
+        given = json.loads(read_text(folder / "input.json"))
         asked = given["settings"]
         stage = asked["static"] if name == "static" else asked["relax"]
         elements = sorted(given["atomic_numbers"])
@@ -145,36 +137,16 @@ def _as_asked(folder: Path, name: str, atoms: Atoms, settings: dict, status: str
         merged["settings_id"] = given["settings_id"]
     notes = []
     try:
-        record = json.loads((folder / "record.json").read_text())
-    except (OSError, ValueError):
+        record = json.loads(read_text(folder / "record.json"))
+    except ValueError:  # broken or not there
         return merged, status if status != CONVERGED else "unconverged: no record.json, the run did not finish", notes
     if record.get("relax_converged") is False and status == CONVERGED:
-        status = "unconverged: ionic steps"
+        status = IONIC
     if record.get("relax_converged") is None and asked["relax"] is not None:
         status = f"failed: {record.get('status', 'no status')}".replace("failed: failed: ", "failed: ")
     if asked["relax"] is None:
         notes.append("not relaxed")
     return merged, status, notes
-
-
-def _gpaw_energy(text: str) -> float | None:
-    found = re.findall(r"^Extrapolated:\s+(-?[\d.]+)", text, re.MULTILINE)
-    return float(found[-1]) if found else None
-
-
-def _espresso_energy(text: str) -> float | None:
-    """The free energy without half of the smearing's share."""
-    free = re.findall(r"^!\s+total energy\s+=\s+(-?[\d.]+) Ry", text, re.MULTILINE)
-    entropy = re.findall(r"smearing contrib\. \(-TS\)\s+=\s+(-?[\d.]+) Ry", text)
-    return (float(free[-1]) - (float(entropy[-1]) / 2 if entropy else 0.0)) * _RYDBERG if free else None
-
-
-def _gpaw_potentials(text: str) -> list[tuple[str, str]]:
-    return [(file, key) for key, file in re.findall(r"id: (\w+)\n(?:.*\n){1,6}?\s+file: (\S+)", text)]
-
-
-def _espresso_potentials(text: str) -> list[tuple[str, str]]:
-    return re.findall(r"^\s+(\S+\.UPF)\n\s+MD5 check sum: (\w+)", text, re.MULTILINE)
 
 
 def _full(stress: np.ndarray) -> np.ndarray:
@@ -183,39 +155,3 @@ def _full(stress: np.ndarray) -> np.ndarray:
         return np.asarray(stress)
     xx, yy, zz, yz, xz, xy = stress
     return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-
-
-def _one(pattern: str, text: str) -> str | None:
-    found = re.search(pattern, text, re.MULTILINE)
-    return found[1] if found else None
-
-
-def _number(pattern: str, text: str) -> float | None:
-    found = _one(pattern, text)
-    return float(found) if found else None
-
-
-_CODES = (
-    _Code(
-        name="GPAW",
-        format="gpaw-out",
-        banner=re.compile(r"^ \|__ \|  _\|___\|_____\|\s+(\S+)", re.MULTILINE),
-        step=re.compile(r"^\s+iter\s+time", re.MULTILINE),
-        converged=re.compile(r"^Converged (?:after|in) \d+", re.MULTILINE),
-        end=re.compile(r"^Forces in eV/Ang:[\s\S]*^Date: .+ \d{4}\s*\Z", re.MULTILINE),
-        settings=_gpaw_settings,
-        energy=_gpaw_energy,
-        potentials=_gpaw_potentials,
-    ),
-    _Code(
-        name="Quantum ESPRESSO",
-        format="espresso-out",
-        banner=re.compile(r"^\s+Program PWSCF v\.(\S+)", re.MULTILINE),
-        step=re.compile(r"^\s+Self-consistent Calculation", re.MULTILINE),
-        converged=re.compile(r"convergence has been achieved"),
-        end=re.compile(r"JOB DONE\.\s*=?-*=?\s*\Z"),
-        settings=_espresso_settings,
-        energy=_espresso_energy,
-        potentials=_espresso_potentials,
-    ),
-)

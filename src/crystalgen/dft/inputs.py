@@ -1,6 +1,8 @@
 """Folders ready for VASP, with the settings of either paper; potentials are named, never shipped."""
 
 import hashlib
+import logging
+import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,9 @@ from pymatgen.io.vasp.sets import MPRelaxSet, MPStaticSet, VaspInputSet
 
 from crystalgen.crystals import to_structures
 from crystalgen.utils.files import check_empty, write_json
+from crystalgen.utils.safe_names import safe_name
 
+_LOG = logging.getLogger(__name__)
 _NEWER = ("Li", "Na", "Mg", "Ge", "Ga")  # A takes a later release of these potentials, with as many valence electrons
 
 
@@ -35,6 +39,7 @@ PRESETS = {
 def write_inputs(table: pd.DataFrame, folder: Path, preset: str) -> Path:
     """Write `<number>-<formula>/<step>/` with INCAR, KPOINTS, POSCAR and POTCAR.spec for each crystal, run.sh and manifest.json.
 
+    A crystal of an element without a potential is left out, which a line of the log and the manifest say; the others are numbered on.
     Hexagonal cells get Gamma-centred meshes. `run.sh` runs one crystal's steps: it joins the potentials that POTCAR.spec names from
     the user's own library, and goes on where it stopped.
 
@@ -47,7 +52,7 @@ def write_inputs(table: pd.DataFrame, folder: Path, preset: str) -> Path:
         the manifest, with the hash of every file.
 
     Raises:
-        ValueError: the preset is unknown, the table empty, or the folder holds something.
+        ValueError: the preset is unknown, nothing of the table can be written, or the folder holds something.
     """
     if preset not in PRESETS:
         raise ValueError(f"preset '{preset}': expected one of {list(PRESETS)}")
@@ -55,25 +60,39 @@ def write_inputs(table: pd.DataFrame, folder: Path, preset: str) -> Path:
         raise ValueError("no crystals to write inputs for")
     folder = Path(folder)
     check_empty(folder)
-    entries = []
-    for number, (row, structure) in enumerate(zip(table.itertuples(), to_structures(table), strict=True)):
-        home = folder / f"{number:04d}-{row.formula}"
-        symbols = _write_steps(structure, home, PRESETS[preset])
+    entries, left_out = [], []
+    for row, structure in zip(table.itertuples(), to_structures(table), strict=True):
+        home = folder / safe_name(f"{len(entries):04d}-{row.formula}")
+        try:
+            symbols = _write_steps(structure, home, preset)
+        except ValueError as error:
+            shutil.rmtree(home, ignore_errors=True)
+            left_out.append({"id": row.id, "reason": str(error)})
+            _LOG.warning("left out: %s: %s", row.id, error)
+            continue
         files = sorted(path for path in home.rglob("*") if path.is_file())
         hashes = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
         entries.append({"id": row.id, "formula": row.formula, "folder": home.name, "potentials": symbols, "sha256": hashes})
+    if not entries:
+        raise ValueError(f"nothing to write inputs for: {left_out[0]['id']}: {left_out[0]['reason']}")
     (folder / "run.sh").write_text(_SCRIPT.format(steps=" ".join(PRESETS[preset].steps), count=len(entries) - 1))
     write_json(
-        {"preset": preset, "steps": list(PRESETS[preset].steps), "incar": PRESETS[preset].incar, "crystals": entries},
+        {"preset": preset, "steps": list(PRESETS[preset].steps), "incar": PRESETS[preset].incar, "crystals": entries, "left_out": left_out},
         folder / "manifest.json",
     )
     return folder / "manifest.json"
 
 
-def _write_steps(structure: Structure, home: Path, preset: Preset) -> dict[str, str]:
-    """Files of each step; the potential and its release by element."""
-    symbols: list[str] = []
+def _write_steps(structure: Structure, home: Path, name: str) -> dict[str, str]:
+    """Files of each step; the potential and its release by element.
+
+    Raises:
+        ValueError: the preset has no potential of an element.
+    """
+    symbols, preset = [], PRESETS[name]
     for step, kind in preset.steps.items():
+        if missing := [symbol for symbol in structure.symbol_set if symbol not in kind.CONFIG["POTCAR"]]:
+            raise ValueError(f"preset {name} has no potential of {', '.join(missing)}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the potentials are not at hand: they are only named here
             options = {"sort_structure": True, "force_gamma": structure.lattice.is_hexagonal()}

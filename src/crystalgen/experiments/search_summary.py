@@ -136,9 +136,9 @@ def write_candidates(candidates: pd.DataFrame, compositions: Sequence[str], coun
     parts = [best_phases(candidates[candidates["composition"] == composition], count) for composition in compositions]
     best = pd.concat(parts, ignore_index=True)
     names = [f"{rank:02d}-{composition}-{row}" for rank, composition, row in best[["rank", "composition", "row"]].to_numpy()]
-    write_structure_files(best.assign(id=pd.Series(names, dtype=object)), folder)
+    files = write_structure_files(best.assign(id=pd.Series(names, dtype=object)), folder)
     table = best.drop(columns=["lattice", "atomic_numbers", "frac_coords", "split"])
-    table.insert(0, "file", [f"{name}.cif" for name in names])
+    table.insert(0, "file", [file.name for file in files])
     table.to_csv(folder / "candidates.csv", index=False, float_format="%.6g", lineterminator="\n")
     return table
 

@@ -46,7 +46,7 @@ class Training(Strict):
     # each seed keeps a checkpoint of its own
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100), Distinct] = (42,)
     processes: Processes = 1  # seeds trained at a time
-    threads: Processes = 2  # of each process
+    threads: Processes = 1  # of each process; more make small networks slower, and much slower on a machine that does other work
     precision: Literal["no", "bf16", "fp16"] = "no"  # of accelerate; mixed precision is for a GPU
     report_every: Count = 200
     checkpoint_every: Count = 1000

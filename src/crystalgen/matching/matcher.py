@@ -68,8 +68,8 @@ def compare(sample: ReducedCell, target: ReducedCell, tolerances: Tolerances, wi
     step = max(1, _WORK // len(sample.numbers) ** 3)
     matched, least = False, math.inf
     for start in range(0, len(turns) * len(anchors), step):
-        found, rms = _lay(first, second, turns, anchors, start, start + step, sample.numbers, sample.coords, target.numbers, target.coords,
-                          anchor, tolerances.stol, tolerances.by_rms, with_rms)  # fmt: skip
+        found, rms, _ = _lay(first, second, turns, anchors, start, start + step, sample.numbers, sample.coords, target.numbers,
+                             target.coords, anchor, tolerances.stol, tolerances.by_rms, with_rms)  # fmt: skip
         matched, least = matched or found, min(least, rms)
         if matched and (not with_rms or least < _EXACT):
             break
@@ -104,7 +104,7 @@ def _turns(first, second, ltol, atol):
 
 @njit(cache=True)
 def _lay(first, second, turns, anchors, start, stop, numbers, coords, other_numbers, other_coords, anchor, stol, by_rms, with_rms):
-    """Whether one of the ways from `start` to `stop` is a match, and the least root mean square displacement of them.
+    """Whether one of the ways from `start` to `stop` is a match, the least root mean square displacement of them, and which has it.
 
     A way is a turn of our cell and a site of ours, of `anchors`, on which the other's site `anchor` comes to lie; ways are
     counted site by site.
@@ -115,7 +115,7 @@ def _lay(first, second, turns, anchors, start, stop, numbers, coords, other_numb
     basis, reduced, limit = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
     ours, tolerance, cell = coords, limit, basis
     unit, shortest, last = 0.0, -1.0, -1
-    matched, least = False, np.inf
+    matched, least, best = False, np.inf, -1
     for way in range(start, min(stop, len(turns) * len(anchors))):
         at = way // len(anchors)
         if at != last:
@@ -137,10 +137,11 @@ def _lay(first, second, turns, anchors, start, stop, numbers, coords, other_numb
         _displacements(ours @ basis, numbers, (other_coords + shift) @ basis, other_numbers, reduced, shortest, limit, cost, vectors)
         largest, rms = _spread(assign(cost), cost, vectors)
         matched |= (rms if by_rms else largest) / unit < stol
-        least = min(least, rms / unit)
+        if rms / unit < least:
+            least, best = rms / unit, way
         if matched and (not with_rms or least < _EXACT):
             break
-    return matched, least
+    return matched, least, best
 
 
 @njit(cache=True)

@@ -79,7 +79,8 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     all_known = training is reference  # then it is reduced once
     generated, reference = (without_implausible(table.reset_index(drop=True)) for table in (generated, reference))
     rows = _Rows(len(generated) + len(broken), generated["formula"], broken["id"])
-    crystals = generated[["id", "formula", "reduced_formula", "nsites"]].assign(reason="")
+    named = ["id", "formula", "reduced_formula", "nsites", *({"reading_notes"} & set(generated))]
+    crystals = generated[named].assign(reason="")
     _LOG.info("reducing %d generated crystals and %d of the reference", len(generated), len(reference))
     cells, known = (reduce_table(table, options.workers, options.limit) for table in (generated, reference))
     crystals["reason"] = [cell if isinstance(cell, str) else "" for cell in cells]

@@ -29,6 +29,16 @@ METRICS = {
         "Match rate (0.3/0.5/10)",
         "the match rate with the wider tolerances of CDVAE and DiffCSP; a sample with two atoms closer than 0.5 Å does not match",
     ),
+    "match_rate_csp_filtered": Metric(
+        "Filtered", "the same, where the sample and the target are valid by distances and by SMACT, too; others count as not matched"
+    ),
+    "match_rate_csp_seen_prototype": Metric("Prototype seen", "targets that match a training crystal with its elements exchanged"),
+    "match_rate_csp_unseen_prototype": Metric("Prototype unseen", "all other targets: no training crystal can be copied for them"),
+    "match_rate_csp_seen_formula": Metric("Formula seen", "targets whose formula a training crystal has"),
+    "match_rate_csp_unseen_formula": Metric("Formula unseen", "all other targets"),
+    "rmse_csp": Metric("RMSE (0.3/0.5/10)", "the mean displacement of matched samples, in units of (volume / sites)^(1/3)"),
+    "metre_csp": Metric("METRe (0.3/0.5/10)", "the share of targets that match any target's sample"),
+    "crmse_csp": Metric("cRMSE (0.3/0.5/10)", "the displacement of METRe's matches; an unmatched target counts with 0.5"),
     "match_rate_valid": Metric("Matched and valid", "matched, and no two atoms closer than 0.5 Å"),
     "match_rate_x2": Metric("Match rate, ×2", "the match rate with tolerances twice as wide"),
     "match_rate_x5": Metric(

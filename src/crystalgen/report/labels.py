@@ -7,6 +7,7 @@ import pandas as pd
 
 from crystalgen.baselines.prototypes import TEMPLATE
 from crystalgen.baselines.random_search import RANDOM
+from crystalgen.baselines.rows import ROWS
 from crystalgen.config import Study
 from crystalgen.config.study import Baseline
 
@@ -34,6 +35,7 @@ def row_labels(config: Study) -> dict[str, str]:
         for row, sampling in model.sampling.items():
             labels[row] = models[name] + (f" ({sampling.sampler.upper()})" if len(model.sampling) > 1 else "")
     labels |= {name: getattr(item, "label", None) or _baseline_label(item) for name, item in config.baselines.items()}
+    labels |= ROWS if config.retrieval else {}
     labels.setdefault(TEMPLATE, _TEMPLATES["random"])
     return _distinct(labels | {RANDOM: "Random search"})
 

@@ -72,7 +72,10 @@ def de_novo_table(metrics: dict, labels: dict[str, str], rows: list[str], test: 
 
 def prediction_table(metrics: dict, labels: dict[str, str], published: dict) -> pd.DataFrame:
     """Return match rates of samples conditioned on the composition beside published ones."""
-    best = sorted({key.partition(".")[2] for key in metrics if "match_rate_csp_" in key}, key=lambda name: int(name.rpartition("_")[2]))
+    best = sorted(
+        {key.partition(".")[2] for key in metrics if "match_rate_csp_" in key and key[-1].isdigit()},
+        key=lambda name: int(name.rpartition("_")[2]),
+    )
     names = ["match_rate_csp", *best, "match_rate"]
     theirs = {f"{method} (published)": values for method, values in published.get("structure_prediction", {}).items()}
     return results_table(metrics, labels, rows_of_task(metrics, "composition"), names, theirs)

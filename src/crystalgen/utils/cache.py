@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import json
+import sys
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,13 +42,18 @@ def compute(function: Callable[..., dict], structures: Sequence[Structure], sett
 
 
 def compute_keyed(function: Callable[..., dict], items: Sequence[tuple[str, object]], settings: dict, folder: Path, workers: int = 1,
-                  batch: int = 1, unit: str = "crystal", shipped: Path | None = None) -> list[dict]:  # fmt: skip
-    """`compute` of anything: `items` are pairs of what a result is kept under and the function's first argument."""
+                  batch: int = 1, unit: str = "crystal", shipped: Path | None = None,
+                  keep: Callable[[dict], bool] = lambda result: True) -> list[dict]:  # fmt: skip
+    """`compute` of anything: `items` are pairs of what a result is kept under and the function's first argument.
+
+    Only results that `keep` says true of are in the folder for a further run.
+    """
     folder = Path(folder) / function.__name__
     known = (_read(Path(shipped) / function.__name__) if shipped else {}) | _read(folder)
     missing = {key: argument for key, argument in items if key not in known}
     for results in _run(function, list(missing.items()), settings, workers, batch, unit):
-        write_json(results, folder / f"{digest(''.join(results))}.json")
+        if lasting := {key: result for key, result in results.items() if keep(result)}:
+            write_json(lasting, folder / f"{digest(''.join(lasting))}.json")
         known |= results
     return [known[key] for key, _ in items]
 
@@ -91,10 +98,16 @@ def _run_batch(function: Callable[..., dict], items: list, settings: dict) -> di
 
 def _read(folder: Path) -> dict:
     known = {}
-    for path in sorted(folder.glob("*.json.gz")):
-        known |= json.loads(gzip.decompress(path.read_bytes()))
-    for path in sorted(folder.glob("*.json")):
-        known |= json.loads(path.read_text())
+    for path in [*sorted(folder.glob("*.json.gz")), *sorted(folder.glob("*.json"))]:
+        try:
+            content = path.read_bytes()
+            results = json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
+            if not isinstance(results, dict) or not all(isinstance(result, dict) for result in results.values()):
+                raise ValueError("holds no results")
+        except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            print(f"{path}: torn ({type(error).__name__}: {error}); its results are computed again", file=sys.stderr)
+            continue
+        known |= results
     return known
 
 

@@ -128,6 +128,11 @@ def evaluation(study: str, name: str) -> Path:
     return PROCESSED / study / "evaluation" / name
 
 
+def retrieval(study: str) -> Path:
+    """Return the folder of what a study's retrieval found and fitted."""
+    return PROCESSED / study / "retrieval"
+
+
 def figures(study: str, stage: str) -> Path:
     """Folder of one stage's figures."""
     return FIGURES / study / stage

@@ -10,7 +10,7 @@ import yaml
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.config import load_study
 from crystalgen.crystals import CrystalTableError, write_crystals
-from crystalgen.datasets.generated import read_generated
+from crystalgen.datasets.generated import need_some, read_generated
 from crystalgen.datasets.sources import load_source
 from crystalgen.utils import paths
 from crystalgen.utils.strict import StudyError
@@ -160,7 +160,7 @@ def _scalar(text) -> str:
 
 def _readable(data: Path, folder: Path) -> pd.DataFrame:
     table, broken = read_generated(data)
-    table = find_space_groups(table)
+    table = find_space_groups(need_some(table, broken, str(data)))
     folder.mkdir(parents=True, exist_ok=True)
     write_crystals(table, folder / "crystals.parquet")
     broken.to_csv(folder / "broken.csv", index=False, lineterminator="\n")

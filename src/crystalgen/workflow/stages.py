@@ -72,10 +72,13 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
             "outs": [f"data/interim/settings/{name}"],
         },
         "data": run("data", [study.data.path, *settings("data")], [crystals], [figures("data"), tables("data")]),
-        "representations": run(
+    }
+    if study.kinds:
+        stages["representations"] = run(
             "representations", [crystals, *settings("representations")], [f"{home}/tensors"], [figures("representations")]
-        ),
-        "train": {
+        )
+    if study.models:
+        stages["train"] = {
             "foreach": {model: {"tensors": settings_.representation} for model, settings_ in study.models.items()},
             "do": run(
                 "train",
@@ -85,8 +88,8 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
                 "${key}",
                 plots=[{f"{models}/${{key}}/curve.csv": {"cache": False, "x": "step", "y": "val_loss"}}],
             ),
-        },
-        "sample": {
+        }
+        stages["sample"] = {
             "foreach": {model: {"tensors": settings_.representation} for model, settings_ in study.models.items()},
             "do": run(
                 "sample",
@@ -95,8 +98,7 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
                 [f"{home}/samples/${{key}}"],
                 model="${key}",
             ),
-        },
-    }  # fmt: skip
+        }  # fmt: skip
     if study.baselines:
         stages["baseline"] = {
             "foreach": list(study.baselines),
@@ -109,23 +111,31 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
         }
     judged = {model: {"settings": f"models/{model}/model"} for model in study.models}
     judged |= {baseline: {"settings": f"baselines/{baseline}"} for baseline in study.baselines}
-    stages["evaluate"] = {
-        "foreach": judged,
-        "do": run(
-            "evaluate",
-            [crystals, f"{home}/samples/${{key}}", "src/crystalgen/reference/benchmarks.yaml",
-             "src/crystalgen/reference/composition_scaling.csv",
-             *settings("evaluate", "${item.settings}")],
-            [f"{home}/evaluation/${{key}}"],
-            model="${key}",
-        ),
-    }  # fmt: skip
+    if judged:
+        stages["evaluate"] = {
+            "foreach": judged,
+            "do": run(
+                "evaluate",
+                [crystals, f"{home}/samples/${{key}}", "src/crystalgen/reference/benchmarks.yaml",
+                 "src/crystalgen/reference/composition_scaling.csv",
+                 *settings("evaluate", "${item.settings}")],
+                [f"{home}/evaluation/${{key}}"],
+                model="${key}",
+            ),
+        }  # fmt: skip
     if study.sampler_steps:
         rows = [row for m in study.models.values() if m.representation == "matrix" and m.task == "generation" for row in m.sampling]
         stages["sampler-steps"] = run(
             "sampler-steps",
             [crystals, *tensors("matrix"), *settings("sampler-steps"), *sampled(*rows)],
             shown=[figures("sampler-steps"), tables("sampler-steps")],
+        )
+    if study.retrieval:
+        stages["retrieval"] = run(
+            "retrieval",
+            [crystals, "src/crystalgen/reference/benchmarks.yaml", *settings("retrieval")],
+            [f"{home}/retrieval"],
+            [figures("retrieval"), tables("retrieval")],
         )
     if study.search:
         stages["search"] = run(
@@ -151,6 +161,7 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
         "results",
         [crystals, "src/crystalgen/reference", *settings("results"), *_drawn(study, sampled, tensors, library),
          *(f"{home}/{what}/{row}" for what in ("samples", "evaluation") for row in judged),
+         *([f"{home}/retrieval"] if study.retrieval else []),
          *(f"{models}/{model}/{file}" for model in study.models for file in ("card.json", "curve.csv"))],
         shown=[figures("results"), tables("results")],
         metrics=[{f"reports/{name}/metrics.json": {"cache": False}}],

@@ -7,7 +7,7 @@ from crystalgen.report.figures.energies import candidate_strips, composition_dif
 from crystalgen.report.figures.losses import pbc_example
 from crystalgen.report.figures.model import model_diagram
 from crystalgen.report.figures.representations import matrices, representations
-from crystalgen.report.figures.results import match_rates, quality_by_size, rates_by_size, rates_by_steps
+from crystalgen.report.figures.results import match_rates, quality_by_size, rates_by_compute, rates_by_size, rates_by_steps
 from crystalgen.report.figures.training import training_curves
 from crystalgen.report.figures.unimat import denoising, property_distributions, unimat_slots
 
@@ -29,6 +29,7 @@ __all__ = [
     "potential_parity",
     "property_distributions",
     "quality_by_size",
+    "rates_by_compute",
     "rates_by_size",
     "rates_by_steps",
     "representations",

@@ -111,6 +111,32 @@ def quality_by_size(found: pd.DataFrame) -> Figure:
     return figure
 
 
+def rates_by_compute(own: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    """Draw match rates against the arithmetic of training: lines across for what is not trained on a GPU, a mark per published model.
+
+    Args:
+        own: columns label, value, low, high: rows that take minutes of a CPU.
+        published: columns label, flop, and match_rate_csp or match_rate_csp_filtered, NaN where unknown; rates 0 to 1.
+    """
+    figure, axes = new_figure(size=(8.5, 5.2))
+    ax, colors = axes[0, 0], palette(own["label"])
+    for row in own.itertuples():
+        ax.axhspan(row.low, row.high, color=colors[row.label], alpha=0.15, linewidth=0)
+        ax.axhline(row.value, color=colors[row.label], label=f"{row.label}, {row.value:.3f}")
+    known = published[published["flop"].notna()]
+    for column, marker, face, name in (("match_rate_csp", "o", "black", "published, all"),
+                                       ("match_rate_csp_filtered", "o", "white", "published, filtered by validity")):  # fmt: skip
+        ax.scatter(known["flop"], known[column], marker=marker, s=40, facecolor=face, edgecolor="black", zorder=4, label=name)
+    for row in known.itertuples():
+        rate = row.match_rate_csp if row.match_rate_csp == row.match_rate_csp else row.match_rate_csp_filtered
+        ax.annotate(row.label, (row.flop, rate), xytext=(5, -12), textcoords="offset points", fontsize=9)
+    lowest = np.nanmin([*own["low"], *known["match_rate_csp"], *known["match_rate_csp_filtered"]])
+    ax.set(xscale="log", xlabel="FLOP of training, estimated", ylabel="match rate, one try, 0.3/0.5/10", ylim=(lowest - 0.04, None))
+    ax.set_xlim(known["flop"].min() / 2, known["flop"].max() * 4)
+    legend_above(figure, ax, 2)
+    return figure
+
+
 def _long(rates: pd.DataFrame) -> pd.DataFrame:
     """Three lines for each rate, its low, value and high, for seaborn to draw as a median and its full range."""
     ends = rates.assign(low=rates[["low", "value"]].min(axis=1), high=rates[["high", "value"]].max(axis=1))  # rounding may cross them

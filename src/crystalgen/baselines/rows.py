@@ -1,0 +1,10 @@
+"""Rows of a study's retrieval in tables and figures: name and label."""
+
+ROWS = {
+    "retrieval_mendeleev": "Nearest composition by Mendeleev number",
+    "retrieval": "Retrieval by fitted element vectors, votes",
+    "retrieval_ranked": "Retrieval, ranked by boosted trees",
+    "prototypes": "Distilled prototypes",
+    "retrieval_space_group": "Retrieval, space group given",
+    "prototypes_space_group": "Distilled prototypes, space group given",
+}

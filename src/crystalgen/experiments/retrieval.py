@@ -1,0 +1,151 @@
+"""What looking up answers: rows of retrieval and of distilled prototypes for every judged crystal of a study, and their scores."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from crystalgen.baselines.distilled.classes import find_classes
+from crystalgen.baselines.distilled.prototypes import DistilledPrototypes, distil
+from crystalgen.baselines.retrieval.element_vectors import FittedVectors, mendeleev_distances, seen_elements
+from crystalgen.baselines.retrieval.fit_vectors import fit_vectors
+from crystalgen.baselines.retrieval.ranker import fit_ranker, rank_candidates
+from crystalgen.baselines.retrieval.retrieve import candidate_cells, candidate_crystals, find_candidates
+from crystalgen.baselines.retrieval.templates import Templates
+from crystalgen.baselines.retrieval.trees import Trees
+from crystalgen.baselines.stoichiometry import ordered_species
+from crystalgen.config import Retrieval
+from crystalgen.matching.match import CSP, Tolerances, match_cells, reduce_table
+from crystalgen.matching.novelty import corrected_rms, nearest_sample
+from crystalgen.matching.reduction import ReducedCell
+from crystalgen.metrics.validity import composition_validity, structure_validity
+from crystalgen.utils.statistics import Scoring, mean_with_interval
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What retrieval has learnt from training crystals, and nothing else."""
+
+    templates: Templates
+    vectors: FittedVectors
+    ranker: Trees | None
+    prototypes: DistilledPrototypes
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Candidates for targets: request (the target's place) and rank, a row each; their reduced cells; the first ones as crystals."""
+
+    table: pd.DataFrame
+    cells: list[ReducedCell | str]
+    first: pd.DataFrame
+
+
+def fit(training: pd.DataFrame, settings: Retrieval) -> Fitted:
+    """Fit vectors, ranker and prototypes to training crystals; about four minutes for MP-20 on two cores."""
+    templates = Templates(training, workers=settings.workers)
+    vectors = fit_vectors(templates, seed=settings.seed)
+    _LOG.info("element vectors fitted to %d crystals", len(training))
+    ranker = fit_ranker(templates, vectors.distances(), seed=settings.seed, workers=settings.workers) if settings.ranker else None
+    classes = find_classes(templates, settings.min_members, settings.workers)
+    _LOG.info("%d prototypes", len(classes))
+    return Fitted(templates, vectors, ranker, distil(templates, vectors, classes, seen_elements(templates)))
+
+
+def answers(fitted: Fitted, targets: pd.DataFrame, settings: Retrieval) -> Iterator[tuple[str, Answers]]:
+    """Yield each row of `baselines.rows.ROWS` with its candidates for the compositions of targets, `settings.count` of each at most."""
+    templates, distances = fitted.templates, fitted.vectors.distances()
+
+    def retrieved(candidates: pd.DataFrame) -> Answers:
+        first = candidate_crystals(templates, targets, candidates[candidates["rank"] == 0])
+        return Answers(candidates[["request", "rank"]], candidate_cells(templates, targets, candidates), first)
+
+    def distilled(within_space_group: bool) -> Answers:
+        crystals = fitted.prototypes.answer(targets, settings.count, within_space_group)
+        table = crystals.assign(request=pd.Index(targets["id"]).get_indexer(crystals["target_id"]))
+        return Answers(table[["request", "rank"]], reduce_table(crystals, settings.workers), crystals[crystals["rank"] == 0])
+
+    yield "retrieval_mendeleev", retrieved(find_candidates(templates, targets, mendeleev_distances(), settings.count, vote=False))
+    voted = find_candidates(templates, targets, distances, settings.count)
+    yield "retrieval", retrieved(voted)
+    if fitted.ranker:
+        yield "retrieval_ranked", retrieved(rank_candidates(fitted.ranker, templates, targets, voted, distances))
+    yield "prototypes", distilled(False)
+    yield "retrieval_space_group", retrieved(find_candidates(templates, targets, distances, settings.count, within_space_group=True))
+    yield "prototypes_space_group", distilled(True)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Judged crystals: cells; valid (by distances and SMACT); what training holds of each, booleans by name."""
+
+    table: pd.DataFrame
+    cells: list[ReducedCell | str]
+    valid: np.ndarray
+    held: dict[str, np.ndarray]
+
+
+def describe_targets(training: pd.DataFrame, targets: pd.DataFrame, settings: Retrieval) -> Targets:
+    """Return the targets with what the training crystals hold of them: their formula, and their prototype.
+
+    Two crystals are one prototype if they match with their elements exchanged, at the tolerances of crystal structure prediction.
+    """
+    both = Templates(pd.concat([training, targets], ignore_index=True), workers=settings.workers)
+    held = np.zeros(len(targets), dtype=bool)
+    for row, numbers in enumerate(targets["atomic_numbers"]):
+        group = both.groups.get(ordered_species(numbers)[1])
+        if group is not None:
+            own = group.arrangements[group.rows == len(training) + row][0, 0]
+            held[row] = np.isin(own, group.arrangements[group.rows < len(training)])
+    valid = structure_validity(targets) & composition_validity(targets)
+    formula = targets["reduced_formula"].isin(set(training["reduced_formula"])).to_numpy()
+    return Targets(targets, both.cells[len(training) :], valid, {"prototype": held, "formula": formula})
+
+
+def score(row: str, found: Answers, targets: Targets, settings: Retrieval, draws: int, source: str) -> tuple[pd.DataFrame, dict]:
+    """Match a row's candidates with their targets.
+
+    Returns:
+        a row for each target: rank of the first match at 0.3/0.5/10 (-1 for none), rms of the first candidate (NaN where it does not
+        match), strict (the first candidate matches at 0.2/0.3/5); and the entries of metrics.json.
+    """
+    count, formulas = len(targets.table), targets.table["formula"]
+    request, rank = found.table["request"].to_numpy(), found.table["rank"].to_numpy()
+    verdicts = match_cells(found.cells, targets.cells, np.stack([np.arange(len(request)), request], axis=1), CSP, settings.workers)
+    right = verdicts.assign(request=request, rank=rank)[verdicts["matched"].to_numpy(bool)]
+    first = pd.Series(-1, index=range(count)).where(lambda _: ~_.index.isin(right["request"]), right.groupby("request")["rank"].min())
+    rms = right[right["rank"] == 0].set_index("request")["rms"].reindex(range(count))
+    firsts = np.flatnonzero(rank == 0)
+    chosen: list[ReducedCell | str] = ["no candidate"] * count
+    for place in firsts:
+        chosen[request[place]] = found.cells[place]
+    rows = np.arange(count)
+    strict = match_cells(chosen, targets.cells, np.stack([rows, rows], axis=1), Tolerances(), settings.workers)["matched"].to_numpy(bool)
+    sound = targets.valid & targets.table["id"].isin(found.first.loc[structure_validity(found.first), "target_id"]).to_numpy()
+    everyone = nearest_sample(chosen, targets.cells, CSP, settings.workers)
+
+    table = targets.table[["id", "formula", "nsites"]].assign(first=first.to_numpy(int), rms=rms.to_numpy(), strict=strict, **targets.held)
+    scoring = Scoring((settings.seed,), count, draws, source)
+
+    def mean(values, which=slice(None)) -> dict:
+        values = np.asarray(values, float)[which]
+        return mean_with_interval(values, formulas[which], scoring, [values.mean()]) | {"task": "composition", "baseline": True}
+
+    hit = table["first"].to_numpy() == 0
+    metrics = {
+        "match_rate_csp": mean(hit),
+        **{f"match_rate_csp_{k}": mean((first >= 0) & (first < k)) for k in (5, 20) if k <= settings.count},
+        "match_rate_csp_filtered": mean(hit & sound),
+        "match_rate": mean(strict),
+        "metre_csp": mean(everyone["matched"]),
+        "crmse_csp": mean(corrected_rms(everyone, CSP)),
+    }
+    if hit.any():
+        metrics["rmse_csp"] = mean(table["rms"], hit)
+    for what, held in targets.held.items():
+        metrics |= {f"match_rate_csp_{side}_{what}": mean(hit, which) for side, which in (("seen", held), ("unseen", ~held)) if which.any()}
+    return table, {f"{row}.{name}": entry for name, entry in metrics.items()}
