@@ -1,6 +1,9 @@
 """A small study to change one thing of."""
 
+from pathlib import Path
+
 import yaml
+from conftest import ROOT
 
 
 def minimal() -> dict:
@@ -12,7 +15,6 @@ def minimal() -> dict:
             "one": {"representation": "matrix", "training": {"steps": 5}, "sampling": {"one": {"sampler": "euler", "steps": 5}}},
             "two": {"representation": "unimat", "training": {"steps": 5}, "sampling": {"two": {"sampler": "ddim", "steps": 5}}},
         },
-        "search": {"rows": [], "ladders": {"a": {"start": 0.0}}},
     }
 
 
@@ -30,3 +32,17 @@ def write(tmp_path, content) -> object:
     path = tmp_path / "study.yaml"
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
     return path
+
+
+def right() -> dict:
+    """The smoke study, which says something of everything but guidance."""
+    content = yaml.safe_load((ROOT / "studies/smoke/study.yaml").read_text())
+    content["representations"]["matrix_rows"] = 12
+    return content
+
+
+def written(folder: Path, content: dict | str | bytes) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = content if isinstance(content, str | bytes) else yaml.safe_dump(content, sort_keys=False)
+    (folder / "study.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder / "study.yaml"

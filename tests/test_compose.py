@@ -38,26 +38,30 @@ def test_one_way_to_sample_is_named_as_its_model(tmp_path):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"training": "shrt"}, r"models.one.training: no preset 'shrt'; expected one of \['circle', 'short'\]"),
+        ({"training": "shrt"}, r"models.one.training: no preset 'shrt'; expected one of \['short'\]"),
         ({"training": {"preset": "shrt"}}, "models.one.training: no preset 'shrt'"),
         ({"net": {"preset": "lan"}}, "models.one.net: no preset 'lan'"),
-        ({"training": "circle"}, "no preset 'circle'"),
     ],
 )
 def test_an_unknown_preset_is_named(tmp_path, values, said):
-    presets = {"training": {"short": {"steps": 3}, "circle": {"preset": "circle"}}}
     with pytest.raises(StudyError, match=said):
-        _composed(tmp_path, presets, a=changed("models.one", **values))("a")
+        _composed(tmp_path, {"training": {"short": {"steps": 3}}}, a=changed("models.one", **values))("a")
+
+
+def test_presets_that_build_on_each_other_are_named(tmp_path):
+    presets = {"training": {"circle": {"preset": "round"}, "round": {"preset": "circle"}}}
+    with pytest.raises(StudyError, match="presets.yaml: training.circle: no preset 'circle'"):
+        _composed(tmp_path, presets, a=changed("models.one", training="circle"))("a")
 
 
 def test_a_study_may_build_on_another(tmp_path):
     base = changed("models.one.training", preset="short") | {"benchmark": "perov_5"}
     variant = {"base": "a", "title": "variant", "benchmark": None, "models": {"two": None, "one": {"training": {"batch_size": 3}}}}
-    read = _composed(tmp_path, {"training": {"short": {"warmup": 8}}}, a=base, b=variant)
+    read = _composed(tmp_path, {"training": {"short": {"warmup": 4}}}, a=base, b=variant)
     study = read("b")
     assert study.title == "variant" and study.benchmark is None and list(study.models) == ["one"]
     training = study.models["one"].training
-    assert (training.steps, training.batch_size, training.warmup) == (5, 3, 8)
+    assert (training.steps, training.batch_size, training.warmup) == (5, 3, 4)
     assert read("a").benchmark == "perov_5"
     assert [file.parent.name for file in files_of(tmp_path / "b" / "study.yaml")][:2] == ["b", "a"]
     with pytest.raises(StudyError, match="base: no study 'c'"):

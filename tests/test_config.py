@@ -124,7 +124,7 @@ def _refused(tmp_path, content: dict, match: str) -> None:
 )
 def test_each_row_has_a_sampler_of_its_objective(tmp_path, objective, sampler, fits):
     default = {"diffusion": "ddim", "flow": "euler"}[objective]
-    rows = {"one": {"sampler": default, "steps": 5}, "other": {"sampler": sampler, "steps": 10}}
+    rows = {"one": {"sampler": default, "steps": 5}, "other": {"sampler": sampler, "steps": 1}}
     content = changed("models.one", objective={"name": objective}, sampling=rows)
     if fits:
         assert read_study(write(tmp_path, content)).models["one"].sampling["other"].sampler == sampler
@@ -209,7 +209,7 @@ def test_the_model_of_a_row_is_the_one_that_samples_it(tmp_path):
 @pytest.mark.parametrize("row", ["three", "as_is", "two", "modified"])
 def test_the_search_is_for_rows_of_generation_models(tmp_path, row):
     """A baseline has no network, UniMat hears no composition, and modification needs a structure."""
-    content = changed("search", rows=["one", row])
+    content = changed("search", rows=["one", row], ladders={"a": {"start": 0.0}})
     content["baselines"] = {"as_is": {"kind": "input", "task": "modification"}}
     sampling = {"modified": {"sampler": "euler", "steps": 3}}
     content["models"]["three_"] = {"representation": "matrix", "task": "modification", "training": {"steps": 5}, "sampling": sampling}

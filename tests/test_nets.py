@@ -134,7 +134,7 @@ def test_rows_without_content_are_not_attended_to():
 @pytest.mark.parametrize("rows", [5, 8, 11, 24, 64])
 @pytest.mark.parametrize("multipliers", [(1,), (1, 2), (1, 2, 2)])
 def test_unet1d_gives_a_tensor_like_its_input_for_any_number_of_rows(unet1d, rows, multipliers):
-    net = unet1d(rows, multipliers=multipliers, attention=(1, 2, 4))
+    net = unet1d(rows, multipliers=multipliers, attention=tuple(2**depth for depth in range(len(multipliers))))
     out = net(torch.randn(3, rows, 3), torch.rand(3), conditions(rows))
     assert out.shape == (3, rows, 3)
     assert out.isfinite().all()

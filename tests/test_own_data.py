@@ -32,8 +32,34 @@ def test_a_folder_becomes_a_study_that_can_be_read(cifs):
     with pytest.raises(ValueError, match="there is such a study already"):
         write_study(cifs, steps=80)
     assert write_study(cifs, name="other", steps=80) == "other"
-    with pytest.raises(ValueError, match="study name 'a b/c': expected letters"):
+    with pytest.raises(ValueError, match="study 'a b/c': expected letters"):
         write_study(cifs, name="a b/c")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("a: b #c", "a_b_c"),
+        ('it\'s {steps} "x"', "it_s_steps_x"),
+        ("m;echo RAN>F;#", "m_echo_ran_f"),
+        ("結晶", "data"),
+        ("1e5", "1e5_data"),
+        ("evaluate", "evaluate_data"),
+        ("null", "null"),
+        ("- x", "x"),
+    ],
+)
+def test_a_folder_of_any_name_becomes_a_study_of_a_plain_one(cifs, folder, name):
+    data = cifs.rename(cifs.parent / folder)
+    assert write_study(data, steps=40) == name
+    study = load_study(name)
+    assert study.data.path == str(data) and study.title == name
+
+
+def test_a_folder_whose_name_dvc_would_read_otherwise_leaves_no_study(cifs):
+    with pytest.raises(ValueError, match=r"data.path: .* without '\$\{'"):
+        write_study(cifs.rename(cifs.parent / "${item}"), name="odd")
+    assert not (paths.STUDIES / "odd/study.yaml").exists()
 
 
 def test_broken_files_are_all_named_or_left_out_and_listed(cifs, monkeypatch, tmp_path, capsys):

@@ -146,11 +146,11 @@ def test_a_label_trains_and_samples_nothing(dry_pipeline):
 
 
 def test_a_default_that_no_study_spells_out_reruns_what_reads_it(dry_pipeline):
-    edit_module(dry_pipeline, "generative/settings.py", "weight_decay: float = 0.0", "weight_decay: float = 0.1")
+    edit_module(dry_pipeline, "generative/settings.py", "lt=1)] = 0.0", "lt=1)] = 0.1")
     ran = stages_run(dry_pipeline)
     assert {name for model in MODELS for name in of_model(model, "train", "sample", "evaluate")} <= ran
     assert ran & {"data", "representations", "dft", "library-card", "baseline@template", "evaluate@template"} == set()
-    edit_module(dry_pipeline, "config/study.py", "limit: float = 300.0", "limit: float = 200.0")
+    edit_module(dry_pipeline, "config/study.py", "limit: Positive = 300.0", "limit: Positive = 200.0")
     assert stages_run(dry_pipeline) == {"digests", "settings", "energies"} | AFTER
 
 
@@ -273,7 +273,7 @@ def test_values_are_yaml_where_the_notebook_has_no_text(workshop):
     assert workshop("study = 'y'\ncount = 1", "print([study, count])", arguments=("-p", "study=x", "-p", "count=3")).returncode == 0
     assert any("['x', 3]" in str(c.get("outputs")) for c in nbformat.read(workshop.executed, as_version=4).cells)
     done = workshop("study = 'y'\ncount = 1", arguments=("-p", "count=[3"))
-    assert done.returncode == 1 and "parameter count: '[3' is no YAML" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert done.returncode == 1 and "parameter count: '[3': not YAML: line 1" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 def test_an_unknown_notebook_is_named(workshop):

@@ -55,6 +55,8 @@ def repository(tmp_path, monkeypatch):
     (tmp_path / "studies/smoke").mkdir(parents=True)
     for name in ("presets.yaml", "smoke/study.yaml"):
         (tmp_path / "studies" / name).write_text((ROOT / "studies" / name).read_text())
+    (tmp_path / "data/library").mkdir(parents=True)
+    (tmp_path / "data/library/crystals.parquet").touch()
     return tmp_path
 
 

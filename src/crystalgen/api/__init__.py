@@ -144,7 +144,8 @@ def relax(
 ) -> "pd.DataFrame":
     """Relax cells and positions by a machine-learned potential, and place the results above a convex hull.
 
-    Finished crystals are kept by their content, so that the same call, stopped or repeated, goes on where it was.
+    Finished crystals are kept by their content, so that the same call, stopped or repeated, goes on where it was. Crystals whose atoms
+    coincide or crowd, or of elements that a potential was not trained on, fail at once: no potential is loaded for them.
 
     Args:
         crystals: anything that `read_crystals` reads.

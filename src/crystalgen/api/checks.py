@@ -5,17 +5,19 @@ from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 
-from crystalgen.chemistry.symbols import parse_composition
 from crystalgen.utils import paths
+from crystalgen.utils.formulas import parse_composition
 from crystalgen.utils.limits import MAX_FORMATION_ENERGY
+
+MOST_CRYSTALS = 100_000  # of one request; they are all held in memory
 
 
 def check_request(composition: str, n: int, space_group: int | None, energy: float | None, seed: int, workers: int) -> None:
     """Raise ValueError for what no model can be asked: see `generate`."""
     parse_composition(composition)
-    check_number("n", n, 1)
-    check_number("seed", seed, 0)
-    check_number("workers", workers, 1)
+    check_number("n", n, 1, MOST_CRYSTALS)
+    check_number("seed", seed, 0, 2**63 - 1)
+    check_number("workers", workers, 1, 1024)
     if space_group is not None:
         check_number("space group", space_group, 1, 230)
     if energy is not None and not (isinstance(energy, Real) and abs(energy) <= MAX_FORMATION_ENERGY):  # NaN is within no bound

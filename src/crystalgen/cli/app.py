@@ -10,6 +10,7 @@ from typing import Annotated, get_origin
 import typer
 
 from crystalgen.utils import paths
+from crystalgen.utils.values import check_name
 
 OVERVIEW = """A reproducible compendium of crystal generation.
 
@@ -40,7 +41,21 @@ Each command has options of its own: crystalgen COMMAND --help. Errors are one l
 CRYSTALS = "folder, .zip or .tar of CIFs, POSCARs or extxyz, one such file, .csv with a cif column, CDVAE's or DiffCSP's .pt, .parquet"
 Workers = Annotated[int, typer.Option(min=1, help="number of processes")]
 Most = Annotated[int | None, typer.Option(min=1, help="process at most so many crystals")]
-Study = Annotated[str, typer.Argument(help="name of a folder in studies/", show_default=False)]
+
+
+def _check_names(given: str | list[str] | None) -> str | list[str] | None:
+    for name in [given] if isinstance(given, str) else given or []:
+        check_name(name, "study")  # folders are called so, in commands that delete some
+    return given
+
+
+Study = Annotated[str, typer.Argument(help="name of a folder in studies/", show_default=False, callback=_check_names)]
+
+
+def studies_argument(help: str, **settings) -> typer.models.ArgumentInfo:
+    """Return an argument that is studies' names."""
+    return typer.Argument(help=help, callback=_check_names, **settings)
+
 
 _UsageError = typer.BadParameter.__base__  # every error of usage is one of these; typer has no public name for it
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from crystalgen.api.checks import check_paths
-from crystalgen.cli.app import Study, command, name_value
+from crystalgen.cli.app import Study, command, name_value, studies_argument
 from crystalgen.utils import paths
 
 
@@ -46,7 +46,7 @@ def train(
 
 @command(checkout=True)
 def select(
-    studies: Annotated[list[str], Argument(help="names of folders in studies/", show_default=False)],
+    studies: Annotated[list[str], studies_argument("names of folders in studies/", show_default=False)],
 ):
     """Choose the studies that `dvc repro` runs.
 
@@ -87,7 +87,7 @@ def clean_notebooks():
 
 
 @command("compile", checkout=True)
-def compile_(studies: Annotated[list[str] | None, Argument(help="names; without any, every study and the ablations")] = None):
+def compile_(studies: Annotated[list[str] | None, studies_argument("names; without any, every study and the ablations")] = None):
     """Write the dvc.yaml of studies from their study.yaml, after one was changed.
 
     Examples:
@@ -125,7 +125,7 @@ def settings(study: Study):
 
 
 @command(checkout=True)
-def show(studies: Annotated[list[str] | None, Argument(help="names; without any, the selected ones")] = None):
+def show(studies: Annotated[list[str] | None, studies_argument("names; without any, the selected ones")] = None):
     """Print studies' headline tables and pages.
 
     Examples:
@@ -150,7 +150,7 @@ def show(studies: Annotated[list[str] | None, Argument(help="names; without any,
 
 
 @command(checkout=True)
-def report(studies: Annotated[list[str] | None, Argument(help="names; without any, all whose notebooks are here")] = None):
+def report(studies: Annotated[list[str] | None, studies_argument("names; without any, all whose notebooks are here")] = None):
     """Make pages of studies' executed notebooks; and reports/index.html.
 
     Examples:

@@ -1,26 +1,57 @@
 """A study's settings: a data set with a scale, and what is run on it."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from crystalgen.config.parts import check_parts, check_training
+from crystalgen.config.presets import check_presets
 from crystalgen.generative.settings import MatrixModel, Model
 from crystalgen.utils import paths
 from crystalgen.utils.compose import compose
 from crystalgen.utils.strict import Strict, StudyError, check_strict, read_yaml
+from crystalgen.utils.values import (
+    Count,
+    Distinct,
+    Energy,
+    File,
+    Formula,
+    Fraction,
+    Line,
+    Name,
+    Positive,
+    Processes,
+    Seed,
+    Share,
+    Symbols,
+    Systems,
+    Weight,
+    check_study_name,
+)
+
+Sites = Annotated[Count, Field(le=10_000)]  # atoms of a cell
+Rows = Annotated[tuple[Name, ...], Field(min_length=1), Distinct]  # ways to sample
 
 
 class Filter(Strict):
     """B's polymorph filter (see `datasets.polymorphs`); without `polymorphs`, size and elements alone."""
 
     polymorphs: bool = True
-    min_sites: int = 4
-    max_sites: int = 60
-    min_share: float = 0.01
-    min_group: int = 7
-    max_group: int = 71
-    elements: tuple[str, ...] | None = None
+    min_sites: Sites = 4
+    max_sites: Sites = 60
+    min_share: Share = 0.01
+    min_group: Count = 7
+    max_group: Count = 71
+    elements: Symbols | None = None
+
+    @model_validator(mode="after")
+    def _least_come_before_most(self):
+        for what in ("sites", "group"):
+            least, most = getattr(self, f"min_{what}"), getattr(self, f"max_{what}")
+            if least > most:
+                raise ValueError(f"min_{what} {least} is above max_{what} {most}; expected at most that")
+        return self
 
 
 class Split(Strict):
@@ -30,39 +61,52 @@ class Split(Strict):
     """
 
     given: Literal["test", "val"] | None = None  # the side of the source's own split that models are judged on
-    val: float = 0.1
-    test: float = 0.1
-    seed: int = 42
-    hold_out: tuple[str, ...] = ()
+    val: Fraction = 0.1
+    test: Fraction = 0.1
+    seed: Seed = 42
+    hold_out: Systems = ()
+
+    @model_validator(mode="after")
+    def _some_is_left(self):
+        if self.given is None and self.val + self.test >= 1:
+            raise ValueError(f"val {self.val} and test {self.test} leave nothing to train on; expected a sum below 1")
+        return self
 
 
 class Data(Strict):
     """Where the crystals come from and which of them are used."""
 
-    path: str
+    path: File
     filter: Filter = Filter()
     split: Split = Split()
+
+    @field_validator("path")
+    @classmethod
+    def _path_is_of_a_file(cls, path):
+        if "${" in path or "://" in path or path != path.strip():  # DVC would fill in the one and fetch the other
+            raise ValueError("expected the path of a folder, a .csv or a .parquet, without '${' and '://'")
+        return path
 
 
 class Representations(Strict):
     """What is encoded. UniMat's table grows with the elements, so that a CPU may want fewer of them."""
 
-    matrix_rows: int | None = None  # 64 in paper B; without a number, as many as the longest crystal needs
-    unimat_elements: tuple[str, ...] | None = None
+    matrix_rows: Sites | None = None  # 64 in paper B; without a number, as many as the longest crystal needs
+    unimat_elements: Symbols | None = None
 
 
 class Baseline(Strict):
     """What nothing is trained for: template substitution (see `baselines.template`), the structure to modify as it is, or a
     draw of training crystals where nothing is asked."""
 
-    label: str | None = None  # in tables and figures
+    label: Line | None = None  # in tables and figures
     kind: Literal["template", "input", "copies"] = "template"
     task: Literal["generation", "modification", "composition"] | None = "generation"
     choice: Literal["random", "nearest_energy", "nearest_composition"] = "random"  # of templates
-    seed: int = 0
-    count: int = 1000  # training crystals to draw, without replacement
-    max_targets: int | None = None
-    per_target: int = Field(default=1, ge=1)  # crystals for each target; of the nearest composition, as many templates
+    seed: Seed = 0
+    count: Count = 1000  # training crystals to draw, without replacement
+    max_targets: Count | None = None
+    per_target: Count = 1  # crystals for each target; of the nearest composition, as many templates
 
     @model_validator(mode="after")
     def _input_exists(self):
@@ -76,82 +120,82 @@ class Baseline(Strict):
 class Retrieval(Strict):
     """Training crystals looked up by composition, and prototypes distilled from them, as answers to every judged crystal."""
 
-    count: int = Field(default=20, ge=2)  # candidates for each target
+    count: Annotated[Count, Field(ge=2, le=10**5)] = 20  # candidates for each target
     ranker: bool = True
-    min_members: int = Field(default=3, ge=1)  # training crystals behind a distilled prototype
-    seed: int = Field(default=0, ge=0)
-    workers: int = Field(default=2, ge=1)
+    min_members: Count = 3  # training crystals behind a distilled prototype
+    seed: Seed = 0
+    workers: Processes = 2
 
 
 class SamplerSteps(Strict):
     """The match rate against the number of sampling steps, on a draw of validation items, first training seed."""
 
-    steps: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100)
-    targets: int = 200
-    seed: int = 0
+    steps: Annotated[tuple[Count, ...], Field(min_length=1), Distinct] = (1, 2, 5, 10, 20, 50, 100)
+    targets: Count = 200
+    seed: Seed = 0
 
 
 class Ladder(Strict):
     """Formation energies to ask for, eV/atom: from `start` relative to the hull, downwards (B §7.1)."""
 
-    start: float = 0.0
-    step: float = 0.01
-    count: int = 21
+    start: Energy = 0.0
+    step: Annotated[Positive, Field(le=5)] = 0.01
+    count: Annotated[Count, Field(le=1000)] = 21
 
 
 class Search(Strict):
     """The search for new phases (B §7, Table 3): compositions x space groups of the data x energy ladders x models."""
 
-    compositions: tuple[str, ...] = ("Ta1W1B6", "Ta1W2B5", "Ta2W1B5")
-    rows: tuple[str, ...]  # ways to sample, of generation models
-    ladders: dict[str, Ladder]
-    space_groups: int | None = None  # the most frequent ones in the training data; all of them without a number
-    relaxed: int = 20  # structures relaxed per composition, ladder and model: those of lowest energy as generated
-    relax_steps: int = 50
-    fmax: float = 0.1  # eV/Å
-    workers: int = 2
+    compositions: Annotated[tuple[Formula, ...], Field(min_length=1), Distinct] = ("Ta1W1B6", "Ta1W2B5", "Ta2W1B5")
+    rows: Rows  # ways to sample, of generation models
+    ladders: dict[Line, Ladder] = Field(min_length=1)
+    space_groups: Annotated[Count, Field(le=230)] | None = None  # the most frequent ones in the training data; all of them without a number
+    relaxed: Count = 20  # structures relaxed per composition, ladder and model: those of lowest energy as generated
+    relax_steps: Count = 50
+    fmax: Positive = 0.1  # eV/Å
+    workers: Processes = 2
 
 
 class Energies(Strict):
     """Held-out compositions asked of models, of template substitution and of a random search, all relaxed alike (A Tables 2 and 3)."""
 
-    rows: tuple[str, ...]  # ways to sample models that are told a composition
-    compositions: int = Field(default=50, ge=1)  # formulas drawn from the side that models are judged on
-    per_composition: int = Field(default=100, ge=1)  # crystals of each set
-    relax_steps: int = 50
-    fmax: float = 0.1  # eV/Å
-    limit: float = 300.0  # s for one relaxation
-    seed: int = 0
-    workers: int = 2
+    rows: Rows  # ways to sample models that are told a composition
+    compositions: Count = 50  # formulas drawn from the side that models are judged on
+    per_composition: Count = 100  # crystals of each set
+    relax_steps: Count = 50
+    fmax: Positive = 0.1  # eV/Å
+    limit: Positive = 300.0  # s for one relaxation
+    seed: Seed = 0
+    workers: Processes = 2
 
 
 class Guidance(Strict):
     """Energies asked for by classifier-free guidance, at several weights (A eq. 2), and what a potential says was obtained."""
 
-    row: str  # a way to sample a UniMat model that is told the formation energy
-    energies: tuple[float, ...]  # eV/atom
-    weights: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0)
-    count: int = 32  # samples for each energy and weight
+    row: Name  # a way to sample a UniMat model that is told the formation energy
+    energies: Annotated[tuple[Energy, ...], Field(min_length=1), Distinct]  # eV/atom
+    weights: Annotated[tuple[Weight, ...], Field(min_length=1), Distinct] = (0.0, 1.0, 2.0, 4.0)
+    count: Count = 32  # samples for each energy and weight
 
 
 class Report(Strict):
     """How results are shown."""
 
-    bootstrap: int = 2000  # redraws behind each 95 % interval
-    gallery: int = 6
+    bootstrap: Annotated[Count, Field(le=10**6)] = 2000  # redraws behind each 95 % interval
+    gallery: Annotated[Count, Field(le=100)] = 6
 
 
 class Study(Strict):
     """A data set with a scale, and the models run on it."""
 
-    title: str
-    description: str
+    title: Line
+    description: Annotated[str, Field(min_length=1, max_length=5000)]
     data: Data
     benchmark: Literal["perov_5", "carbon_24", "mp_20"] | None = None  # whose published values stand beside the study's
     guidance: Guidance | None = None
     representations: Representations = Representations()
-    models: dict[str, Model]
-    baselines: dict[str, Baseline] = {}
+    models: dict[Name, Model]
+    baselines: dict[Name, Baseline] = {}
     sampler_steps: SamplerSteps | None = None
     retrieval: Retrieval | None = None
     search: Search | None = None
@@ -159,24 +203,9 @@ class Study(Strict):
     report: Report = Report()
 
     @model_validator(mode="after")
-    def _rows_are_distinct(self):
-        """A row of the tables is one way to sample one model, or one baseline."""
-        rows = [row for model in self.models.values() for row in model.sampling] + list(self.baselines)
-        if twice := sorted({row for row in rows if rows.count(row) > 1}):
-            raise ValueError(f"rows {twice} are named twice; expected distinct names of samplings and baselines")
-        matrix = [model for model in self.models.values() if model.representation == "matrix" and model.task == "generation"]
-        allowed = [row for model in matrix for row in model.sampling]
-        if self.guidance:
-            row = self.guidance.row
-            model = next((model for model in self.models.values() if row in model.sampling), None)
-            told = model is not None and model.representation == "unimat" and model.task is None
-            if not told or model.input.conditions != ("formation_energy_per_atom",):
-                raise ValueError(f"guidance.row '{row}': expected a UniMat model with conditions [formation_energy_per_atom] and no other")
-        told = [row for model in self.models.values() if model.task in ("generation", "composition") for row in model.sampling]
-        if self.energies and (unknown := sorted(set(self.energies.rows) - set(told))):
-            raise ValueError(f"energies.rows: {unknown} sample no model that is told a composition; expected some of {sorted(told)}")
-        if self.search and (unknown := sorted(set(self.search.rows) - set(allowed))):
-            raise ValueError(f"search.rows: {unknown} do not sample a conditional generation model; expected some of {sorted(allowed)}")
+    def _parts_fit(self):
+        if problem := next(check_parts(self), None):
+            raise ValueError(problem)
         return self
 
     @property
@@ -193,16 +222,31 @@ class Study(Strict):
 class Ablation(Strict):
     """Models that differ in one thing; each has one way to sample, `sample`."""
 
-    question: str
-    models: dict[str, MatrixModel]
+    question: Annotated[str, Field(min_length=1, max_length=1000)]
+    models: dict[Line, MatrixModel] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _models_fit(self):
+        if problem := next(check_training(self.models), None):
+            raise ValueError(problem)
+        for name, model in self.models.items():
+            if set(model.sampling) != {"sample"}:
+                raise ValueError(f"models.{name}.sampling: {sorted(model.sampling)}; expected one way to sample, named 'sample'")
+        return self
 
 
 class Ablations(Strict):
     """ablations/ablations.yaml: the ablations and the study on whose validation crystals they are judged."""
 
-    study: str
-    targets: int
-    ablations: dict[str, Ablation]
+    study: Annotated[str, AfterValidator(check_study_name)]
+    targets: Count
+    ablations: dict[Name, Ablation] = Field(min_length=1)
+
+
+class Selection(Strict):
+    """params.yaml: the studies that `dvc repro` runs."""
+
+    studies: Annotated[tuple[Annotated[str, AfterValidator(check_study_name)], ...], Field(min_length=1), Distinct]
 
 
 def load_study(name: str) -> Study:
@@ -212,7 +256,7 @@ def load_study(name: str) -> Study:
         StudyError: there is no such study, or keys are unknown, missing or of the wrong kind.
     """
     paths.need_checkout()
-    path = paths.study_file(name)
+    path = paths.study_file(check_study_name(name))
     if not path.is_file():
         raise StudyError(f"{path}: no such study; expected one of {paths.study_names()}")
     return read_study(path)
@@ -220,12 +264,17 @@ def load_study(name: str) -> Study:
 
 def read_study(path: Path) -> Study:
     """Read a study file from anywhere (see `load_study`)."""
+    check_presets(path)
     return check_strict(Study, compose(path), path)
 
 
 def load_ablations(path: Path = paths.ABLATIONS) -> Ablations:
     """Read `ablations/ablations.yaml`, whose models name presets as those of studies do."""
-    return check_strict(Ablations, compose(path), path)
+    check_presets(path)
+    ablations = check_strict(Ablations, compose(path), path)
+    if not paths.study_file(ablations.study).is_file():
+        raise StudyError(f"{path}: study: '{ablations.study}'; expected one of {paths.study_names()}")
+    return ablations
 
 
 def read_selection() -> list[str]:
@@ -233,6 +282,8 @@ def read_selection() -> list[str]:
 
     Raises:
         FileNotFoundError: this is no checkout.
+        StudyError: the file is no selection.
     """
     paths.need_checkout()
-    return read_yaml(paths.ROOT / "params.yaml")["studies"]
+    path = paths.ROOT / "params.yaml"
+    return list(check_strict(Selection, read_yaml(path), path).studies)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from crystalgen.crystals import CrystalTableError
 from crystalgen.utils.lattice import lattices_from_parameters
@@ -22,6 +21,8 @@ def read_tensors(path: Path) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray
     Raises:
         CrystalTableError: not such a file, or its tensors do not fit together.
     """
+    import torch  # two seconds, which other files need not wait
+
     data = _load(path)
     missing = [key for key in _KEYS if key not in data]
     if missing:
@@ -49,6 +50,8 @@ def read_tensors(path: Path) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray
 
 
 def _load(path: Path) -> dict:
+    import torch
+
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # of the options that the script was called with
             data = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,8 +1,8 @@
 """Which studies and models can be sampled from here, known from settings and files alone; pandas and chemistry wait until needed."""
 
-from crystalgen.chemistry.symbols import ATOMIC_NUMBERS, parse_composition
 from crystalgen.config import Study, load_study, read_selection
 from crystalgen.utils import paths
+from crystalgen.utils.formulas import ATOMIC_NUMBERS, parse_composition
 
 
 def trained_studies() -> list[str]:

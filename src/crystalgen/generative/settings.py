@@ -10,52 +10,54 @@ from crystalgen.generative.nets import net_field
 from crystalgen.generative.objectives.settings import Diffusion, Flow, Regression
 from crystalgen.utils.compose import compose
 from crystalgen.utils.strict import Strict, StudyError, check_strict
+from crystalgen.utils.values import Count, Distinct, Dropout, Line, Name, Number, Positive, Processes, Seed, Weight, Whole
 
 
 class Sampling(Strict):
     """How samples are drawn. `count` is of unconditional samples, `max_targets` of conditions taken from the test set."""
 
     sampler: Literal["one_step", "euler", "ddpm", "ddim"]
-    steps: int = Field(ge=1)
-    seed: int = 0
-    guidance: float = 0.0  # weight of classifier-free guidance towards the energy; 0 is plain conditional sampling
-    count: int = 500
-    max_targets: int | None = None
-    per_target: int = Field(default=1, ge=1)  # samples for each condition
+    steps: Count
+    seed: Seed = 0
+    guidance: Weight = 0.0  # weight of classifier-free guidance towards the energy; 0 is plain conditional sampling
+    count: Count = 500
+    max_targets: Count | None = None
+    per_target: Count = 1  # samples for each condition
+
+    @model_validator(mode="after")
+    def _one_step_is_one(self):
+        if self.sampler == "one_step" and self.steps != 1:
+            raise ValueError(f"steps {self.steps}: expected 1 of the sampler one_step")
+        return self
 
 
 class Training(Strict):
     """One run of the training loop per seed. It ends after `steps`, never after a time: that would not reproduce."""
 
-    steps: int = Field(ge=1)
-    batch_size: int = Field(default=64, ge=1)
-    learning_rate: float = 1e-3
-    warmup: int = 200
-    weight_decay: float = 0.0
-    ema: float = 0.999
-    clip: float = 1.0
-    pairs_per_group: int = Field(default=16, ge=1)  # for modification: pairs of each kind that a formula gives an epoch, at most
-    condition_dropout: float = Field(default=0.0, ge=0, lt=1)  # share of samples whose properties are unknown, for guidance
-    seeds: tuple[int, ...] = Field(default=(42,), min_length=1)
-    processes: int = Field(default=1, ge=1)  # seeds trained at a time
-    threads: int = 1  # of each process; more make small networks slower, and much slower on a machine that does other work
+    steps: Annotated[Count, Field(le=10**8)]
+    batch_size: Annotated[Count, Field(le=10**6)] = 64
+    learning_rate: Annotated[Positive, Field(le=1)] = 1e-3
+    warmup: Annotated[Whole, Field(ge=0)] = 200
+    weight_decay: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    ema: Annotated[Number, Field(ge=0, lt=1)] = 0.999
+    clip: Positive = 1.0
+    pairs_per_group: Count = 16  # for modification: pairs of each kind that a formula gives an epoch, at most
+    condition_dropout: Dropout = 0.0  # share of samples whose properties are unknown, for guidance
+    # each seed keeps a checkpoint of its own
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100), Distinct] = (42,)
+    processes: Processes = 1  # seeds trained at a time
+    threads: Processes = 1  # of each process; more make small networks slower, and much slower on a machine that does other work
     precision: Literal["no", "bf16", "fp16"] = "no"  # of accelerate; mixed precision is for a GPU
-    report_every: int = 200
-    checkpoint_every: int = 1000
-
-    @model_validator(mode="after")
-    def _seeds_are_distinct(self):
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds {list(self.seeds)}: expected distinct ones, each keeps a checkpoint of its own")
-        return self
+    report_every: Count = 200
+    checkpoint_every: Count = 1000
 
 
 class _ModelBase(Strict):
     """What the models of both representations share: a way to train and named ways to sample, each a row of the tables."""
 
-    label: str | None = None  # in tables and figures, in place of one that follows from the settings
+    label: Line | None = None  # in tables and figures, in place of one that follows from the settings
     training: Training
-    sampling: dict[str, Sampling] = Field(min_length=1)
+    sampling: dict[Name, Sampling] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _samplers_fit(self):

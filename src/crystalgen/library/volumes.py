@@ -1,19 +1,32 @@
 """The volume of least energy of a crystal whose shape is kept: a scan by CHGNet, and an equation of state through it."""
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import AfterValidator, Field
 from pymatgen.core import Structure
 
 from crystalgen.potentials import single_point
 from crystalgen.utils.strict import Strict
+from crystalgen.utils.values import Count, Positive
 
 _FIT_POINTS = 5
+
+
+def _rising(scales: list[float]) -> list[float]:
+    if sorted(set(scales)) != scales:
+        raise ValueError("expected each scale above the one before")
+    return scales
+
+
+Rising = AfterValidator(_rising)
 
 
 class Volumes(Strict):
     """The volume scan."""
 
-    scales: list[float]
-    batch_size: int
+    scales: Annotated[list[Annotated[Positive, Field(le=10)]], Field(min_length=_FIT_POINTS), Rising]
+    batch_size: Count
 
 
 def best_volumes(structures: list[Structure], settings: Volumes) -> np.ndarray:

@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Potential:
-    """source: the name that its energies carry; package: what is to be installed; load: makes its ASE calculator."""
+    """source: the name that its energies carry; package: what is to be installed; load: makes its ASE calculator.
+
+    elements: atomic numbers that it was trained on.
+    """
 
     source: str
     package: str
     load: Callable[[], "Calculator"]
+    elements: frozenset[int] = frozenset(range(1, 95)) - {84, 85, 86, 87, 88}  # H to Ac and Th to Pu without Po, At, Rn, Fr, Ra:
+    # the 89 elements of the Materials Project's relaxations, and of OMat24 and MatterSim's data alike
 
 
 def find_potential(name: str) -> Potential:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,11 @@ from crystalgen.crystals.plausibility import MIN_CONTACT, without_implausible
 from crystalgen.potentials.registry import ENERGY, GEOMETRY, calculator, find_potential
 from crystalgen.potentials.single_point import LostCell, basis, energy_per_atom, reason, silence
 from crystalgen.represent.canonical import wrap
-from crystalgen.stability.hull import Hull
 from crystalgen.utils.cache import compute
 from crystalgen.utils.timeout import TimeLimit, time_limit
+
+if TYPE_CHECKING:
+    from crystalgen.stability.hull import Hull
 
 COLUMNS = ("relaxation", "steps", "energy_per_atom", "max_force", "volume_change", "generated_space_group", "space_group")
 CONVERGED, UNCONVERGED = "converged", "unconverged"
@@ -45,7 +48,7 @@ class Relaxation:
 
 
 def relax_table(table: pd.DataFrame, settings: Relaxation, folder: Path, workers: int = 1, shipped: Path | None = None,
-                hull: Hull | None = None) -> pd.DataFrame:  # fmt: skip
+                hull: "Hull | None" = None, refused: np.ndarray | None = None) -> pd.DataFrame:  # fmt: skip
     """Relax every crystal, and place it above a hull.
 
     Args:
@@ -55,6 +58,7 @@ def relax_table(table: pd.DataFrame, settings: Relaxation, folder: Path, workers
         workers: processes.
         shipped: finished results that come with the repository, likewise.
         hull: of the same potential's energies; without one there are no formation energies.
+        refused: why crystals are not tried, str (n,), empty where they are (see `refusals`).
 
     Returns:
         the crystals with their last geometry, or the one they came with where the relaxation failed, and `COLUMNS`:
@@ -65,7 +69,11 @@ def relax_table(table: pd.DataFrame, settings: Relaxation, folder: Path, workers
         EnergySourceError: the hull's energies are of another potential.
     """
     source, packages = find_potential(settings.energy).source, basis(settings.geometry, settings.energy)
-    outcomes = compute(relax, to_structures(table), asdict(settings), packages, folder, workers, shipped=shipped, version=RELAXED)
+    reasons = np.full(len(table), "", dtype=object) if refused is None else refused
+    tried = iter(
+        compute(relax, to_structures(table[reasons == ""]), asdict(settings), packages, folder, workers, shipped=shipped, version=RELAXED)
+    )
+    outcomes = [_failed(reason) if reason else next(tried) for reason in reasons]
     relaxed = with_outcomes(table, outcomes).assign(
         formation_energy_per_atom=np.nan,
         e_above_hull=np.nan,
@@ -110,7 +118,7 @@ def relax(structure: Structure, min_distance: float, fmax: float, max_steps: int
             relaxed, converged, steps = minimise(structure, fmax, max_steps, guard, calculator(geometry))
             per_atom = energy_per_atom(relaxed, min_distance, energy)
     except (Exception, TimeLimit) as error:
-        return {"status": f"failed: {reason(error)}", "steps": max(guard.steps, 0), **dict.fromkeys(_VALUES)}
+        return _failed(reason(error), max(guard.steps, 0))
     return {
         "status": CONVERGED if converged else UNCONVERGED,
         "steps": steps,
@@ -120,6 +128,10 @@ def relax(structure: Structure, min_distance: float, fmax: float, max_steps: int
         "frac_coords": relaxed.frac_coords.round(_DIGITS).tolist(),
         "energy_per_atom": per_atom,
     }
+
+
+def _failed(why: str, steps: int = 0) -> dict:
+    return {"status": f"failed: {why}", "steps": steps, **dict.fromkeys(_VALUES)}
 
 
 def minimise(structure: Structure, fmax: float, max_steps: int, guard: Callable[[Atoms], None] | None,

@@ -5,6 +5,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,13 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalgen.crystals import to_structures
 from crystalgen.crystals.plausibility import MIN_CONTACT, contact_problem, without_implausible
+from crystalgen.potentials.refusals import unknown_elements
 from crystalgen.potentials.registry import ENERGY, ENERGY_SOURCE, GEOMETRY, calculator, find_potential
-from crystalgen.stability.hull import Hull
 from crystalgen.utils.cache import compute, versions
 from crystalgen.utils.timeout import TimeLimit
+
+if TYPE_CHECKING:
+    from crystalgen.stability.hull import Hull
 
 _BATCH = 8
 RATED = "rated"
@@ -54,7 +58,7 @@ def basis(*names: str) -> list:
     return [[each.source for each in used], versions(*(each.package for each in used))]
 
 
-def rate_table(table: pd.DataFrame, hull: Hull, folder: Path, workers: int = 1) -> pd.DataFrame:
+def rate_table(table: pd.DataFrame, hull: "Hull", folder: Path, workers: int = 1) -> pd.DataFrame:
     """Compute the energy of every crystal as it is by the library's potential, and place it above a hull.
 
     Args:
@@ -70,7 +74,9 @@ def rate_table(table: pd.DataFrame, hull: Hull, folder: Path, workers: int = 1) 
     energies, status = np.full(len(table), np.nan), np.full(len(table), RATED, dtype=object)
     if "energy_per_atom" in table:
         energies = table["energy_per_atom"].where(table["energy_source"] == ENERGY_SOURCE).to_numpy(float, copy=True)
-    unknown = np.isnan(energies)
+    strange = unknown_elements(table, ENERGY)
+    status[strange != ""] = strange[strange != ""]
+    unknown = np.isnan(energies) & (strange == "")
     outcomes = compute(rate, to_structures(table[unknown]), {"min_distance": MIN_CONTACT}, basis(), folder, workers, _BATCH)
     energies[unknown] = np.array([outcome["energy_per_atom"] for outcome in outcomes], dtype=float)  # None becomes NaN
     status[unknown] = [outcome["status"] for outcome in outcomes]

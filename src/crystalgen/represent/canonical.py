@@ -7,9 +7,9 @@ taken as the source reduced them (the library and the CDVAE sets are Niggli-redu
 import numpy as np
 import pandas as pd
 
-from crystalgen.chemistry.symbols import ATOMIC_NUMBERS, parse_composition
 from crystalgen.crystals.geometry import right_handed
 from crystalgen.generative.data.format import WRAP_TOLERANCE
+from crystalgen.utils.formulas import ATOMIC_NUMBERS, parse_composition
 
 _DIGITS = 3  # coordinates closer than this are equal when descriptions are compared
 

@@ -15,8 +15,8 @@ SETTINGS = ("crystalgen.config", "crystalgen.utils.compose")
 # Modules of a model's settings: their fields stand in the resolved settings too, what they build and check is code. Not
 # `generative.data.settings`, whose defaults `load_task` takes.
 FIELDS = re.compile(r"crystalgen\.generative\.((nets|objectives)\.(\w+\.)?)?settings")
-# What runs notebooks and keeps files of results apart; it decides where a result goes, never what it is.
-RUNNING = ("crystalgen.utils.code_digest", "crystalgen.workflow.prepare")
+# What runs notebooks, keeps files of results apart and refuses settings; it decides where a result goes and whether, never what it is.
+RUNNING = ("crystalgen.utils.code_digest", "crystalgen.workflow.prepare", "crystalgen.utils.values", "crystalgen.utils.yaml_files")
 
 
 def code_of(source: str, everything: bool = False) -> dict[str, str]:

@@ -9,6 +9,7 @@ from crystalgen.utils import paths
 from crystalgen.utils.compose import files_of
 from crystalgen.utils.files import write_json
 from crystalgen.utils.strict import StudyError
+from crystalgen.utils.values import check_study_name
 from crystalgen.workflow.stages import ABLATIONS, ablation_stages, study_stages
 
 _HEADER = """\
@@ -84,7 +85,7 @@ def ablation_parts() -> dict[str, dict]:
 
 
 def _source(name: str) -> Path:
-    return paths.ABLATIONS if name == ABLATIONS else paths.study_file(name)
+    return paths.ABLATIONS if name == ABLATIONS else paths.study_file(check_study_name(name))
 
 
 def _pipeline_file(name: str) -> Path:

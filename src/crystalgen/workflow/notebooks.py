@@ -1,22 +1,23 @@
 """Run a notebook so that the same run gives the same bytes, and fail so that the reason is the last thing seen."""
 
-import os
+import logging
 import re
 import sys
 
 import nbformat
 import papermill
-import yaml
 from papermill.exceptions import PapermillExecutionError
 
+from crystalgen.config import load_ablations
 from crystalgen.utils import paths
+from crystalgen.utils.values import check_name, shown
+from crystalgen.utils.yaml_files import YamlError, parse_yaml
+from crystalgen.workflow import kernel
 from crystalgen.workflow.prepare import prepare
 
-KERNEL = "python3"
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-# For the kernel to inherit. OMP_WAIT_POLICY is left alone: PASSIVE made small networks three times slower on two idle cores.
-_ENVIRONMENT = {"PYTHONHASHSEED": "0", "JUPYTER_PREFER_ENV_PATH": "1", "CRYSTALGEN_ROOT": str(paths.ROOT)}
+_START = 300  # s for a kernel to answer, whose packages may lie on a slow disk
 
 
 def run_notebook(name: str, parameters: dict) -> int:
@@ -42,24 +43,35 @@ def run_notebook(name: str, parameters: dict) -> int:
     if unknown := sorted(set(parameters) - set(known)):
         raise ValueError(f"{source.name}: unknown parameter {unknown}; expected some of {sorted(known)}")
     parameters = {name: _typed(name, value, known[name]["default"]) for name, value in parameters.items()}
+    for which in ("study", "model", "ablation"):  # the result's folder and file are called so
+        if parameters.get(which) is not None:
+            check_name(parameters[which], which)
+    if parameters.get("ablation") and parameters["ablation"] not in (chosen := load_ablations().ablations):
+        raise ValueError(f"ablation '{parameters['ablation']}': expected one of {list(chosen)}")
     if "overrides" in known:
-        default = {name: yaml.safe_load(known[name]["default"]) for name in ("study", "model") if name in known}
+        default = {name: parse_yaml(known[name]["default"]) for name in ("study", "model") if name in known}
         chosen = default | parameters
         study = prepare(key, chosen["study"], chosen.get("model"), chosen.get("overrides"))
         parameters = {**parameters, "study": study, **({"overrides": {}} if "overrides" in parameters else {})}
     target = paths.executed_notebook(key, parameters)
     target.parent.mkdir(parents=True, exist_ok=True)
     failed = target.with_suffix(".failed.ipynb")
-    os.environ.update(_ENVIRONMENT)
+    failed.unlink(missing_ok=True)
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # of a kernel that dies, `death` says more
     try:
-        papermill.execute_notebook(
-            str(source), str(failed), parameters, kernel_name=KERNEL, progress_bar=False, log_output=False,
-            extra_arguments=["--IPKernelApp.log_level=50"],  # its words are of many users and of the interrupt that ends it
-            stdout_file=sys.stdout, stderr_file=sys.stderr, cwd=str(paths.ROOT),
-        )  # fmt: skip
+        with kernel.environment():
+            papermill.execute_notebook(
+                str(source), str(failed), parameters, kernel_name=kernel.NAME, kernel_manager_class=kernel.ThisPython,
+                start_timeout=_START, progress_bar=False, log_output=False,
+                extra_arguments=["--IPKernelApp.log_level=50"],  # its words are of many users and of the interrupt that ends it
+                stdout_file=sys.stdout, stderr_file=sys.stderr, cwd=str(paths.ROOT),
+            )  # fmt: skip
     except PapermillExecutionError as error:
         print(f"\n{failed} holds the run up to the failure; {source.name}, cell {error.exec_count}:", file=sys.stderr)
         print(_ANSI.sub("", "\n".join(error.traceback)), file=sys.stderr)
+        return 1
+    except (RuntimeError, OSError) as error:  # nbclient's DeadKernelError among them; or no process, or no disk to write to
+        print(f"crystalgen: {kernel.death(key, parameters, failed, error)}", file=sys.stderr)
         return 1
     notebook = nbformat.read(failed, as_version=4)
     nbformat.write(normalise(notebook), target)
@@ -72,9 +84,9 @@ def _typed(name: str, value, default: str):
     if not isinstance(value, str) or default[:1] in ("'", '"'):
         return value
     try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ValueError(f"parameter {name}: {value!r} is no YAML ({error})".replace("\n", " ")) from None
+        return parse_yaml(value)
+    except YamlError as error:
+        raise ValueError(f"parameter {name}: {shown(value)}: {error}") from None
 
 
 def clean_notebooks() -> None:
@@ -109,7 +121,7 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
                 if "metadata" in output:
                     output.metadata = {}
     notebook.metadata = nbformat.from_dict(
-        {"kernelspec": {"display_name": "Python 3", "language": "python", "name": KERNEL}, "language_info": {"name": "python"}}
+        {"kernelspec": {"display_name": "Python 3", "language": "python", "name": kernel.NAME}, "language_info": {"name": "python"}}
     )
     return notebook
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.config import load_study
@@ -12,6 +13,8 @@ from crystalgen.crystals import CrystalTableError, write_crystals
 from crystalgen.datasets.generated import need_some, read_generated
 from crystalgen.datasets.sources import load_source
 from crystalgen.utils import paths
+from crystalgen.utils.strict import StudyError
+from crystalgen.utils.values import RESERVED, check_study_name, is_name
 
 _FEWEST = 20  # crystals, of which a validation and a test side can be split
 _STUDY = """\
@@ -105,9 +108,7 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
         CrystalTableError: the data cannot be read, or too few crystals are within `max_sites`.
         ValueError: there is a study of this name already, about something else.
     """
-    name = name or re.sub(r"\W+", "_", Path(os.path.abspath(data)).stem).strip("_").lower()
-    if not re.fullmatch(r"[\w-]+", name):
-        raise ValueError(f"study name '{name}': expected letters, digits, '_' and '-' alone, since files are called so")
+    name = check_study_name(name or _name_of(data))
     table = _readable(data, paths.RAW / name) if skip_broken else load_source(data)
     kept = table[table["nsites"] <= max_sites]
     if len(kept) < _FEWEST or kept["reduced_formula"].nunique() < 3:
@@ -119,10 +120,10 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
     elements = ", ".join(symbols) if len(symbols) <= 12 else f"{len(symbols)} elements"
     batch = min(128, max(8, len(kept) // 8))
     text = _STUDY.format(
-        name=name,
+        name=_scalar(name),
         count=len(kept),
         elements=elements,
-        path=os.path.relpath(paths.RAW / name / "crystals.parquet", paths.ROOT) if skip_broken else data.resolve(),
+        path=_scalar(os.path.relpath(paths.RAW / name / "crystals.parquet", paths.ROOT) if skip_broken else data.resolve()),
         max_sites=max_sites,
         steps=steps,
         batch=batch,
@@ -131,15 +132,30 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
         report=max(1, min(500, steps // 4)),
     )
     file = paths.STUDIES / name / "study.yaml"
-    if file.exists() and file.read_text() != text:
+    if file.exists() and file.read_text(encoding="utf-8") != text:
         raise ValueError(
             f"{file}: there is such a study already, with other settings; `crystalgen select {name}` and `dvc repro` run it as it is, "
             "or go on with it; else choose another --name, or remove that file"
         )
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
-    load_study(name)
+    file.write_text(text, encoding="utf-8")
+    try:
+        load_study(name)
+    except StudyError:
+        file.unlink()
+        raise
     return name
+
+
+def _name_of(data: Path) -> str:
+    """Return a study's name made of that of the data."""
+    name = re.sub(r"[^A-Za-z0-9_]+", "_", Path(os.path.abspath(data)).stem).strip("_").lower()[:60]
+    return name if is_name(name) and name not in RESERVED else f"{name}_data".strip("_")
+
+
+def _scalar(text) -> str:
+    """Return text as YAML has it, in quotes where it could be read as something else."""
+    return yaml.safe_dump(str(text), width=10**6, allow_unicode=True).removesuffix("...\n").strip()
 
 
 def _readable(data: Path, folder: Path) -> pd.DataFrame:

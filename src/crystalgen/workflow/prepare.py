@@ -94,11 +94,21 @@ def _tried(study: str, model: str | None, overrides: dict) -> str:
             patch.setdefault(group, {}).setdefault(model, {})[name] = value
         else:
             raise StudyError(f"overrides: unknown key '{name}'; expected some of {sorted(set(Study.model_fields) | set(own))}")
-    content = fill_presets(patched(content, patch), path)
+    content = _warmed_up(fill_presets(patched(content, patch), path), patch)
     check_strict(Study, content, f"overrides of the study {study}")
     with atomic(paths.TRIES / f"{study}{suffix}" / "study.yaml") as partial:
-        partial.write_text(yaml.safe_dump(content | {"title": f"{config.title}, tried with {overrides}"}, sort_keys=False))
+        partial.write_text(yaml.safe_dump(content | {"title": f"{config.title}, tried with {overrides}"[:200]}, sort_keys=False))
     return study + suffix
+
+
+def _warmed_up(content: dict, patch: dict) -> dict:
+    """Return settings whose warm-up ends with a training that a patch made shorter, unless the patch says how long it is."""
+    for name, change in (patch.get("models") or {}).items() if isinstance(patch.get("models"), dict) else ():
+        given = change.get("training") if isinstance(change, dict) else None
+        if isinstance(given, dict) and isinstance(given.get("steps"), int) and "warmup" not in given:
+            training = content["models"][name]["training"]
+            training |= {"warmup": min(training["warmup"], given["steps"])} if "warmup" in training else {}
+    return content
 
 
 def _renamed(path: str, one: str, other: str) -> str:

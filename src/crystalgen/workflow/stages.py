@@ -2,13 +2,22 @@
 
 from crystalgen.config import Ablations, Study
 from crystalgen.utils import paths
+from crystalgen.utils.values import check_name
 
 _PYTHON = "python -m crystalgen"
+_PLACEHOLDERS = ("${key}", "${item}")  # of DVC's `foreach`, whose items are names too
 ABLATIONS = "ablations"  # their name where a study's stands
 
 
 def command(key: str, **parameters: str) -> str:
-    """Return the command that runs a notebook, as a stage has it."""
+    """Return the command that runs a notebook, as a stage has it.
+
+    Raises:
+        ValueError: a parameter is no name: a shell reads the command.
+    """
+    for name, value in parameters.items():
+        if value not in _PLACEHOLDERS:
+            check_name(value, name)
     return " ".join([f"{_PYTHON} run {key}", *(f"-p {name}={value}" for name, value in parameters.items())])
 
 
@@ -19,7 +28,11 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
         name: the study's.
         study: its settings, which say what there is to run.
         sources: files that the settings come from.
+
+    Raises:
+        ValueError: the study's name is none.
     """
+    check_name(name, "study")
     home, models = f"data/processed/{name}", f"models/{name}"
     crystals, library = f"{home}/crystals.parquet", "data/library/crystals.parquet"
 

@@ -1,9 +1,10 @@
 """Settings of UniMat's input; no torch here, so that settings are read at once."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from crystalgen.generative.data.format import PROPERTIES
 from crystalgen.utils.strict import Strict
+from crystalgen.utils.values import Distinct
 
 Condition = Literal[tuple(PROPERTIES)]
 
@@ -14,5 +15,5 @@ class UniMatInput(Strict):
     coordinates: Literal["fractional", "cartesian"] = "fractional"
     cell: Literal["channels", "token"] = "channels"
     composition: Literal["none", "type", "exact"] = "none"  # which elements (H x W), or how many atoms of each (L x H x W)
-    conditions: tuple[Condition, ...] = ()  # by classifier-free guidance
-    augment: tuple[Literal["order", "axes", "translation"], ...] = ()  # how training crystals are described anew
+    conditions: Annotated[tuple[Condition, ...], Distinct] = ()  # by classifier-free guidance
+    augment: Annotated[tuple[Literal["order", "axes", "translation"], ...], Distinct] = ()  # how training crystals are described anew

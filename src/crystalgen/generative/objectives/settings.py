@@ -1,8 +1,14 @@
 """Settings of objectives, and the samplers that each allows; no torch here, so that settings are read at once."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from crystalgen.utils.strict import Strict
+from crystalgen.utils.values import Count, Number, Positive
+
+Mean = Annotated[Number, Field(ge=-1000, le=1000)]
+Spread = Annotated[Positive, Field(le=1000)]
 
 
 class Regression(Strict):
@@ -27,8 +33,8 @@ class Flow(Strict):
 
     name: Literal["flow"] = "flow"
     prior: Literal["uniform", "normal", "structure"] = "uniform"
-    mean: float = 0.0  # of normal noise; 0.5 and 0.2887 are the mean and spread of the scaled matrices,
-    std: float = 1.0  # 0 and 1 are B's choice
+    mean: Mean = 0.0  # of normal noise; 0.5 and 0.2887 are the mean and spread of the scaled matrices,
+    std: Spread = 1.0  # 0 and 1 are B's choice
     wrapped: bool = False  # coordinates take the shorter way around the cell
 
     def build(self):
@@ -44,15 +50,15 @@ class Diffusion(Strict):
     samplers: ClassVar[tuple[str, ...]] = ("ddpm", "ddim")
 
     name: Literal["diffusion"] = "diffusion"
-    train_steps: int = 1000
+    train_steps: Annotated[Count, Field(le=10**5)] = 1000
     schedule: Literal["squaredcos_cap_v2", "linear", "cosine_log_snr"] = "squaredcos_cap_v2"
     prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"  # what the network predicts: the noise (both papers), or
     # the velocity (arXiv 2202.00512) or the data themselves
     times: Literal["uniform", "min_snr"] = "uniform"  # of training; the second draws a noise level as often as min(SNR, 5), which
     # suits a network that predicts the data (arXiv 2303.09556): what noise has hidden is not worth many guesses
-    mean: float = 0.0  # the data are brought from this mean
-    std: float = 1.0  # and spread to 0 and 1, which the noise has
-    clip: float | None = None  # bound of the data that a sampling step may predict; 1 fits UniMat, scaled to [-1, 1]
+    mean: Mean = 0.0  # the data are brought from this mean
+    std: Spread = 1.0  # and spread to 0 and 1, which the noise has
+    clip: Positive | None = None  # bound of the data that a sampling step may predict; 1 fits UniMat, scaled to [-1, 1]
 
     def build(self):
         """Return the objective, see `objectives.base.Objective`."""

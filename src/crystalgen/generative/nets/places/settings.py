@@ -1,8 +1,11 @@
 """Settings of the transformer over the places of UniMat's table; the defaults are the preset `occupied`."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from crystalgen.generative.nets.settings import NetSettings
+from pydantic import Field, model_validator
+
+from crystalgen.generative.nets.settings import NetSettings, Small, Width, check_heads
+from crystalgen.utils.values import Dropout, Whole
 
 
 class PlacesConfig(NetSettings):
@@ -14,11 +17,17 @@ class PlacesConfig(NetSettings):
     name: Literal["places"] = "places"
     token: Literal["place", "element"] = "place"  # a token for each place (L, H, W), or one for each element with all its layers
     scores: bool = False  # coordinates enter as distances from the null atom in units of the noise too (for diffusion)
-    waves: int = 0  # so many sines and cosines of each coordinate enter too, of 1, 2, 4, ... periods in the cell
-    channels: int = 128
-    blocks: int = 4
-    heads: int = 4
-    dropout: float = 0.0
+    # so many sines and cosines of each coordinate enter too, of 1, 2, 4, ... periods in the cell
+    waves: Annotated[Whole, Field(ge=0, le=64)] = 0
+    channels: Width = 128
+    blocks: Small = 4
+    heads: Small = 4
+    dropout: Dropout = 0.0
+
+    @model_validator(mode="after")
+    def _heads_divide(self):
+        check_heads(self.heads, [self.channels])
+        return self
 
     def build(self, codec):
         """See `NetSettings`; codec: a `UniMatCodec`."""
