@@ -69,7 +69,7 @@ def fetch_aflow(
 
 @command("distil")
 def distil_prototypes(
-    tables: Annotated[list[Path], Argument(metavar="CRYSTALS...", help="tables, files or folders of crystals", show_default=False)],
+    tables: Annotated[list[Path], Argument(help="tables, files or folders of crystals", show_default=False)],
     out: Annotated[Path, Option(help="the file to write, .safetensors")],
     without: Annotated[list[Path] | None, Option(metavar="TABLE", help="leave out the formulas of its crystals outside 'train'")] = None,
     min_members: Annotated[int, Option(min=1, help="crystals that share a prototype, at least")] = 3,
