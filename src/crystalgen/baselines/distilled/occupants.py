@@ -35,7 +35,7 @@ def composition_places(vectors: FittedVectors, counts: np.ndarray, species: np.n
     return (vectors.vectors[species] * weights).reshape(len(species), -1)
 
 
-def find_occupants(places: np.ndarray, rest: np.ndarray, members_each: float = 3.0, seed: int = 0) -> Occupants:
+def find_occupants(places: np.ndarray, rest: np.ndarray, members_each: float = 5.0, seed: int = 0) -> Occupants:
     """Return the centres of a prototype's members, one for about `members_each` of them, by k-means.
 
     Args:
@@ -43,7 +43,8 @@ def find_occupants(places: np.ndarray, rest: np.ndarray, members_each: float = 3
         members_each: of a centre.
         seed: of k-means.
     """
-    labels, count = np.zeros(len(places), dtype=int), int(np.ceil(len(places) / members_each))
+    labels = np.zeros(len(places), dtype=int)
+    count = min(int(np.ceil(len(places) / members_each)), len(np.unique(places, axis=0)))
     if count > 1:
         _, labels = kmeans2(places, count, minit="++", seed=seed, iter=20, missing="warn")
     inside = [labels == label for label in np.unique(labels)]

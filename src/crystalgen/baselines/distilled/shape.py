@@ -11,8 +11,8 @@ from scipy.linalg import expm
 
 from crystalgen.baselines.distilled.classes import PrototypeClass
 
-_MODES = 8  # at most
-_LEAST = 0.01  # Å, root mean square over the members, of a mode that is kept
+_MODES = 5  # at most
+_LEAST = 0.03  # Å, root mean square over the members, of a mode that is kept
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 1e6)  # of the ridge; the last is the mean
 
 

@@ -13,30 +13,32 @@ from crystalgen.baselines.distilled.shape import Shape
 from crystalgen.baselines.retrieval.element_vectors import FittedVectors
 from crystalgen.baselines.stoichiometry import permutations_of
 
-# Fields of a prototype, its shape and its occupants: how they are stored, and their shape in terms of the sizes in `_sizes`
+# Fields of a prototype, its shape and its occupants: how they are stored, and their shape in terms of the sizes in `_sizes`. Whole
+# numbers of a unit where one is named in `_UNITS`: small, and exact enough for a symprec of 0.001 Å.
 _FIELDS = {
     "counts": (np.int16, ("s",)),
     "arrangements": (np.int32, ("p",)),
     "lattice": (np.float32, (3, 3)),
-    "coords": (np.float32, ("n", 3)),
+    "coords": (np.uint16, ("n", 3)),
     "roles": (np.int8, ("n",)),
-    "modes": (np.float32, ("k", "d")),
+    "modes": (np.int16, ("k", "d")),
     "slopes": (np.float16, ("k", "f")),
-    "center": (np.float32, ("f",)),
-    "scale": (np.float32, ("f",)),
+    "center": (np.float16, ("f",)),
+    "scale": (np.float16, ("f",)),
     "spread": (np.float16, ("k",)),
-    "places": (np.float16, ("o", "v")),
+    "places": (np.int8, ("o", "v")),
     "numbers": (np.int32, ("o",)),
     "spreads": (np.float16, ("o",)),
     "rest": (np.float16, ("o", "k")),
 }
+_UNITS = {"coords": 1 / 65520, "modes": 1 / 30000, "places": 0.025}  # thirds and eighths of a cell are exact; modes have a norm of 1
 _SIZES = ("s", "p", "n", "k", "d", "f", "o", "v")
 
 
 def save_prototypes(distilled: DistilledPrototypes, path: Path, facts: dict[str, str] | None = None) -> None:
     """Write a safetensors file; `facts` (source, licence, what was left out) are kept in it."""
     prototypes = distilled.prototypes
-    tensors = {name: np.concatenate([_field(p, name).ravel() for p in prototypes]).astype(kind) for name, (kind, _) in _FIELDS.items()}
+    tensors = {name: _stored(name, np.concatenate([_field(p, name).ravel() for p in prototypes])) for name in _FIELDS}
     tensors["sizes"] = np.array([_sizes(p) for p in prototypes], dtype=np.int32)
     tensors["space_groups"] = np.array([p.space_group for p in prototypes], dtype=np.int16)
     tensors["members"] = np.array([p.members for p in prototypes], dtype=np.int32)
@@ -63,12 +65,22 @@ def load_prototypes(path: Path) -> DistilledPrototypes:
                 shape = [sizes.get(dim, dim) for dim in dims]
                 end = starts[name] + int(np.prod(shape))
                 values = tensors[name][starts[name] : end].reshape(shape)
-                fields[name], starts[name] = values.astype(float if np.issubdtype(kind, np.floating) else int), end
+                real = name in _UNITS or np.issubdtype(kind, np.floating)
+                fields[name], starts[name] = values.astype(float if real else int) * _UNITS.get(name, 1), end
             prototypes.append(_prototype(fields, *(tensors[name][place] for name in ("space_groups", "members", "log_volumes"))))
         vectors = FittedVectors(tensors["vectors"], tensors["weights"])
         return DistilledPrototypes(prototypes, vectors, tensors["volumes"], tensors["elements"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: no file of distilled prototypes ({error})") from None
+
+
+def _stored(name: str, values: np.ndarray) -> np.ndarray:
+    """Return a field's values as they are stored."""
+    kind = _FIELDS[name][0]
+    if name not in _UNITS:
+        return values.astype(kind)
+    whole = np.round((np.mod(values, 1) if name == "coords" else values) / _UNITS[name])
+    return np.clip(whole, np.iinfo(kind).min, np.iinfo(kind).max).astype(kind)
 
 
 def _field(prototype: Prototype, name: str) -> np.ndarray:
