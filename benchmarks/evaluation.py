@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matminer.featurizers.site.fingerprint import CrystalNNFingerprint
 from pymatgen.core import Composition, Structure
 
 from crystalgen.crystals import to_structures, write_crystals
 from crystalgen.datasets.sources import read_benchmark
-from crystalgen.metrics.fingerprints import _composition_featurizer, _site_featurizer, fingerprints
+from crystalgen.metrics.fingerprints import _composition_featurizer, fingerprints
 from crystalgen.metrics.perturbations import moved
 
 _ALIKE = 0.02  # of a cut-off of 0.2; where matminer gives sites that symmetry makes one different values, ours is one of them
@@ -61,12 +62,12 @@ def compare(table: pd.DataFrame, folder: Path) -> None:
 
 def plain(structures: list[Structure], formulas: pd.Series) -> np.ndarray:
     """Every site of every crystal, every composition."""
-    found = []
+    found, featurizer = [], CrystalNNFingerprint.from_preset("ops")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for structure, formula in zip(structures, formulas, strict=True):
             try:
-                found.append(np.mean([_site_featurizer().featurize(structure, site) for site in range(len(structure))], axis=0))
+                found.append(np.mean([featurizer.featurize(structure, site) for site in range(len(structure))], axis=0))
             except Exception:
                 found.append(np.full(61, np.nan))
             _composition_featurizer().featurize(Composition(formula))
