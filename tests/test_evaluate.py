@@ -284,14 +284,14 @@ def test_no_crystal_is_reduced_twice(tested, monkeypatch, targeted):
     requests["request"] = np.arange(len(requests)).astype(str)
     samples, record = _samples(tested, requests, slice(0, 40), slice(5, None), seeds=(1, 2))
     samples["lattice"] = [m * (1.01 + 1e-4 * i) for i, m in enumerate(samples["lattice"])]  # all differ
-    match._compile()  # reduces a cell of its own
-    reduced, reduce_cell = [], match.reduce_cell
+    reduced, map_limited = [], match.map_limited
 
-    def counted(lattice, numbers, coords):
-        reduced.append((np.asarray(lattice).tobytes(), np.asarray(numbers).tobytes(), np.asarray(coords).tobytes()))
-        return reduce_cell(lattice, numbers, coords)
+    def counted(function, items, *settings):
+        if function is match._reduce:
+            reduced.extend(tuple(np.asarray(part).tobytes() for part in item) for item in items)
+        return map_limited(function, items, *settings)
 
-    monkeypatch.setattr(match, "reduce_cell", counted)
+    monkeypatch.setattr(match, "map_limited", counted)
     _score(tested, samples, record, requests if targeted else None, draws=20, csp=targeted)
     assert len(reduced) == len(set(reduced))
     assert len(reduced) == len(samples) + (tested["split"] == ("test" if targeted else "train")).sum()

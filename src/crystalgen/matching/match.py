@@ -116,7 +116,9 @@ def _reduce(row: tuple) -> ReducedCell | str:
 
 
 def _match(tolerances: Tolerances, with_rms: bool, cells: tuple) -> tuple[bool, float, str]:
-    found = next((cell for cell in cells if isinstance(cell, str)), None) or _guarded(compare, (*cells, tolerances, with_rms), "matcher failed")
+    found = next((cell for cell in cells if isinstance(cell, str)), None) or _guarded(
+        compare, (*cells, tolerances, with_rms), "matcher failed"
+    )
     return (False, np.nan, found) if isinstance(found, str) else (*found, "")
 
 

@@ -105,25 +105,41 @@ def corrected_rms(matches: pd.DataFrame, tolerances: Tolerances) -> pd.Series:
     return matches["rms"].fillna(tolerances.stol)
 
 
-def _nearest(samples: Sequence[ReducedCell | str], targets: Sequence[ReducedCell | str], side: str, tolerances: Tolerances, workers: int,
-             with_rms: bool, limit: float) -> pd.DataFrame:  # fmt: skip
-    """The best partner of each crystal on one side, `sample` or `target`."""
-    own, others, order = (samples, targets, [0, 1]) if side == "sample" else (targets, samples, [1, 0])
-    known = _by_content(others)
-    pairs = [(i, j) for i, cell in enumerate(own) if not isinstance(cell, str) for j in known.get(cell.kinds, [])]
-    pairs = np.array(pairs, dtype=int).reshape(-1, 2)
-    found = match_cells(samples, targets, pairs[:, order], tolerances, workers, limit, with_rms)
-    found["cell"], found["place"] = pairs.T
-    result = pd.DataFrame({"matched": False, "rms": np.nan, "place": -1, "reason": ""}, index=range(len(own)))
+def alike_in_content(samples: Sequence[ReducedCell | str], targets: Sequence[ReducedCell | str]) -> np.ndarray:
+    """Return the places in samples and in targets of all pairs with the same atoms in the reduced cell, int (n, 2)."""
+    known = _by_content(targets)
+    pairs = [(i, j) for i, cell in enumerate(samples) if not isinstance(cell, str) for j in known.get(cell.kinds, [])]
+    return np.array(pairs, dtype=int).reshape(-1, 2)
+
+
+def best_of(verdicts: pd.DataFrame, own: np.ndarray, others: np.ndarray, count: int) -> pd.DataFrame:
+    """Return the best match of each crystal: matched, rms, place (of the other; -1), reason; `count` rows.
+
+    Args:
+        verdicts: of `match.match_cells`, n rows.
+        own, others: places of the crystals and of what they were compared with, (n,).
+    """
+    found = verdicts.assign(cell=own, place=others)
+    result = pd.DataFrame({"matched": False, "rms": np.nan, "place": -1, "reason": ""}, index=range(count))
     best = found[found["matched"]].sort_values("rms", kind="stable").drop_duplicates("cell").set_index("cell")
     result.loc[best.index, ["rms", "place"]] = best[["rms", "place"]]
     result.loc[best.index, "matched"] = True
     failed = found[found["reason"] != ""].drop_duplicates("cell").set_index("cell")["reason"]
     result.loc[failed.index, "reason"] = failed
+    return result.astype({"place": int})
+
+
+def _nearest(samples: Sequence[ReducedCell | str], targets: Sequence[ReducedCell | str], side: str, tolerances: Tolerances, workers: int,
+             with_rms: bool, limit: float) -> pd.DataFrame:  # fmt: skip
+    """The best partner of each crystal on one side, `sample` or `target`."""
+    pairs = alike_in_content(samples, targets)
+    verdicts = match_cells(samples, targets, pairs, tolerances, workers, limit, with_rms)
+    own, columns = (samples, (0, 1)) if side == "sample" else (targets, (1, 0))
+    result = best_of(verdicts, pairs[:, columns[0]], pairs[:, columns[1]], len(own))
     for i, cell in enumerate(own):
         if isinstance(cell, str):
             result.loc[i, "reason"] = cell
-    return result.astype({"place": int})
+    return result
 
 
 def _by_content(cells: Sequence[ReducedCell | str]) -> dict[bytes, list[int]]:

@@ -15,9 +15,19 @@ INVALID = f"invalid: atoms within {MIN_DISTANCE} Å or an empty cell"  # of a cr
 
 
 def structure_validity(table: pd.DataFrame) -> np.ndarray:
-    """Return whether each crystal is valid, bool (n,): no two atoms too close, no empty cell."""
+    """Return whether each crystal is valid, bool (n,): no two atoms too close, an atom and its own image among them, no empty cell."""
+    return distance_validity(table)["valid_structure"].to_numpy()
+
+
+def distance_validity(table: pd.DataFrame) -> pd.DataFrame:
+    """Return whether each crystal is valid by ours and by the published definition: valid_structure, valid_structure_published.
+
+    CDVAE's code, whose verdicts the literature has, takes the distances between different atoms of the cell alone, so that it calls a
+    crystal valid whose atoms are within 0.5 Å of their own images.
+    """
     columns = zip(table["lattice"], table["frac_coords"], strict=True)
-    return np.array([_valid(lattice, coords) for lattice, coords in columns], dtype=bool)
+    verdicts = [_valid(lattice, coords) for lattice, coords in columns]
+    return pd.DataFrame(verdicts, columns=["valid_structure", "valid_structure_published"], index=table.index, dtype=bool)
 
 
 def composition_validity(table: pd.DataFrame) -> np.ndarray:
@@ -66,7 +76,9 @@ def _element(symbol: str) -> tuple[tuple[int, ...], float | None]:
     return tuple(element.oxidation_states_smact14 or ()), element.pauling_eneg
 
 
-def _valid(lattice: np.ndarray, coords: np.ndarray) -> bool:
+def _valid(lattice: np.ndarray, coords: np.ndarray) -> tuple[bool, bool]:
     if not np.isfinite(lattice).all() or not np.isfinite(coords).all() or abs(np.linalg.det(lattice)) <= MIN_VOLUME:
-        return False
-    return bool(nearest_distances(lattice, coords).min() > MIN_DISTANCE)
+        return False, False
+    distances = nearest_distances(lattice, coords)
+    apart = distances[~np.eye(len(distances), dtype=bool)]
+    return bool(distances.min() > MIN_DISTANCE), bool(apart.min(initial=np.inf) >= MIN_DISTANCE)
