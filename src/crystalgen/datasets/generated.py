@@ -2,10 +2,11 @@
 
 | input | written by |
 |---|---|
-| `.pt` with `frac_coords`, `atom_types`, `num_atoms`, `lengths`, `angles` | CDVAE's `eval_gen.pt`, DiffCSP and its kin |
-| `.extxyz`, `.xyz` of many frames | MatterGen |
+| `.pt`, `.npz` with `frac_coords`, `atom_types`, `num_atoms`, `lengths`, `angles` | `eval_gen.pt`, `eval_diff.pt`, `eval_recon.pt` of CDVAE, DiffCSP |
+| `.extxyz`, `.xyz` of many frames, with `energy` and `index` | MatterGen, OMatG, METRe |
 | a folder, `.zip`, `.tar`, `.tar.gz` of CIF, POSCAR or extxyz | MatterGen, CrystaLLM |
 | `.csv`, `.csv.gz` with a column `cif` | benchmark sets, language models |
+| `.csv` with a column `structure`, `LeMatStructs` or `cif_string`; `.txt` of paths | LeMat-GenBench |
 | `.parquet` | a crystals or a benchmark table |
 """
 
@@ -23,8 +24,8 @@ from crystalgen.crystals import CrystalTableError, from_columns, read_crystals, 
 from crystalgen.crystals.convert import format_of, is_structure_file
 from crystalgen.crystals.geometry import cell_problem
 from crystalgen.crystals.schema import MAX_ATOMIC_NUMBER
+from crystalgen.datasets.generators import read_of_generator, with_frame_values
 from crystalgen.datasets.sources import is_benchmark, names_of, read_benchmark
-from crystalgen.datasets.tensor_files import read_tensors
 from crystalgen.utils.timeout import TimeLimit, time_limit
 
 TIME_LIMIT = 20.0  # s to parse one crystal
@@ -52,13 +53,12 @@ def read_generated(path: str | Path, workers: int = 2, limit: float = TIME_LIMIT
         raise CrystalTableError(f"{path}: there is no such file or folder")
     if name.endswith(".parquet"):
         return (read_benchmark(path) if is_benchmark(path) else read_crystals(path)), _broken([])
-    if name.endswith(".pt"):
-        entries = [(name, checked_cell(*cell)) for name, cell in read_tensors(path)]
-    else:
-        parts = _texts(path, name)
-        batches = [parts[i : i + _BATCH] for i in range(0, len(parts), _BATCH)]
-        found = joblib.Parallel(n_jobs=max(1, min(workers, len(batches))))(joblib.delayed(_parse)(batch, limit) for batch in batches)
-        entries = [entry for batch in found for entry in batch]
+    if (found := read_of_generator(path, workers, limit)) is not None:
+        return found
+    parts = _texts(path, name)
+    batches = [parts[i : i + _BATCH] for i in range(0, len(parts), _BATCH)]
+    parsed = joblib.Parallel(n_jobs=max(1, min(workers, len(batches))))(joblib.delayed(_parse)(batch, limit) for batch in batches)
+    entries = [entry for batch in parsed for entry in batch]
     if not entries:
         raise CrystalTableError(
             f"{path}: holds no crystals; expected CIF, POSCAR or extxyz files, a .csv with a 'cif' column, a .pt or a .parquet"
@@ -67,7 +67,7 @@ def read_generated(path: str | Path, workers: int = 2, limit: float = TIME_LIMIT
     good = [(name, cell) for name, (_, cell) in zip(names, entries, strict=True) if not isinstance(cell, str)]
     lattices, numbers, coords = zip(*(cell for _, cell in good), strict=True) if good else ((), (), ())
     table = from_columns(lattices, numbers, coords, path.name, [name for name, _ in good])
-    return table, _broken([(name, cell) for name, (_, cell) in zip(names, entries, strict=True) if isinstance(cell, str)])
+    return with_frame_values(path, table, _broken([(n, cell) for n, (_, cell) in zip(names, entries, strict=True) if isinstance(cell, str)]))
 
 
 def _broken(rows: list[tuple[str, str]]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.crystals.plausibility import without_implausible
+from crystalgen.matching.disordered import disordered_verdicts
 from crystalgen.matching.match import CSP, FIVEFOLD, TIME_LIMIT, TWICE, Tolerances, match_cells, reduce_table
 from crystalgen.matching.novelty import alike_in_content, best_of, corrected_rms, nearest_target, unique_classes
 from crystalgen.metrics.coverage import Cutoffs, coverage
@@ -39,6 +40,7 @@ class Options:
         workers: processes.
         limit: s of CPU time for one crystal or pair.
         by_order: align samples with the reference by order where no column does (see `pair_by_target`).
+        disordered: look for what is unique and novel by MatterGen's matching of disordered crystals, too.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Options:
     workers: int = 2
     limit: float = TIME_LIMIT
     by_order: bool = False
+    disordered: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
         _cover(rows, *prints, generated, reference, options.cutoffs)
 
     _LOG.info("symmetry")
-    groups, their_groups = space_groups(generated), space_groups(reference)
+    groups, their_groups = (space_groups(table, options.workers, options.limit) for table in (generated, reference))
     crystals = crystals.join(groups)
     for symprec in SYMPRECS:
         column = f"space_group_{symprec:g}"
@@ -130,6 +133,9 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     rows.share("unique", crystals["unique"] & (crystals["reason"] == ""), "the first of the crystals that StructureMatcher calls alike")
     rows.share("novel", crystals["novel"], "unlike every training crystal by StructureMatcher")
     new = crystals["unique"] & crystals["novel"] & crystals["valid"]
+    if options.disordered:
+        _LOG.info("repeats, and what is new, of disordered crystals")
+        _disordered(rows, crystals, generated, training, options)
     rows.share("valid_unique_novel", new, "valid by both measures, unique and novel")
     if "e_above_hull" in generated:
         crystals["energy_status"] = generated["status"]
@@ -192,6 +198,15 @@ def _cover(
             formulas,
             f"{side}: {meanings[kind]}; {failed} of the {'reference' if side == 'recall' else 'generated'} without a fingerprint",
         )
+
+
+def _disordered(rows: "_Rows", crystals: pd.DataFrame, generated: pd.DataFrame, training: pd.DataFrame, options: Options) -> None:
+    found = disordered_verdicts(generated, training, options.workers, options.limit)
+    crystals["unique_disordered"], crystals["novel_disordered"] = found["unique"].to_numpy(), found["novel"].to_numpy()
+    late = f"; {(found['reason'] != '').sum()} had a comparison that failed"
+    note = "by MatterGen's matching, for which elements that may replace each other are one"
+    rows.share("unique_disordered", found["unique"], f"unique {note}{late}")
+    rows.share("novel_disordered", found["novel"], f"novel {note}")
 
 
 def _energies(rows: "_Rows", generated: pd.Series, reference: pd.Series) -> None:
