@@ -91,10 +91,13 @@ def _turns(first, second, ltol, atol):
         for j in seconds:
             if abs(angle(vectors[i], vectors[j]) - angles[2]) > atol:
                 continue
-            for k in along_b:
-                turn = np.empty((3, 3))
-                turn[0], turn[1], turn[2] = points[i], points[j], points[k]
-                if abs(abs(np.linalg.det(turn)) - 1) <= 0.5 and abs(angle(vectors[j], vectors[k]) - angles[0]) <= atol:
+            x = points[i, 1] * points[j, 2] - points[i, 2] * points[j, 1]
+            y = points[i, 2] * points[j, 0] - points[i, 0] * points[j, 2]
+            z = points[i, 0] * points[j, 1] - points[i, 1] * points[j, 0]
+            for k in along_b:  # the determinant is a whole number
+                if abs(x * points[k, 0] + y * points[k, 1] + z * points[k, 2]) == 1 and abs(angle(vectors[j], vectors[k]) - angles[0]) <= atol:
+                    turn = np.empty((3, 3))
+                    turn[0], turn[1], turn[2] = points[i], points[j], points[k]
                     turns.append(turn)
     found = np.empty((len(turns), 3, 3))
     for place, turn in enumerate(turns):
