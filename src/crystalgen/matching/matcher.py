@@ -22,6 +22,7 @@ from crystalgen.matching.lattices import (
     parameters,
     reciprocal_lengths,
     shortest_vector,
+    unimodular_inverse,
 )
 from crystalgen.matching.reduction import ReducedCell
 
@@ -126,7 +127,7 @@ def _lay(first, second, turns, anchors, start, stop, numbers, coords, other_numb
             cell = cell_of((lengths + their_lengths) / 2, (angles + their_angles) / 2)
             unit = (abs(np.linalg.det(cell)) / sites) ** (1 / 3)
             tolerance = 2 * stol * unit * reciprocal_lengths(cell)
-            ours = coords @ np.linalg.inv(turns[at])
+            ours = coords @ unimodular_inverse(turns[at])
             last, shortest = at, -1.0
         shift = ours[anchors[way % len(anchors)]] - other_coords[anchor]
         if not _possible(ours, numbers, other_coords, other_numbers, shift, tolerance):
@@ -134,7 +135,7 @@ def _lay(first, second, turns, anchors, start, stop, numbers, coords, other_numb
         if shortest < 0:  # the first way with this turn that may fit
             mapping = lll_basis(cell)
             reduced[:] = mapping @ cell
-            basis[:] = np.linalg.inv(mapping)
+            basis[:] = unimodular_inverse(mapping)
             shortest = shortest_vector(reduced)
             limit[:] = 2 * stol * unit * reciprocal_lengths(reduced)
         _displacements(ours @ basis, numbers, (other_coords + shift) @ basis, other_numbers, reduced, shortest, limit, cost, vectors)
