@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from matminer.featurizers.site.fingerprint import CrystalNNFingerprint
 from conftest import perovskite, rocksalt
+from matminer.featurizers.site.fingerprint import CrystalNNFingerprint
 from pymatgen.core import Lattice, Structure
 
 from crystalgen.config import load_study

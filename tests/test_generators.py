@@ -16,6 +16,7 @@ from crystalgen.datasets.export import FORMATS, export_table
 from crystalgen.datasets.generated import read_generated
 from crystalgen.datasets.tensor_files import read_targets
 from crystalgen.matching.match import match_pairs
+from crystalgen.metrics.paired import pair_by_target
 
 
 @pytest.fixture
@@ -175,6 +176,9 @@ def test_samples_are_aligned_by_order(table):
     twice = pd.concat([table, table.iloc[::-1]], ignore_index=True).assign(id=[str(i) for i in range(12)])
     metrics = cg.evaluate(twice, table, cutoffs=None, by_order=True, workers=1).metrics.set_index("metric")["value"]
     assert metrics["match_rate, 0.2/0.3/5, all crystals"] == 1
+    named = table.iloc[[5, 1, 2, 4, 3]].assign(id=[f"0000{i}.cif" for i in (5, 1, 2, 4, 3)])
+    broken = pd.DataFrame({"id": ["00000.cif"], "reason": ["broken"]})
+    assert pair_by_target(named, table, broken, True)["target"].tolist() == [5, 1, 2, 4, 3]
     with pytest.raises(ValueError, match="7 readable samples, 0 unreadable ones and 6 targets"):
         cg.evaluate(twice.head(7), table, cutoffs=None, by_order=True, workers=1)
     with pytest.raises(ValueError, match="holds no targets"):

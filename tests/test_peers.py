@@ -116,7 +116,9 @@ def test_metre_and_crmse_are_omatgs(peers, said, benchmark):
         assert found["rms"].mean() == pytest.approx(rms, abs=1e-5)
         assert corrected_rms(found, tolerances).mean() == pytest.approx(crmse, abs=1e-5)
         valid, mean, among = _valid_metre(peers, benchmark, cells, known, tolerances)
-        assert (valid, mean, among) == pytest.approx(tuple(said[f"omatg-{benchmark}"]["mix"][f"metre_{key}"][i] for i in (2, 3, 7)), abs=1e-5)
+        assert (valid, mean, among) == pytest.approx(
+            tuple(said[f"omatg-{benchmark}"]["mix"][f"metre_{key}"][i] for i in (2, 3, 7)), abs=1e-5
+        )
 
 
 def _valid_metre(folder, benchmark, cells, known, tolerances):

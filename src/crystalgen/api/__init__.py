@@ -140,8 +140,8 @@ def export(crystals, out: str | PathLike, format: str | None = None) -> Path:
     Args:
         crystals: anything that `read_crystals` reads.
         out: file to write.
-        format: genbench (LeMat-GenBench's .csv), mattergen (.extxyz), metre (.extxyz with an index), diffcsp (tensors, .pt) or cif (a .zip);
-            without it, by the name's suffix.
+        format: genbench (LeMat-GenBench's .csv), mattergen (.extxyz), metre (.extxyz with an index), diffcsp (tensors, .pt) or cif (a
+            .zip); without it, by the name's suffix.
 
     Returns:
         The file's path.

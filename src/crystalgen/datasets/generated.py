@@ -67,7 +67,9 @@ def read_generated(path: str | Path, workers: int = 2, limit: float = TIME_LIMIT
     good = [(name, cell) for name, (_, cell) in zip(names, entries, strict=True) if not isinstance(cell, str)]
     lattices, numbers, coords = zip(*(cell for _, cell in good), strict=True) if good else ((), (), ())
     table = from_columns(lattices, numbers, coords, path.name, [name for name, _ in good])
-    return with_frame_values(path, table, _broken([(n, cell) for n, (_, cell) in zip(names, entries, strict=True) if isinstance(cell, str)]))
+    return with_frame_values(
+        path, table, _broken([(n, cell) for n, (_, cell) in zip(names, entries, strict=True) if isinstance(cell, str)])
+    )
 
 
 def _broken(rows: list[tuple[str, str]]) -> pd.DataFrame:

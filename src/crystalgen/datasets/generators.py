@@ -130,9 +130,13 @@ def _read_table(path: Path, column: str, workers: int, limit: float) -> tuple[pd
     good = np.array([not isinstance(cell, str) for cell in cells], dtype=bool)
     if not good.any():
         raise CrystalTableError(f"{path}: no crystal in the column '{column}'; the first is: {cells[0] if cells else 'none'}")
-    energies = {name: pd.to_numeric(frame[name], errors="coerce").to_numpy()[good] for name in ("energy_per_atom", "e_above_hull") if name in frame}
+    energies = {
+        name: pd.to_numeric(frame[name], errors="coerce").to_numpy()[good] for name in ("energy_per_atom", "e_above_hull") if name in frame
+    }
     kept = [cell for cell in cells if not isinstance(cell, str)]
-    table = from_columns(*map(list, zip(*kept, strict=True)), path.name, [n for n, keep in zip(names, good, strict=True) if keep], **energies)
+    table = from_columns(
+        *map(list, zip(*kept, strict=True)), path.name, [n for n, keep in zip(names, good, strict=True) if keep], **energies
+    )
     reasons = [(name, cell) for name, cell in zip(names, cells, strict=True) if isinstance(cell, str)]
     return table, pd.DataFrame(reasons, columns=["id", "reason"], dtype=object)
 

@@ -96,7 +96,10 @@ def _turns(first, second, ltol, atol):
             y = points[i, 2] * points[j, 0] - points[i, 0] * points[j, 2]
             z = points[i, 0] * points[j, 1] - points[i, 1] * points[j, 0]
             for k in along_b:  # the determinant is a whole number
-                if abs(x * points[k, 0] + y * points[k, 1] + z * points[k, 2]) == 1 and abs(angle(vectors[j], vectors[k]) - angles[0]) <= atol:
+                if (
+                    abs(x * points[k, 0] + y * points[k, 1] + z * points[k, 2]) == 1
+                    and abs(angle(vectors[j], vectors[k]) - angles[0]) <= atol
+                ):
                     turn = np.empty((3, 3))
                     turn[0], turn[1], turn[2] = points[i], points[j], points[k]
                     turns.append(turn)

@@ -16,7 +16,9 @@ def pair_by_target(generated: pd.DataFrame, reference: pd.DataFrame, broken: pd.
             says which of a target's samples it is, by default they count in order.
         reference: the targets.
         broken: what could not be read of the generated.
-        by_order: without those columns, sample i belongs to target i; of k times as many samples, each n that follow are one attempt.
+        by_order: without those columns, sample i belongs to target i; of k times as many samples, each n that follow are one attempt. Samples
+            are in the order of the numbers that end their names (`00012.cif`, `samples.extxyz:12`) if these count through, what could not
+            be read among them, else as they stand.
 
     Raises:
         ValueError: a target is unknown, or samples and targets cannot be aligned by order.
@@ -30,17 +32,28 @@ def pair_by_target(generated: pd.DataFrame, reference: pd.DataFrame, broken: pd.
         if len(targets) and targets.max() >= len(reference):
             raise ValueError(f"the samples are of {targets.max() + 1} or more targets, and the reference has {len(reference)} crystals")
     elif by_order:
-        if len(broken) or not len(reference) or len(generated) % len(reference):
+        places = _counted(generated["id"], broken["id"])
+        if places is None or not len(reference) or (len(generated) + len(broken)) % len(reference):
             raise ValueError(
                 f"{len(generated)} readable samples, {len(broken)} unreadable ones and {len(reference)} targets: expected as many samples "
                 "as targets, or a multiple, to align them by order; or a column 'target_id' in the samples"
             )
-        targets = np.arange(len(generated)) % len(reference)
+        targets = places % len(reference)
+        generated = generated.assign(attempt=places // len(reference))
     else:
         return None
     pairs = pd.DataFrame({"sample": np.arange(len(generated)), "target": targets})
     counted = pairs.groupby("target").cumcount()
     return pairs.assign(attempt=generated["attempt"].to_numpy(int) if "attempt" in generated else counted)
+
+
+def _counted(names: pd.Series, lost: pd.Series) -> np.ndarray | None:
+    """Places of the samples in order, (n,); None where what was lost leaves them unknown."""
+    numbers = pd.concat([names, lost]).str.extract(r"(\d+)(?:\.[A-Za-z]+)?$")[0].astype(float).to_numpy()
+    numbers = numbers - np.min(numbers, initial=np.inf)
+    if sorted(numbers) == list(range(len(numbers))):
+        return numbers[: len(names)].astype(int)
+    return None if len(lost) else np.arange(len(names))
 
 
 def paired_rates(pairs: pd.DataFrame, verdicts: pd.DataFrame, filters: dict[str, tuple[np.ndarray, np.ndarray]],

@@ -16,7 +16,9 @@ def space_groups(table: pd.DataFrame, workers: int = 1, limit: float = 20.0) -> 
     workers: processes. limit: s of CPU time for one crystal; one that takes longer has none.
     """
     cells = list(zip(table["lattice"], table["frac_coords"], table["atomic_numbers"], strict=True))
-    found = [[None] * len(SYMPRECS) if isinstance(groups, TimeLimit) else groups for groups in map_limited(_groups, cells, workers, limit, 64)]
+    found = [
+        [None] * len(SYMPRECS) if isinstance(groups, TimeLimit) else groups for groups in map_limited(_groups, cells, workers, limit, 64)
+    ]
     columns = {f"space_group_{symprec:g}": pd.array([groups[i] for groups in found], dtype="Int16") for i, symprec in enumerate(SYMPRECS)}
     return pd.DataFrame(columns, index=table.index)
 
