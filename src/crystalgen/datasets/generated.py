@@ -2,7 +2,7 @@
 
 | input | written by |
 |---|---|
-| `.pt`, `.npz` with `frac_coords`, `atom_types`, `num_atoms`, `lengths`, `angles` | `eval_gen.pt`, `eval_diff.pt`, `eval_recon.pt` of CDVAE, DiffCSP |
+| `.pt`, `.npz` of tensors: `eval_gen.pt`, `eval_diff.pt`, `eval_recon.pt` | CDVAE, DiffCSP and their kin |
 | `.extxyz`, `.xyz` of many frames, with `energy` and `index` | MatterGen, OMatG, METRe |
 | a folder, `.zip`, `.tar`, `.tar.gz` of CIF, POSCAR or extxyz | MatterGen, CrystaLLM |
 | `.csv`, `.csv.gz` with a column `cif` | benchmark sets, language models |

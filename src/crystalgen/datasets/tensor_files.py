@@ -67,8 +67,8 @@ def _tables(path: Path, found: list, with_targets: bool) -> tuple[pd.DataFrame, 
     cells = [cell for (_, _, cell), problem in zip(found, problems, strict=True) if problem is None]
     good = problems.isna().to_numpy(bool)
     asked = {name: rows[name].to_numpy() for name in (("target_place", "attempt") if with_targets else ())}
-    table = from_columns(*(list(part) for part in zip(*cells, strict=True)) if cells else ([], [], []), path.name, rows["id"][good].tolist(),
-                         **{name: values[good] for name, values in asked.items()})  # fmt: skip
+    arrays = [list(part) for part in zip(*cells, strict=True)] if cells else [[], [], []]
+    table = from_columns(*arrays, path.name, rows["id"][good].tolist(), **{name: values[good] for name, values in asked.items()})
     known = [_formula(numbers) for (_, _, (_, numbers, _)), keep in zip(found, good, strict=True) if not keep]
     broken = rows[["id", *asked]][~good].assign(reason=problems[~good], reduced_formula=known)
     return table, broken[["id", "reason", "reduced_formula", *asked]].reset_index(drop=True)

@@ -237,6 +237,7 @@ def unimodular_inverse(turn):
     inverse = np.empty((3, 3))
     for i in range(3):
         for j in range(3):
-            k, l, m, n = (j + 1) % 3, (j + 2) % 3, (i + 1) % 3, (i + 2) % 3
-            inverse[i, j] = turn[k, m] * turn[l, n] - turn[k, n] * turn[l, m]
+            row, column = (j + 1) % 3, (i + 1) % 3
+            after, beside = (j + 2) % 3, (i + 2) % 3
+            inverse[i, j] = turn[row, column] * turn[after, beside] - turn[row, beside] * turn[after, column]
     return inverse * (turn[0, 0] * inverse[0, 0] + turn[0, 1] * inverse[1, 0] + turn[0, 2] * inverse[2, 0])

@@ -16,9 +16,9 @@ def pair_by_target(generated: pd.DataFrame, reference: pd.DataFrame, broken: pd.
             says which of a target's samples it is, by default they count in order.
         reference: the targets.
         broken: what could not be read of the generated.
-        by_order: without those columns, sample i belongs to target i; of k times as many samples, each n that follow are one attempt. Samples
-            are in the order of the numbers that end their names (`00012.cif`, `samples.extxyz:12`) if these count through, what could not
-            be read among them, else as they stand.
+        by_order: without those columns, sample i belongs to target i; of k times as many samples, each n that follow are one attempt.
+            Samples are in the order of the numbers that end their names (`00012.cif`, `samples.extxyz:12`) if these count through, what
+            could not be read among them, else as they stand.
 
     Raises:
         ValueError: a target is unknown, or samples and targets cannot be aligned by order.
