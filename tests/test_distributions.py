@@ -23,7 +23,7 @@ def test_densities_are_those_of_pymatgen_and_of_diamond():
         Structure.from_spacegroup(227, Lattice.cubic(3.567), ["C"], [[0, 0, 0]]),
     ]
     found = densities(from_structures(structures, "s"))
-    np.testing.assert_allclose(found, [s.density for s in structures], rtol=1e-3)
+    np.testing.assert_allclose(found, [s.density for s in structures], rtol=1e-6)
     assert found[2] == pytest.approx(3.515, abs=0.01)
 
 

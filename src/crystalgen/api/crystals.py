@@ -15,7 +15,7 @@ from crystalgen.crystals.geometry import cell_problem
 from crystalgen.crystals.schema import COLUMNS
 from crystalgen.datasets.generated import TIME_LIMIT, checked_cell, read_generated, structure_cell
 from crystalgen.datasets.sources import names_of
-from crystalgen.datasets.tensor_files import SUFFIXES, read_targets
+from crystalgen.datasets.tensor_files import SUFFIXES, formula_of, read_targets
 
 _CELL = ("lattice", "atomic_numbers", "frac_coords")
 _DERIVED = {"id", "material_id", "formula", "reduced_formula", "nsites", "source", "structure", "cif", *_CELL}
@@ -132,6 +132,9 @@ def _read_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     columns = {name: frame[name].array for name in frame if name not in _DERIVED}
     table, broken = _table(cells, names, columns, frame["source"].to_numpy() if "source" in frame else "given")
     table.attrs = dict(frame.attrs)
+    if len(broken) and "atomic_numbers" in frame:
+        numbers = dict(zip(names, frame["atomic_numbers"], strict=True))
+        broken["reduced_formula"] = [formula_of(numbers[name]) for name in broken["id"]]
     return table, broken
 
 

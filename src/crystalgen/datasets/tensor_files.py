@@ -69,7 +69,7 @@ def _tables(path: Path, found: list, with_targets: bool) -> tuple[pd.DataFrame, 
     asked = {name: rows[name].to_numpy() for name in (("target_place", "attempt") if with_targets else ())}
     arrays = [list(part) for part in zip(*cells, strict=True)] if cells else [[], [], []]
     table = from_columns(*arrays, path.name, rows["id"][good].tolist(), **{name: values[good] for name, values in asked.items()})
-    known = [_formula(numbers) for (_, _, (_, numbers, _)), keep in zip(found, good, strict=True) if not keep]
+    known = [formula_of(numbers) for (_, _, (_, numbers, _)), keep in zip(found, good, strict=True) if not keep]
     broken = rows[["id", *asked]][~good].assign(reason=problems[~good], reduced_formula=known)
     return table, broken[["id", "reason", "reduced_formula", *asked]].reset_index(drop=True)
 
@@ -81,10 +81,14 @@ def _problem(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> st
     return cell_problem(lattice, coords) or (f"unknown element: atomic numbers {unknown}" if unknown else None)
 
 
-def _formula(numbers: np.ndarray) -> str | None:
-    if not len(numbers) or _problem(np.eye(3), numbers, np.zeros((1, 3))):
+def formula_of(numbers) -> str | None:
+    """Return the reduced formula of atomic numbers; None where these are no crystal's."""
+    try:
+        numbers = np.asarray(numbers, dtype=int)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return formulas([numbers])[1][0]
+    known = numbers.ndim == 1 and len(numbers) and ((numbers >= 1) & (numbers <= MAX_ATOMIC_NUMBER)).all()
+    return formulas([numbers])[1][0] if known else None
 
 
 def _crystals(path: Path, data: dict) -> Iterator[tuple[int, int, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
