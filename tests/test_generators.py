@@ -181,5 +181,5 @@ def test_samples_are_aligned_by_order(table):
     assert pair_by_target(named, table, broken, True)["target"].tolist() == [5, 1, 2, 4, 3]
     with pytest.raises(ValueError, match="7 readable samples, 0 unreadable ones and 6 targets"):
         cg.evaluate(twice.head(7), table, cutoffs=None, by_order=True, workers=1)
-    with pytest.raises(ValueError, match="holds no targets"):
+    with pytest.raises(ValueError, match="no reference is given"):
         cg.evaluate(twice)

@@ -129,6 +129,8 @@ def evaluate(
     check_paths(crystals, reference, training)
     check_number("workers", workers, 1)
     check_number("limit", limit, 0, whole=False)
+    if reference is None and not (isinstance(crystals, str | PathLike) and str(crystals).endswith((".pt", ".npz"))):
+        raise ValueError("no reference is given; expected crystals to compare with, since only a file of tensors can hold targets itself")
     from crystalgen.api.evaluation import evaluate_crystals
 
     return evaluate_crystals(crystals, reference, training, split, energies, cutoffs, by_order, disordered, workers, dask, limit, out)

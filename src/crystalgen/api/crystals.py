@@ -15,7 +15,7 @@ from crystalgen.crystals.geometry import cell_problem
 from crystalgen.crystals.schema import COLUMNS
 from crystalgen.datasets.generated import TIME_LIMIT, checked_cell, read_generated, structure_cell
 from crystalgen.datasets.sources import names_of
-from crystalgen.datasets.tensor_files import SUFFIXES, formula_of, read_targets
+from crystalgen.datasets.tensor_files import formula_of, read_targets
 
 _CELL = ("lattice", "atomic_numbers", "frac_coords")
 _DERIVED = {"id", "material_id", "formula", "reduced_formula", "nsites", "source", "structure", "cif", *_CELL}
@@ -63,14 +63,13 @@ def read(crystals, workers: int = 2, limit: float = TIME_LIMIT) -> tuple[pd.Data
     return _table([_cell(item) for item in items], [f"crystal-{number}" for number in range(len(items))], {}, "given")
 
 
-def targets_of(crystals) -> pd.DataFrame:
+def targets_of(crystals: str | PathLike) -> pd.DataFrame:
     """Return the crystals that generated ones were asked to be, which their file of tensors holds beside them.
 
     Raises:
         ValueError: it holds none.
     """
-    is_file = isinstance(crystals, str | PathLike) and str(crystals).endswith(SUFFIXES)
-    targets = read_targets(crystals) if is_file else None
+    targets = read_targets(crystals)
     if targets is None:
         raise ValueError(f"{describe(crystals)}: holds no targets; expected a reference to compare with")
     return targets
