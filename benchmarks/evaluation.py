@@ -2,8 +2,8 @@
 
 DATA is a folder with mp_20.parquet (a benchmark table). Fingerprints: of --crystals real crystals, as they are and moved by noise so
 that no symmetry is left, by our way in two processes, again from what was kept, and by featurising every site and composition in a loop.
-Whole: `crystalgen evaluate` of --whole crystals, as many
-as the training side has moved by noise, with --reference of the validation side, in a process whose peak memory is printed.
+Whole: `crystalgen evaluate` of --whole crystals of the training side moved by noise, with --reference of the validation side, and of
+--library crystals of the embedded library beside all of it, in a process whose peak memory is printed.
 """
 
 import argparse
@@ -21,11 +21,12 @@ from matminer.featurizers.site.fingerprint import CrystalNNFingerprint
 from pymatgen.core import Composition, Structure
 from smact.screening import smact_validity
 
-from crystalgen.crystals import to_structures, write_crystals
+from crystalgen.crystals import read_crystals, to_structures, write_crystals
 from crystalgen.datasets.sources import read_benchmark
 from crystalgen.metrics.fingerprints import _composition_featurizer, fingerprints
 from crystalgen.metrics.perturbations import moved
 from crystalgen.metrics.validity import composition_validity
+from crystalgen.utils import paths
 
 _ALIKE = 1e-6  # ours are kept with eight digits
 
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--crystals", type=int, default=1000)
     parser.add_argument("--whole", type=int, default=10_000)
     parser.add_argument("--reference", type=int, default=1000)
+    parser.add_argument("--library", type=int, default=1785)
     args = parser.parse_args()
     table = read_benchmark(args.data / "mp_20.parquet")
     with tempfile.TemporaryDirectory() as name:
@@ -45,7 +47,13 @@ def main() -> None:
                 compare(crystals, Path(name), kind)
             compositions(chosen)
         if args.whole:
-            whole(table, args.whole, args.reference, Path(name))
+            training = table[table["split"] == "train"]
+            generated = moved(training.sample(args.whole, random_state=1), np.random.default_rng(0), 0.05)
+            whole(generated, table[table["split"] == "val"].sample(args.reference, random_state=1), training, Path(name))
+        if args.library:
+            library = read_crystals(paths.LIBRARY / "crystals.parquet").drop(columns="e_above_hull")
+            whole(moved(library.sample(args.library, random_state=1), np.random.default_rng(0), 0.05), library, library, Path(name),
+                  "--cutoffs", "none")  # fmt: skip
 
 
 def compositions(table: pd.DataFrame) -> None:
@@ -64,6 +72,7 @@ def compositions(table: pd.DataFrame) -> None:
 
 def compare(table: pd.DataFrame, folder: Path, kind: str) -> None:
     """Ours, kept and plain; their fingerprints are the same or this fails."""
+    fingerprints(table.head(1).assign(lattice=[table["lattice"].iloc[0] * 1.01]), folder)  # what compiles, and the processes
     clock = [time.perf_counter()]
     ours = fingerprints(table, folder)
     clock.append(time.perf_counter())
@@ -94,25 +103,18 @@ def plain(structures: list[Structure], formulas: pd.Series) -> np.ndarray:
     return np.array(found)
 
 
-def whole(table: pd.DataFrame, count: int, reference: int, folder: Path) -> None:
+def whole(generated: pd.DataFrame, reference: pd.DataFrame, training: pd.DataFrame, folder: Path, *options: str) -> None:
     """`crystalgen evaluate`, its time and memory."""
-    generated = moved(table[table["split"] == "train"].sample(count, random_state=1), np.random.default_rng(0), 0.05)
-    write_crystals(generated.reset_index(drop=True), folder / "generated.parquet")
-    write_crystals(table[table["split"] == "val"].sample(reference, random_state=1).reset_index(drop=True), folder / "reference.parquet")
-    write_crystals(table[table["split"] == "train"].reset_index(drop=True), folder / "training.parquet")
-    command = [sys.executable, "-m", "crystalgen", "evaluate", str(folder / "generated.parquet")]
-    command += [
-        "--reference",
-        str(folder / "reference.parquet"),
-        "--training",
-        str(folder / "training.parquet"),
-        "--out",
-        str(folder / "out"),
-    ]
+    tables = {"generated": generated, "reference": reference, "training": training}
+    for name, table in tables.items():
+        write_crystals(table.reset_index(drop=True), folder / f"{name}.parquet")
+    command = [sys.executable, "-m", "crystalgen", "evaluate", str(folder / "generated.parquet"), *options]
+    command += [word for name in ("reference", "training") for word in (f"--{name}", str(folder / f"{name}.parquet"))]
     start = time.perf_counter()
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([*command, "--out", str(folder / "out")], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"everything of {count} crystals: {(time.perf_counter() - start) / 60:.1f} min, the largest process {peak:.0f} MB")
+    times = f"{(time.perf_counter() - start) / 60:.1f} min, the largest process {peak:.0f} MB"
+    print(f"everything of {len(generated)} crystals beside {len(reference)}: {times}", flush=True)
 
 
 if __name__ == "__main__":

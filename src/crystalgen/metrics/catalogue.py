@@ -60,7 +60,14 @@ METRICS = {
     "unique": Metric("Unique", "the first of the samples that StructureMatcher calls alike"),
     "novel": Metric("Novel", "unlike every training crystal by StructureMatcher"),
 }
-METRICS |= {"valid_structure": METRICS["structure_validity"], "valid_composition": METRICS["composition_validity"]}
+METRICS |= {
+    "valid_structure": METRICS["structure_validity"],
+    "valid_structure_published": Metric("Structure validity, published", "the same without an atom's own images"),
+    "valid_composition": METRICS["composition_validity"],
+    "valid_published": Metric("Valid, published", "valid by CDVAE's definition: distances, composition and fingerprints"),
+    "unique_disordered": Metric("Unique, disordered", "unique where elements that may replace each other are one"),
+    "novel_disordered": Metric("Novel, disordered", "novel where elements that may replace each other are one"),
+}
 MEASURES = ("match_rate", "match_rate_valid", "match_rate_x2", "match_rate_x5", "rmse", "metre", "crmse")
 VALIDITY = ("structure_validity", "composition_validity", "coverage_recall", "coverage_precision")
 DE_NOVO = (*VALIDITY, "wasserstein_density", "wasserstein_elements", "p1_0.01", "p1_0.1", "unique", "novel")
