@@ -14,7 +14,7 @@ from crystalgen.crystals import from_columns, to_structures
 from crystalgen.matching.disordered import disordered_verdicts
 from crystalgen.matching.match import CSP, Tolerances, match_cells, match_pairs, reduce_table
 from crystalgen.matching.novelty import alike_in_content, best_of, corrected_rms, nearest_sample, nearest_target, unique_classes
-from crystalgen.metrics import assess as assessing
+from crystalgen.metrics import metric_rows
 from crystalgen.metrics.assess import Options, assess
 from crystalgen.metrics.coverage import Cutoffs
 from crystalgen.metrics.validity import composition_validity, distance_validity
@@ -73,7 +73,7 @@ def test_validity_is_diffcsps(peers, said, benchmark, name):
 def test_an_evaluation_says_what_diffcsps_script_says(peers, said, benchmark, name, tmp_path, monkeypatch):
     """Validity, match rate and RMSE with and without their filter, coverage; of `ref` as targets by order."""
     theirs = said[f"diffcsp-{benchmark}"][name]
-    monkeypatch.setattr(assessing, "_DRAWS", 10)
+    monkeypatch.setattr(metric_rows, "DRAWS", 10)
     targets = _read(peers, f"{benchmark}-ref")
     rows = _read(peers, f"{benchmark}-{name}").assign(target_place=range(len(targets)), attempt=0)
     samples, broken = read(rows[["id", "lattice", "atomic_numbers", "frac_coords", "target_place", "attempt"]])

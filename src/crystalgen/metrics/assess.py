@@ -14,11 +14,11 @@ from crystalgen.matching.novelty import alike_in_content, best_of, corrected_rms
 from crystalgen.metrics.coverage import Cutoffs, coverage
 from crystalgen.metrics.distributions import PROPERTIES, wasserstein
 from crystalgen.metrics.fingerprints import Fingerprints, fingerprints
+from crystalgen.metrics.metric_rows import DRAWS, MetricRows
 from crystalgen.metrics.paired import pair_by_target, paired_rates
 from crystalgen.metrics.symmetry import SYMPRECS, histogram, in_p1, space_groups, without_symmetry
 from crystalgen.metrics.validity import composition_validity, distance_validity
 from crystalgen.stability.hull import METASTABLE, STABLE
-from crystalgen.utils.statistics import clustered_bootstrap
 
 SETTINGS = {
     "0.2/0.3/5": Tolerances(),
@@ -26,7 +26,6 @@ SETTINGS = {
     "1.0/1.5/25": FIVEFOLD,
     "0.3/0.5/10, by RMS": CSP,
 }  # lengths/sites/angles: B's, twice and five times as wide, and that of crystal structure prediction
-_DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     all_known = training is reference  # then it is reduced once
     generated, reference = (without_implausible(table.reset_index(drop=True)) for table in (generated, reference))
     pairs = pair_by_target(generated, reference, broken, options.by_order)
-    rows = _Rows(len(generated) + len(broken), generated["formula"], broken["id"])
+    rows = MetricRows(len(generated) + len(broken), generated["formula"], broken["id"])
     crystals = generated[["id", "formula", "reduced_formula", "nsites"]].assign(reason="")
     _LOG.info("reducing %d generated crystals and %d of the reference", len(generated), len(reference))
     cells, known = (reduce_table(table, options.workers, options.limit) for table in (generated, reference))
@@ -107,7 +106,7 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     published = own["valid_published"].to_numpy(bool)
     for name, measure in PROPERTIES.items():
         if published.any():
-            measured = wasserstein(measure(generated[published]), measure(reference), min(_DRAWS, 200))
+            measured = wasserstein(measure(generated[published]), measure(reference), min(DRAWS, 200))
             note = f"Wasserstein distance of {_UNITS[name]}, of crystals valid by the published definition"
             rows.add(f"wasserstein_{name}", measured, int(published.sum()), note, 0.0)
     valid = own["valid"].to_numpy(bool)
@@ -181,7 +180,7 @@ def _lost_compositions(broken: pd.DataFrame) -> pd.Series:
 
 
 def _cover(
-    rows: "_Rows", one: Fingerprints, other: Fingerprints, generated: pd.DataFrame, reference: pd.DataFrame, cutoffs: Cutoffs
+    rows: MetricRows, one: Fingerprints, other: Fingerprints, generated: pd.DataFrame, reference: pd.DataFrame, cutoffs: Cutoffs
 ) -> None:
     if not len(one.rows) or not len(other.rows):
         return
@@ -200,7 +199,7 @@ def _cover(
         )
 
 
-def _disordered(rows: "_Rows", crystals: pd.DataFrame, generated: pd.DataFrame, training: pd.DataFrame, options: Options) -> None:
+def _disordered(rows: MetricRows, crystals: pd.DataFrame, generated: pd.DataFrame, training: pd.DataFrame, options: Options) -> None:
     found = disordered_verdicts(generated, training, options.workers, options.limit)
     crystals["unique_disordered"], crystals["novel_disordered"] = found["unique"].to_numpy(), found["novel"].to_numpy()
     late = f"; {(found['reason'] != '').sum()} had a comparison that failed"
@@ -209,14 +208,14 @@ def _disordered(rows: "_Rows", crystals: pd.DataFrame, generated: pd.DataFrame, 
     rows.share("novel_disordered", found["novel"], f"novel {note}")
 
 
-def _energies(rows: "_Rows", generated: pd.Series, reference: pd.Series) -> None:
+def _energies(rows: MetricRows, generated: pd.Series, reference: pd.Series) -> None:
     if len(generated) and len(reference):
-        measured = wasserstein(generated.to_numpy(float), reference.to_numpy(float), min(_DRAWS, 200))
+        measured = wasserstein(generated.to_numpy(float), reference.to_numpy(float), min(DRAWS, 200))
         meaning = f"Wasserstein distance of the energy by a potential (eV/atom), of valid crystals; {len(reference)} of the reference"
         rows.add("wasserstein_energy", measured, len(generated), meaning, 0.0)
 
 
-def _stability(rows: "_Rows", crystals: pd.DataFrame, above: pd.Series, new: pd.Series) -> None:
+def _stability(rows: MetricRows, crystals: pd.DataFrame, above: pd.Series, new: pd.Series) -> None:
     crystals["e_above_hull"] = above.to_numpy(float)
     unknown = int(above.isna().sum())
     for name, bound in (("stable", STABLE), ("metastable", METASTABLE)):
@@ -226,7 +225,7 @@ def _stability(rows: "_Rows", crystals: pd.DataFrame, above: pd.Series, new: pd.
         rows.share(f"{name}_unique_novel", under & new.to_numpy(bool), f"{name}, unique and novel (S.U.N.)")
 
 
-def _matches(rows: "_Rows", cells: list, known: list, reference: pd.DataFrame, own: pd.DataFrame, theirs: pd.DataFrame,
+def _matches(rows: MetricRows, cells: list, known: list, reference: pd.DataFrame, own: pd.DataFrame, theirs: pd.DataFrame,
              pairs: pd.DataFrame | None, options: Options) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """METRe and cRMSE, match rate and RMSE of pairs, at each setting and by each filter.
 
@@ -268,31 +267,3 @@ def _filters(own: pd.DataFrame, theirs: pd.DataFrame, samples, targets) -> dict[
     published, valid = (own[name].to_numpy()[samples] for name in ("valid_published", "valid"))
     both = published & theirs["valid_published"].to_numpy()[targets]
     return {"all": (everything, everything), "filtered": (both, published), "valid": (valid, valid)}
-
-
-class _Rows:
-    """Collects metrics; shares are of all that was asked for, what could not be read among it."""
-
-    def __init__(self, asked: int, formulas: pd.Series, lost: pd.Series):
-        self.asked = asked
-        self._formulas = [*formulas, *(f"lost {name}" for name in lost)]
-        self._rows: list[dict] = []
-
-    def add(self, metric: str, interval: dict, n: int, meaning: str, reference: float = np.nan) -> None:
-        self._rows.append({"metric": metric, **interval, "n": n, "reference": reference, "meaning": meaning})
-
-    def mean(self, metric: str, values: pd.Series, clusters, meaning: str, reference: float = np.nan) -> None:
-        values = np.asarray(values, float)
-        if not len(values):
-            return
-        low, high = clustered_bootstrap(values, np.asarray(clusters, str), _DRAWS)
-        self.add(metric, {"value": float(values.mean()), "low": low, "high": high}, len(values), meaning, reference)
-
-    def share(self, metric: str, verdicts, meaning: str, reference: float = np.nan, broken_count: bool = True) -> None:
-        values = np.asarray(verdicts, float)
-        lost = self.asked - len(values) if broken_count else 0
-        clusters = self._formulas if broken_count else self._formulas[: len(values)]
-        self.mean(metric, np.concatenate([values, np.zeros(lost)]), clusters, meaning, reference)
-
-    def table(self) -> pd.DataFrame:
-        return pd.DataFrame(self._rows, columns=["metric", "value", "low", "high", "n", "reference", "meaning"])
