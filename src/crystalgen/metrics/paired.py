@@ -4,8 +4,12 @@ As DiffCSP's, CDVAE's and OMatG's scripts have it: the rate is of all targets, t
 the first alone counts for the rates without a number, the best for those with one.
 """
 
+import logging
+
 import numpy as np
 import pandas as pd
+
+_LOG = logging.getLogger(__name__)
 
 
 def pair_by_target(generated: pd.DataFrame, reference: pd.DataFrame, broken: pd.DataFrame, by_order: bool) -> pd.DataFrame | None:
@@ -30,7 +34,11 @@ def pair_by_target(generated: pd.DataFrame, reference: pd.DataFrame, broken: pd.
     elif "target_place" in generated:
         targets = generated["target_place"].to_numpy(int)
         if len(targets) and targets.max() >= len(reference):
-            raise ValueError(f"the samples are of {targets.max() + 1} or more targets, and the reference has {len(reference)} crystals")
+            problem = f"the samples are of {targets.max() + 1} or more targets, and the reference has {len(reference)} crystals"
+            if by_order:
+                raise ValueError(problem)
+            _LOG.warning("%s: they are not compared pair by pair", problem)
+            return None
     elif by_order:
         places = _counted(generated["id"], broken["id"])
         if places is None or not len(reference) or (len(generated) + len(broken)) % len(reference):
