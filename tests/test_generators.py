@@ -179,6 +179,13 @@ def test_samples_are_aligned_by_order(table):
     named = table.iloc[[5, 1, 2, 4, 3]].assign(id=[f"0000{i}.cif" for i in (5, 1, 2, 4, 3)])
     broken = pd.DataFrame({"id": ["00000.cif"], "reason": ["broken"]})
     assert pair_by_target(named, table, broken, True)["target"].tolist() == [5, 1, 2, 4, 3]
+    nothing = broken.head(0)
+    assert pair_by_target(table.assign(target_id="elsewhere"), table, nothing, False) is None
+    with pytest.raises(ValueError, match="target_id 'elsewhere' is none"):
+        pair_by_target(table.assign(target_id=["c00", *["elsewhere"] * 5]), table, nothing, False)
+    assert pair_by_target(table.assign(target_place=7), table, nothing, False) is None
+    with pytest.raises(ValueError, match="8 or more targets"):
+        pair_by_target(table.assign(target_place=7), table, nothing, True)
     with pytest.raises(ValueError, match="7 readable samples, 0 unreadable ones and 6 targets"):
         cg.evaluate(twice.head(7), table, cutoffs=None, by_order=True, workers=1)
     with pytest.raises(ValueError, match="no reference is given"):

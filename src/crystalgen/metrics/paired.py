@@ -29,6 +29,9 @@ def pair_by_target(generated: pd.DataFrame, reference: pd.DataFrame, broken: pd.
     """
     if "target_id" in generated:
         targets = pd.Index(reference["id"]).get_indexer(generated["target_id"])
+        if (targets < 0).all() and not by_order:
+            _LOG.warning("no target_id of the samples is the reference's: they are not compared pair by pair")
+            return None
         if (targets < 0).any():
             raise ValueError(f"target_id {generated['target_id'].to_numpy()[targets < 0][0]!r} is none of the reference's ids")
     elif "target_place" in generated:
