@@ -19,7 +19,7 @@ from crystalgen.metrics.assess import Options, assess
 from crystalgen.metrics.coverage import Cutoffs
 from crystalgen.metrics.validity import composition_validity, distance_validity
 
-SETS = {"perov_5": ["ref", "n002", "n010", "broken", "mix"], "mp_20": ["ref", "n010", "n030", "strain", "swap", "broken", "mix"]}
+SETS = {"perov_5": ["ref", "n010", "broken", "mix"], "mp_20": ["ref", "n010", "n030", "strain", "swap", "broken", "mix"]}
 CUTOFFS = {"perov_5": Cutoffs(0.2, 4.0), "mp_20": Cutoffs(0.4, 10.0)}
 COMPARED = 100  # crystals of a set that OMatG's script was given
 CSP_SETTING = "0.3/0.5/10, by RMS"
