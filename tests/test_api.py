@@ -216,5 +216,5 @@ def test_what_is_offered_is_documented():
         assert all(f"{section}:" in text for section in ("Args", "Returns", "Raises", "Example")), name
         missing = [parameter for parameter in inspect.signature(getattr(cg, name)).parameters if f"\n    {parameter}: " not in text]
         assert not missing, (name, missing)
-    with pytest.raises(AttributeError, match="no attribute 'sample'; it offers evaluate, generate"):
+    with pytest.raises(AttributeError, match="no attribute 'sample'; it offers evaluate, export, generate"):
         cg.sample  # noqa: B018

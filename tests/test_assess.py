@@ -166,7 +166,7 @@ def test_evaluate_writes_its_page_and_tables(crystals, tmp_path, capsys):
     page = (tmp_path / "out" / "index.html").read_text()
     assert "Structure validity" in page
     matching = pd.read_csv(tmp_path / "out" / "tables" / "matching.csv")
-    assert matching["METRe"].notna().all() and len(matching) == 8, "four settings, of all crystals and of the valid ones"
+    assert matching["METRe"].notna().all() and len(matching) == 12, "four settings, three filters"
     assert 'src="data:image/png;base64' in page
     record = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert record["metrics"]["valid_structure"]["value"] == 1

@@ -66,7 +66,7 @@ REFUSED = {
     "generate": (2, "Missing argument 'composition'"),
     "evaluate nowhere --reference nowhere": (1, "nowhere: there is no such file or folder"),
     "evaluate src --reference data/raw/absent/crystals.parquet": (1, "`crystalgen fetch absent` brings the benchmark sets"),
-    "evaluate src": (2, "Missing option '--reference'"),
+    "evaluate src": (1, "no reference is given"),
     "relax src --potential pbe": (2, "'pbe' is not one of 'chgnet', '7net-l3i5'"),
     "relax src --fmax 0": (1, "fmax 0.0: expected a number above 0"),
     "ingest nowhere --out runs.parquet": (1, "nowhere: there is no such file or folder"),

@@ -6,16 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import perovskite, rocksalt
+from matminer.featurizers.site.fingerprint import CrystalNNFingerprint
 from pymatgen.core import Lattice, Structure
 
 from crystalgen.config import load_study
 from crystalgen.crystals import from_structures, to_structures
 from crystalgen.datasets.tables import read_benchmark
-from crystalgen.metrics import fingerprints as module
 from crystalgen.metrics.benchmarks import coverage_cutoffs
 from crystalgen.metrics.coverage import Cutoffs, coverage
-from crystalgen.metrics.fingerprints import _site_featurizer, fingerprints, order_parameters
+from crystalgen.metrics.crystal_nn import site_fingerprint
+from crystalgen.metrics.fingerprints import _composition_featurizer, fingerprints, order_parameters
+from crystalgen.metrics.perturbations import moved
 from crystalgen.metrics.proxy import Coverage, coverage_rates
+from crystalgen.utils import cache
 from crystalgen.utils.statistics import Scoring
 from crystalgen.utils.timeout import TimeLimit, time_limit
 
@@ -36,7 +39,7 @@ def known(tmp_path_factory):
 
 
 def test_order_parameters_know_octahedra_and_tetrahedra(known):
-    labels = module._site_featurizer().feature_labels()
+    labels = CrystalNNFingerprint.from_preset("ops").feature_labels()
     values = pd.DataFrame(known[2].structure, columns=labels)
     assert values.loc[0, ["wt CN_6", "octahedral CN_6"]].to_numpy() == pytest.approx(1, abs=0.02)
     assert values.loc[1, ["wt CN_4", "tetrahedral CN_4"]].to_numpy() == pytest.approx(1, abs=0.02)
@@ -44,7 +47,7 @@ def test_order_parameters_know_octahedra_and_tetrahedra(known):
 
 
 def test_magpie_is_in_the_units_of_cdvae(known):
-    labels = module._composition_featurizer().feature_labels()
+    labels = _composition_featurizer().feature_labels()
     salt = pd.Series(known[2].composition[0], labels)
     assert salt["MagpieData maximum Number"] == pytest.approx((17 - 58.20212663122281) / 20.189540126474725)
     mean = (22.98977 + 35.453) / 2
@@ -55,10 +58,10 @@ def test_magpie_is_in_the_units_of_cdvae(known):
 def test_a_second_run_reads_what_the_first_computed(known, monkeypatch):
     table, folder, first = known
 
-    def computed_again(structure):
+    def computed_again(*_):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(module, "_distinct_sites", computed_again)
+    monkeypatch.setattr(cache, "map_limited", computed_again)
     again = fingerprints(table.iloc[[2, 0]].reset_index(drop=True), folder, workers=1)
     np.testing.assert_array_equal(again.structure, first.structure[[2, 0]])
 
@@ -104,10 +107,8 @@ def test_larger_displacements_are_farther_away(tmp_path):
 def test_a_crystal_that_fails_is_counted_with_its_reason(known, tmp_path):
     table, folder, _ = known
     samples = table.assign(seed=1)
-    outcome = order_parameters(perovskite(3.9, "Sr", "Ti", "O"), limit=1e-4)
-    assert outcome["values"] is None and "took longer than 0.0001 s" in outcome["status"]
-    late = fingerprints(table, tmp_path, workers=1, limit=1e-4)
-    assert len(late.rows) == 0 and set(late.failed) == {0, 1, 2}
+    nothing = fingerprints(_table([Structure(Lattice.orthorhombic(120, 0.2, 0.2), ["Na"], [[0, 0, 0]])]), tmp_path, workers=1)
+    assert len(nothing.rows) == 0 and nothing.failed[0].startswith("neighbours: ")
     metrics, why = coverage_rates(samples, table, Scoring((1,), 4, 50, "here"), Coverage(PEROVSKITE, folder))
     assert metrics["coverage_precision"]["value"] == 0.75 and metrics["coverage_recall"]["value"] == 1
     assert metrics["coverage_precision"]["n"] == 4 and list(why) == ["", "", ""]
@@ -146,9 +147,22 @@ def test_a_time_limit_ends_what_takes_too_long_and_leaves_no_alarm():
     time.sleep(0.1)  # an alarm left behind would end the test run
 
 
-def test_one_site_of_each_orbit_stands_for_all(shared_data):
-    """Crystals with and without symmetry; every site on its own gives the same means."""
-    table = read_benchmark(shared_data / "mp_20.parquet").sample(6, random_state=5)
-    for structure in [*to_structures(table), to_structures(table)[0].copy().perturb(0.1)]:
-        expected = np.mean([_site_featurizer().featurize(structure, site) for site in range(len(structure))], axis=0)
-        np.testing.assert_allclose(order_parameters(structure, 60)["values"], expected, atol=1e-4)
+def test_a_call_out_of_python_that_takes_too_long_is_ended(tmp_path):
+    """A cell so long that its Voronoi polyhedra close only in a sphere of a hundred thousand atoms."""
+    long = Structure(Lattice.orthorhombic(120, 3, 3), ["Na", "Cl"], [[0, 0, 0], [0.02, 0.5, 0.5]])
+    start = time.perf_counter()
+    found = fingerprints(_table([long, rocksalt(5.64)]), tmp_path, workers=1, limit=2)
+    assert found.failed == {0: "neighbours: took longer than 2 s"}
+    assert found.rows.tolist() == [1]
+    assert time.perf_counter() - start < 30
+
+
+@pytest.mark.parametrize("noise", [0, 0.05, 0.5])
+def test_fingerprints_are_matminers(shared_data, noise):
+    """Of crystals with and without symmetry, site by site."""
+    table = read_benchmark(shared_data / "mp_20.parquet").sample(12, random_state=5)
+    plain = CrystalNNFingerprint.from_preset("ops")
+    for structure in to_structures(moved(table, np.random.default_rng(0), noise)):
+        for site in range(len(structure)):
+            np.testing.assert_allclose(site_fingerprint(structure, site), plain.featurize(structure, site), atol=5e-9)
+        assert order_parameters(structure)["status"] == ""

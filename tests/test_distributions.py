@@ -23,7 +23,7 @@ def test_densities_are_those_of_pymatgen_and_of_diamond():
         Structure.from_spacegroup(227, Lattice.cubic(3.567), ["C"], [[0, 0, 0]]),
     ]
     found = densities(from_structures(structures, "s"))
-    np.testing.assert_allclose(found, [s.density for s in structures], rtol=1e-3)
+    np.testing.assert_allclose(found, [s.density for s in structures], rtol=1e-6)
     assert found[2] == pytest.approx(3.515, abs=0.01)
 
 
@@ -66,13 +66,10 @@ def test_many_elements_are_judged_as_smact_would():
     while len(found) < 2000:
         counts = {str(symbol): int(rng.integers(1, 6)) for symbol in rng.choice(symbols, int(rng.integers(2, 6)), replace=False)}
         composition = Composition(Composition(counts).reduced_formula)
-        amounts = composition.get_el_amt_dict()
-        if (states := validity._states(tuple(amounts))) is None:
-            continue
-        ours = validity._neutral_by_sums([int(count) for count in amounts.values()], states)
+        ours = validity.neutral(composition.get_el_amt_dict())
         assert ours == smact_validity(composition, include_alloys=True, oxidation_states_set="smact14"), composition
         found.append(ours)
-    assert 300 < sum(found) < 1500
+    assert 300 < sum(found) < 1700
     many = pd.DataFrame({"reduced_formula": ["LiNaKMgCaTiVCrMnFeCoNiO12F3ClS", "LiNaKRbCsMgCaSrBaAlScYLaF"]})
     start = time.perf_counter()
     assert validity.composition_validity(many).tolist() == [True, False]

@@ -15,6 +15,7 @@ from crystalgen.metrics.score import score_conditional, score_unconditional
 from crystalgen.metrics.study_results import read_samples
 from crystalgen.metrics.validity import structure_validity
 from crystalgen.represent.generate import save_samples
+from crystalgen.utils import paths
 from crystalgen.utils.statistics import Scoring, clustered_bootstrap, mean_with_interval
 
 # Validity
@@ -134,11 +135,11 @@ def _samples(tested, requests, *keep, seeds=(5,)):
     return samples, {"row": "m", "requested": requested, "decoded": len(samples), "seeds": list(seeds), "sampling_seed": 0, "rejected": {}}
 
 
-def _score(table, samples, record, requests=None, draws=200, csp=False) -> tuple[pd.DataFrame, dict]:
+def _score(table, samples, record, requests=None, draws=200, csp=False, folder=paths.FINGERPRINTS) -> tuple[pd.DataFrame, dict]:
     scoring = Scoring(tuple(record["seeds"]), record["requested"], draws, "here/metrics.json")
     if requests is None:
         return score_unconditional(table, samples, scoring)
-    return score_conditional(table, samples, requests, scoring, csp)
+    return score_conditional(table, samples, requests, scoring, csp, folder)
 
 
 def test_undecoded_samples_count_as_failures(tested):
@@ -284,14 +285,14 @@ def test_no_crystal_is_reduced_twice(tested, monkeypatch, targeted):
     requests["request"] = np.arange(len(requests)).astype(str)
     samples, record = _samples(tested, requests, slice(0, 40), slice(5, None), seeds=(1, 2))
     samples["lattice"] = [m * (1.01 + 1e-4 * i) for i, m in enumerate(samples["lattice"])]  # all differ
-    match._compile()  # reduces a cell of its own
-    reduced, reduce_cell = [], match.reduce_cell
+    reduced, map_limited = [], match.map_limited
 
-    def counted(lattice, numbers, coords):
-        reduced.append((np.asarray(lattice).tobytes(), np.asarray(numbers).tobytes(), np.asarray(coords).tobytes()))
-        return reduce_cell(lattice, numbers, coords)
+    def counted(function, items, *settings):
+        if function is match._reduce:
+            reduced.extend(tuple(np.asarray(part).tobytes() for part in item) for item in items)
+        return map_limited(function, items, *settings)
 
-    monkeypatch.setattr(match, "reduce_cell", counted)
+    monkeypatch.setattr(match, "map_limited", counted)
     _score(tested, samples, record, requests if targeted else None, draws=20, csp=targeted)
     assert len(reduced) == len(set(reduced))
     assert len(reduced) == len(samples) + (tested["split"] == ("test" if targeted else "train")).sum()
@@ -314,7 +315,7 @@ def test_generic_crystals_are_valid():
     assert structure_validity(from_structures([generic(i, ["Ta", "W", "B", "Ti", "Ni"]) for i in range(10)], "s")).all()
 
 
-def test_given_the_composition_a_target_counts_once_for_the_best_of_its_samples():
+def test_given_the_composition_a_target_counts_once_for_the_best_of_its_samples(tmp_path):
     """Of two targets one is met by the second of its samples; the other's sample has atoms on one place and counts for nothing."""
     good, bad = caesium_chloride(3.0, "Ti", "Ni"), caesium_chloride(3.0, "Ti", "Al")
     table = from_structures([good, bad], "s", split="test")
@@ -324,8 +325,18 @@ def test_given_the_composition_a_target_counts_once_for_the_best_of_its_samples(
     samples = from_structures([stretched, good, overlapping, overlapping], "m", list("abcd"), request=list("0123"), seed=1)
     samples["target_id"] = requests["target_id"].to_numpy()
     record = {"seeds": [1], "requested": 4, "decoded": 4}
-    verdicts, metrics = _score(table, samples, record, requests, csp=True)
+    verdicts, metrics = _score(table, samples, record, requests, csp=True, folder=tmp_path)
     assert verdicts["csp_matched"].tolist() == [False, True, False, False]
     assert metrics["match_rate_csp"]["value"] == 0.25 and metrics["match_rate_csp"]["n"] == 4
     assert metrics["match_rate_csp_2"]["value"] == 0.5 and metrics["match_rate_csp_2"]["n"] == 2
+    assert [metrics[name]["value"] for name in ("match_rate_valid_csp", "match_rate_valid_csp_2")] == [0.25, 0.5]
     assert metrics["structure_validity"]["value"] == 0.5
+
+
+def test_the_published_filter_asks_smact_of_the_target_too(tmp_path):
+    """A composition that cannot be neutral counts for nothing there; by our filter it is matched."""
+    table = from_structures([caesium_chloride(3.6, "Na", "Ne")], "s", split="test")
+    requests = pd.DataFrame({"request": ["0"], "target_id": ["s-0"]})
+    samples = table.assign(id="a", request="0", seed=1, target_id="s-0")
+    _, metrics = _score(table, samples, {"seeds": [1], "requested": 1}, requests, csp=True, folder=tmp_path)
+    assert [metrics[name]["value"] for name in ("match_rate_csp", "match_rate_valid_csp")] == [0, 1]

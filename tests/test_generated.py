@@ -160,8 +160,10 @@ def test_code_in_a_tensor_file_is_never_run(table, tmp_path, capsys):
         ("gen.pt", b"not a tensor", "not loaded"),
         ("gen.zip", b"not a zip", "not a readable archive"),
         ("gen.tar.gz", b"not a tar", "not a readable archive"),
-        ("gen.csv", b"id,structure\n1,x\n", "lacks the column 'cif'"),
-        ("gen.npz", b"", "expected a folder"),
+        ("gen.csv", b"id,shape\n1,x\n", "lacks the column 'cif'"),
+        ("gen.csv", b"id,structure\n1,x\n", "no crystal in the column 'structure'"),
+        ("gen.txt", b"nowhere.cif\n", "none of which is a crystal"),
+        ("gen.npz", b"", "not loaded"),
     ],
 )
 def test_what_is_no_such_file_says_what_was_expected(tmp_path, name, content, expected):

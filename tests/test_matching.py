@@ -145,7 +145,7 @@ def test_each_seed_and_request_of_a_target_has_a_row(crystals):
 def test_workers_and_chunks_do_not_change_verdicts(crystals, monkeypatch):
     samples = samples_of(crystals, frac_coords=_moved(crystals, 0.9))
     one = match_each(samples, crystals, workers=1)
-    monkeypatch.setattr(match, "_CHUNK", 7)
+    monkeypatch.setattr(match, "_PAIRS", 7)
     pd.testing.assert_frame_equal(one, match_each(samples, crystals, workers=2), check_exact=True)
 
 

@@ -8,6 +8,7 @@ In a notebook, on pymatgen Structures, ASE Atoms, files or tables alike:
     relaxed = cg.relax(crystals)            # by a machine-learned potential
     verdicts = cg.match(samples, targets)   # with StructureMatcher's verdicts
     runs = cg.ingest("runs/")               # outputs of density-functional codes
+    cg.export("samples.zip", "samples.csv") # for a benchmark's or a generator's own scripts
     table = cg.read_crystals("cifs/")       # anything as a DataFrame with a column `structure`
 
 Each function's docstring says the rest. They are imported when first used, so that `import crystalgen` takes no time.
@@ -20,7 +21,7 @@ utils < generative < config < crystals < chemistry < datasets < represent < matc
 from importlib import import_module
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "generate", "ingest", "match", "read_crystals", "relax"]
+__all__ = ["evaluate", "export", "generate", "ingest", "match", "read_crystals", "relax"]
 
 
 def __getattr__(name: str):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from crystalgen.api.evaluation import Evaluation
 
-__all__ = ["evaluate", "generate", "ingest", "match", "read_crystals", "relax"]
+__all__ = ["evaluate", "export", "generate", "ingest", "match", "read_crystals", "relax"]
 
 
 def generate(
@@ -79,11 +79,13 @@ def generate(
 
 def evaluate(
     crystals,
-    reference,
+    reference=None,
     training=None,
     split: str | None = None,
     energies: bool = False,
     cutoffs: str | None = "mp_20",
+    by_order: bool = False,
+    disordered: bool = False,
     workers: int = 2,
     dask: str | None = None,
     limit: float = 20.0,
@@ -96,14 +98,17 @@ def evaluate(
 
     Args:
         crystals: what to measure; anything that `read_crystals` reads.
-        reference: crystals to compare with, likewise.
+        reference: crystals to compare with, likewise; without it, the targets that an `eval_diff.pt` holds beside its samples.
         training: crystals that are not new, likewise; without it, all of the reference.
         split: only this side of the reference, e.g. "val".
         energies: compute energies by 7net-l3i5, of the crystals as they are, and place them above the embedded library's hull.
         cutoffs: coverage as on "perov_5", "carbon_24" or "mp_20"; None or "none" leaves it out (its fingerprints take most of the time).
+        by_order: align samples with the reference by order, for match rate, RMSE and the best of several samples; samples with a column
+            `target_id`, and files that hold their targets, are aligned without it.
+        disordered: say too what is unique and novel by MatterGen's matching, for which elements that replace each other are one.
         workers: processes.
         dask: address of a Dask scheduler whose workers take the place of processes.
-        limit: s for one crystal or pair.
+        limit: s of CPU time for one crystal or pair; a process that takes longer is ended.
         out: folder for index.html, metrics.json, tables and figures; nothing is written without it.
 
     Returns:
@@ -125,9 +130,38 @@ def evaluate(
     check_paths(crystals, reference, training)
     check_number("workers", workers, 1)
     check_number("limit", limit, 0, whole=False)
+    if reference is None and not (isinstance(crystals, str | PathLike) and str(crystals).endswith((".pt", ".npz"))):
+        raise ValueError("no reference is given; expected crystals to compare with, since only a file of tensors can hold targets itself")
     from crystalgen.api.evaluation import evaluate_crystals
 
-    return evaluate_crystals(crystals, reference, training, split, energies, cutoffs, workers, dask, limit, out)
+    return evaluate_crystals(crystals, reference, training, split, energies, cutoffs, by_order, disordered, workers, dask, limit, out)
+
+
+def export(crystals, out: str | PathLike, format: str | None = None) -> Path:
+    """Write crystals as a file that a benchmark or a generator's own scripts read.
+
+    Args:
+        crystals: anything that `read_crystals` reads.
+        out: file to write.
+        format: genbench (LeMat-GenBench's .csv), mattergen (.extxyz), metre (.extxyz with an index), diffcsp (tensors, .pt) or cif (a
+            .zip); without it, by the name's suffix.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        TypeError, FileNotFoundError, CrystalTableError: the crystals cannot be read.
+        ValueError: the format is unknown or the name does not end as it should.
+
+    Example:
+        >>> import crystalgen as cg
+        >>> cg.export("samples.zip", "samples.csv")  # for LeMat-GenBench
+    """
+    check_paths(crystals)
+    from crystalgen.api.crystals import as_crystals
+    from crystalgen.datasets.export import export_table
+
+    return export_table(as_crystals(crystals), out, format)
 
 
 def relax(

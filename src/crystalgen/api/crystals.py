@@ -26,6 +26,7 @@ from crystalgen.datasets.generated import (
     table_parts,
 )
 from crystalgen.datasets.tables import names_of
+from crystalgen.datasets.tensor_files import formula_of, read_targets
 
 _LOG = logging.getLogger(__name__)
 _MAX_BROKEN = 0.1  # of a reference
@@ -98,6 +99,18 @@ def _read(crystals, workers: int = 2, limit: float = TIME_LIMIT) -> tuple[pd.Dat
     return _table([Entry(f"crystal-{number}", _cell(item)) for number, item in enumerate(items)], {}, "given")
 
 
+def targets_of(crystals: str | PathLike) -> pd.DataFrame:
+    """Return the crystals that generated ones were asked to be, which their file of tensors holds beside them.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    targets = read_targets(crystals)
+    if targets is None:
+        raise ValueError(f"{describe(crystals)}: holds no targets; expected a reference to compare with")
+    return targets
+
+
 def with_structures(table: pd.DataFrame) -> pd.DataFrame:
     """Return a crystals table with pymatgen Structures in a column `structure` in place of its three columns of arrays."""
     structures = pd.Series(to_structures(table), index=table.index, dtype=object)
@@ -157,6 +170,9 @@ def _read_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     entries = [entry for several in found for entry in several]
     table, broken = _table(entries, columns, frame["source"].to_numpy()[rows] if "source" in frame else "given")
     table.attrs = dict(frame.attrs)
+    if len(broken) and "atomic_numbers" in frame:
+        numbers = dict(zip(names, frame["atomic_numbers"], strict=True))
+        broken["reduced_formula"] = [formula_of(numbers[name]) for name in broken["id"]]
     return table, broken
 
 

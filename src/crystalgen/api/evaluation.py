@@ -11,7 +11,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
-from crystalgen.api.crystals import describe, read, read_reference
+from crystalgen.api.crystals import describe, read, read_reference, targets_of
 from crystalgen.metrics.assess import SETTINGS, Options, assess
 from crystalgen.metrics.benchmarks import cutoffs_of
 from crystalgen.report.evaluation import write_assessment
@@ -41,20 +41,24 @@ class Evaluation:
 
 
 def evaluate_crystals(
-    crystals, reference, training, split: str | None, energies: bool, cutoffs: str | None, workers: int, dask: str | None,
-    limit: float, out: str | PathLike | None,
+    crystals, reference, training, split: str | None, energies: bool, cutoffs: str | None, by_order: bool, disordered: bool, workers: int,
+    dask: str | None, limit: float, out: str | PathLike | None,
 ) -> Evaluation:  # fmt: skip
     """See `api.evaluate`."""
     start = time.perf_counter()
     chosen = None if cutoffs in (None, "none") else cutoffs_of(cutoffs)
     with _cluster(dask):
         generated, broken = read(crystals, workers, limit)
-        everything, lacking = read_reference(reference, workers, limit)
+        if reference is None:
+            everything, lacking = targets_of(crystals), []
+            reference = f"the targets in {describe(crystals)}"
+        else:
+            everything, lacking = read_reference(reference, workers, limit)
         side = _side(everything, split, describe(reference))
         known = everything if training is None else read_reference(training, workers, limit)[0]
         if energies:
             generated, side = _rated([generated, side], workers)
-        settings = Options(paths.INTERIM / "fingerprints", chosen, tuple(SETTINGS), workers, limit)
+        settings = Options(paths.INTERIM / "fingerprints", chosen, tuple(SETTINGS), workers, limit, by_order, disordered)
         found = assess(generated, broken, side, known, settings)
     left_out = f", {len(lacking)} that cannot be read left out" if len(lacking) else ""
     facts = {
@@ -65,7 +69,7 @@ def evaluate_crystals(
         "Matching": "StructureMatcher's verdicts, lengths/sites/angles as named; reduced to primitive cells, scaled to one volume",
         "Coverage": "left out" if chosen is None else f"cut-offs of {cutoffs}",
         "Energies": "plausible ones by 7net-l3i5, crystals as they are; the embedded library's hull" if energies else "not measured",
-        "Time limit": f"{limit:g} s for a crystal or pair",
+        "Time limit": f"{limit:g} s of CPU time for a crystal or pair",
         "Intervals": "95 %, whole formulas redrawn, seed 0",
         "Packages": ", ".join(f"{name} {version(name)}" for name in ("pymatgen", "spglib", "matminer", "SMACT")),
         "Time": f"{time.perf_counter() - start:.0f} s, {workers} processes",

@@ -14,7 +14,7 @@ MAX_OPERATIONS = 192  # of any space group's conventional setting (Fm-3m and the
 def find_space_groups(table: pd.DataFrame, symprec: float = 0.1) -> pd.DataFrame:
     """Return the table with `space_group` (NA where spglib finds none) and `symprec` (Å) filled in."""
     columns = zip(table["lattice"], table["frac_coords"], table["atomic_numbers"], strict=True)
-    numbers = [_space_group(cell, symprec) for cell in columns]
+    numbers = [space_group_number(cell, symprec) for cell in columns]
     return table.assign(space_group=pd.array(numbers, dtype="Int16"), symprec=symprec)
 
 
@@ -24,14 +24,15 @@ def space_group_symbol(number: int) -> str:
     return symbol[0] + symbol[2:-1] if 3 <= number <= 15 else symbol
 
 
-def _space_group(cell: tuple, symprec: float):
+def space_group_number(cell: tuple, symprec: float) -> int | None:
+    """Return the International number of lattice, coordinates and atomic numbers; None where spglib finds none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # spglib announces its next error convention on every call
         try:
             dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
         except Exception:
-            return pd.NA
-    return pd.NA if dataset is None else int(dataset.number)
+            return None
+    return None if dataset is None else int(dataset.number)
 
 
 @cache

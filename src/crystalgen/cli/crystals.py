@@ -48,11 +48,13 @@ def generate(
 @command(like=api.evaluate)
 def evaluate(
     path: Annotated[Path, Argument(help=CRYSTALS, show_default=False)],
-    reference: Annotated[Path, Option(metavar="PATH", show_default=False)],
+    reference: Annotated[Path | None, Option(metavar="PATH")] = None,
     split: str | None = None,
     training: Annotated[Path | None, Option(metavar="PATH")] = None,
     cutoffs: str = "mp_20",
     energies: Annotated[bool, Option("--energies")] = False,
+    by_order: Annotated[bool, Option("--by-order")] = False,
+    disordered: Annotated[bool, Option("--disordered")] = False,
     workers: Workers = 2,
     dask: Annotated[str | None, Option(metavar="ADDRESS")] = None,
     limit: float = 20.0,
@@ -63,6 +65,7 @@ def evaluate(
     Examples:
       crystalgen evaluate samples.zip --reference data/library/crystals.parquet --cutoffs none  # without coverage
       crystalgen evaluate eval_gen.pt --reference data/raw/mp_20/crystals.parquet --split test  # tensors of CDVAE
+      crystalgen evaluate eval_diff.pt  # beside the targets that it holds: match rate, RMSE, best of several
       crystalgen evaluate cifs/ --reference my.csv --energies  # with S.U.N. by the potential's hull
     """
     import logging
@@ -70,7 +73,22 @@ def evaluate(
     logging.getLogger("crystalgen").setLevel(logging.INFO)  # the steps, which may take minutes each
     logging.getLogger("crystalgen").addHandler(logging.StreamHandler())
     out = out or paths.REPORTS / "evaluate" / safe_name(path.absolute().name)
-    print(api.evaluate(path, reference, training, split, energies, cutoffs, workers, dask, limit, out).page)
+    print(api.evaluate(path, reference, training, split, energies, cutoffs, by_order, disordered, workers, dask, limit, out).page)
+
+
+@command(like=api.export)
+def export(
+    path: Annotated[Path, Argument(help=CRYSTALS, show_default=False)],
+    out: Annotated[Path, Option(metavar="FILE", show_default=False)],
+    format: Annotated[str | None, Option("--format", metavar="NAME")] = None,
+):
+    """Write crystals as a benchmark's or a generator's own file.
+
+    Examples:
+      crystalgen export samples.parquet --out samples.csv  # for LeMat-GenBench
+      crystalgen export cifs/ --out samples.extxyz --format metre
+    """
+    print(api.export(path, out, format))
 
 
 @command(like=api.relax)

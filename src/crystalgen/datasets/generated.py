@@ -2,10 +2,11 @@
 
 | input | written by |
 |---|---|
-| `.pt` with `frac_coords`, `atom_types`, `num_atoms`, `lengths`, `angles` | CDVAE's `eval_gen.pt`, DiffCSP and its kin |
-| `.extxyz`, `.xyz` of many frames | MatterGen |
+| `.pt`, `.npz` of tensors: `eval_gen.pt`, `eval_diff.pt`, `eval_recon.pt` | CDVAE, DiffCSP and their kin |
+| `.extxyz`, `.xyz` of many frames, with `energy` and `index` | MatterGen, OMatG, METRe |
 | a folder, `.zip`, `.tar`, `.tar.gz` of structure files (see `crystals.reading`) | MatterGen, CrystaLLM |
 | `.csv`, `.csv.gz` with a column `cif` | benchmark sets, language models |
+| `.csv` with a column `structure`, `LeMatStructs` or `cif_string`; `.txt` of paths | LeMat-GenBench |
 | `.parquet` | a crystals or a benchmark table |
 """
 
@@ -25,8 +26,8 @@ from crystalgen.crystals.geometry import cell_problem, period_problem
 from crystalgen.crystals.reading import decoded, format_of, read_text
 from crystalgen.crystals.schema import MAX_ATOMIC_NUMBER
 from crystalgen.datasets.files import find_files, passed_over
+from crystalgen.datasets.generators import read_of_generator, with_frame_values
 from crystalgen.datasets.tables import carried_columns, is_benchmark, names_of, read_benchmark, read_csv
-from crystalgen.datasets.tensor_files import read_tensors
 from crystalgen.utils.timeout import TimeLimit, time_limit
 
 TIME_LIMIT = 20.0  # s to parse one crystal
@@ -82,15 +83,13 @@ def read_generated(path: str | Path, workers: int = 2, limit: float = TIME_LIMIT
         )
     if name.endswith(".parquet"):
         return (read_benchmark(path) if is_benchmark(path) else read_crystals(path)), _broken([])
-    columns, passed = {}, Counter()
-    if name.endswith(".pt"):
-        entries = [Entry(name, checked_cell(*cell)) for name, cell in read_tensors(path)]
-    else:
-        parts, carried, passed = _parts(path)
-        found = parse(parts, workers, limit)
-        entries = [entry for several in found for entry in several]
-        rows = [part.row for part, several in zip(parts, found, strict=True) for _ in several]
-        columns = {column: values[rows] for column, values in carried.items()} if rows else {}
+    if (own := read_of_generator(path, workers, limit)) is not None:
+        return own
+    parts, carried, passed = _parts(path)
+    found = parse(parts, workers, limit)
+    entries = [entry for several in found for entry in several]
+    rows = [part.row for part, several in zip(parts, found, strict=True) for _ in several]
+    columns = {column: values[rows] for column, values in carried.items()} if rows else {}
     line = passed_over(passed)
     if not entries:
         raise CrystalTableError(
@@ -99,7 +98,7 @@ def read_generated(path: str | Path, workers: int = 2, limit: float = TIME_LIMIT
         )
     if line:
         _LOG.warning("%s: %s", path.name, line)
-    table, broken = _table(entries, columns, path)
+    table, broken = with_frame_values(path, *_table(entries, columns, path))
     broken.attrs["passed_over"] = line
     return table, broken
 

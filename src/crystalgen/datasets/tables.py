@@ -20,10 +20,22 @@ _MAX_UNPACKED = 1_000_000_000  # bytes of a compressed CSV
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV with a column `cif`, in any encoding of `crystals.reading`, gzipped or not; a packed one no further than archives are.
+    """Read a CSV with a column `cif` (see `read_any_csv`).
 
     Raises:
         CrystalTableError: no such CSV, naming it.
+    """
+    frame = read_any_csv(path)
+    if "cif" not in frame:
+        raise CrystalTableError(f"{path}: lacks the column 'cif'; found {list(frame.columns)}")
+    return frame
+
+
+def read_any_csv(path: Path) -> pd.DataFrame:
+    """Read a CSV in any encoding of `crystals.reading`, gzipped or not; a packed one no further than archives are.
+
+    Raises:
+        CrystalTableError: no readable CSV, naming it.
     """
     try:
         content = path.read_bytes()
@@ -34,12 +46,9 @@ def read_csv(path: Path) -> pd.DataFrame:
         if reason:
             raise CrystalTableError(f"{path}: not a readable CSV ({reason})")
     try:
-        frame = pd.read_csv(io.StringIO(decoded(content)))
+        return pd.read_csv(io.StringIO(decoded(content)))
     except ValueError as error:  # pandas' own errors are ValueErrors
         raise CrystalTableError(f"{path}: not a readable CSV ({error})") from None
-    if "cif" not in frame:
-        raise CrystalTableError(f"{path}: lacks the column 'cif'; found {list(frame.columns)}")
-    return frame
 
 
 def read_benchmark(path: str | Path) -> pd.DataFrame:

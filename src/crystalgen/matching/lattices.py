@@ -36,11 +36,13 @@ def lll_basis(lattice: np.ndarray) -> np.ndarray:
 def _gram_schmidt(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     star, u, norms = np.zeros((3, 3)), np.zeros((3, 3)), np.zeros(3)
     for i in range(3):
-        star[i] = a[i]
+        for axis in range(3):
+            star[i, axis] = a[i, axis]
         for j in range(i):
-            u[i, j] = (a[i] * star[j]).sum() / norms[j]
-            star[i] -= u[i, j] * star[j]
-        norms[i] = (star[i] ** 2).sum()
+            u[i, j] = (a[i, 0] * star[j, 0] + a[i, 1] * star[j, 1] + a[i, 2] * star[j, 2]) / norms[j]
+            for axis in range(3):
+                star[i, axis] -= u[i, j] * star[j, axis]
+        norms[i] = star[i, 0] ** 2 + star[i, 1] ** 2 + star[i, 2] ** 2
     return star, u, norms
 
 
@@ -163,7 +165,9 @@ def near_lengths(sizes: np.ndarray, lengths: np.ndarray, ltol: float) -> np.ndar
 @njit(cache=True)
 def angle(one: np.ndarray, other: np.ndarray) -> float:
     """Degrees between two vectors (3,)."""
-    cosine = (one * other).sum() / math.sqrt((one**2).sum() * (other**2).sum())
+    both = one[0] * other[0] + one[1] * other[1] + one[2] * other[2]
+    squares = (one[0] ** 2 + one[1] ** 2 + one[2] ** 2) * (other[0] ** 2 + other[1] ** 2 + other[2] ** 2)
+    cosine = both / math.sqrt(squares)
     return math.degrees(math.acos(min(1.0, max(-1.0, cosine))))
 
 
@@ -194,7 +198,10 @@ def shortest_vector(lattice):
         for b in (-1, 0, 1):
             for c in (-1, 0, 1):
                 if a != 0 or b != 0 or c != 0:
-                    least = min(least, ((a * lattice[0] + b * lattice[1] + c * lattice[2]) ** 2).sum())
+                    square = 0.0
+                    for axis in range(3):
+                        square += (a * lattice[0, axis] + b * lattice[1, axis] + c * lattice[2, axis]) ** 2
+                    least = min(least, square)
     return math.sqrt(least)
 
 
@@ -222,3 +229,15 @@ def cell_of(lengths, angles):
 def reciprocal_lengths(cell):
     """Return the lengths of the reciprocal vectors without 2 pi, (3,)."""
     return np.sqrt((np.linalg.inv(cell) ** 2).sum(axis=0))
+
+
+@njit(cache=True)
+def unimodular_inverse(turn):
+    """Return the inverse of a matrix (3, 3) of whole numbers with a determinant of 1 or -1, without rounding."""
+    inverse = np.empty((3, 3))
+    for i in range(3):
+        for j in range(3):
+            row, column = (j + 1) % 3, (i + 1) % 3
+            after, beside = (j + 2) % 3, (i + 2) % 3
+            inverse[i, j] = turn[row, column] * turn[after, beside] - turn[row, beside] * turn[after, column]
+    return inverse * (turn[0, 0] * inverse[0, 0] + turn[0, 1] * inverse[1, 0] + turn[0, 2] * inverse[2, 0])

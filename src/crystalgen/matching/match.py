@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
-import joblib
 import numpy as np
 import pandas as pd
 
 from crystalgen.matching.matcher import CSP, FIVEFOLD, TWICE, Tolerances, compare
 from crystalgen.matching.reduction import ReducedCell, reduce_cell
-from crystalgen.utils.timeout import TimeLimit, time_limit
+from crystalgen.utils.limited_map import map_limited
+from crystalgen.utils.timeout import TimeLimit
 
 __all__ = ["CSP", "FIVEFOLD", "TWICE", "RequestedPairs", "Tolerances", "match_cells", "match_pairs", "pair_requests", "reduce_table"]
 
-TIME_LIMIT = 20.0  # s for one crystal's reduction and for one pair
-_CHUNK = 256
+TIME_LIMIT = 20.0  # s of CPU time for one crystal's reduction and for one pair
+_CRYSTALS, _PAIRS = 64, 256  # that go to a process at once
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,11 @@ def match_pairs(samples: pd.DataFrame, targets: pd.DataFrame, tolerances: Tolera
 def reduce_table(table: pd.DataFrame, workers: int = 2, limit: float = TIME_LIMIT) -> list[ReducedCell | str]:
     """`reduce_cell` of each crystal; of one that has none, the reason.
 
-    limit: s for one crystal.
+    limit: s of CPU time for one crystal.
     """
     rows = list(zip(table["lattice"], table["atomic_numbers"], table["frac_coords"], strict=True))
-    return _in_parts(_reduce, rows, workers, limit)
+    found = map_limited(_reduce, rows, workers, limit, _CRYSTALS, _compile)
+    return [f"no reduced cell: {cell}" if isinstance(cell, TimeLimit) else cell for cell in found]
 
 
 def match_cells(samples: Sequence[ReducedCell | str], targets: Sequence[ReducedCell | str], pairs: np.ndarray,
@@ -89,7 +90,7 @@ def match_cells(samples: Sequence[ReducedCell | str], targets: Sequence[ReducedC
         samples, targets: of `reduce_table`.
         pairs: places in `samples` and in `targets`, (n, 2).
         workers: processes.
-        limit: s for one pair.
+        limit: s of CPU time for one pair.
         with_rms: without it, displacements are NaN, and a match takes less time.
 
     Returns:
@@ -97,15 +98,9 @@ def match_cells(samples: Sequence[ReducedCell | str], targets: Sequence[ReducedC
         or why the pair was not compared); n rows.
     """
     cells = [(samples[one], targets[other]) for one, other in np.asarray(pairs, int).reshape(-1, 2)]
-    verdicts = _in_parts(_match, cells, workers, tolerances, limit, with_rms)
+    verdicts = map_limited(partial(_match, tolerances, with_rms), cells, workers, limit, _PAIRS, _compile)
+    verdicts = [(False, np.nan, f"matcher failed: {found}") if isinstance(found, TimeLimit) else found for found in verdicts]
     return pd.DataFrame(verdicts, columns=["matched", "rms", "reason"]).astype({"matched": bool, "rms": float, "reason": object})
-
-
-def _in_parts(function: Callable[..., list], items: list, workers: int, *settings) -> list:
-    """`function` of lists of items, by processes, or by what `joblib.parallel_config` names, such as a Dask cluster."""
-    parts = [items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK)]
-    found = joblib.Parallel(n_jobs=max(1, min(workers, len(parts))))(joblib.delayed(function)(part, *settings) for part in parts)
-    return [result for part in found for result in part]
 
 
 @cache
@@ -116,27 +111,20 @@ def _compile() -> None:
     compare(ReducedCell(cell.lattice * 1.02, cell.numbers, cell.coords + 0.01), cell, Tolerances())
 
 
-def _reduce(rows: list[tuple], limit: float) -> list[ReducedCell | str]:
-    _compile()
-    return [_guarded(reduce_cell, row, limit, "no reduced cell") for row in rows]
+def _reduce(row: tuple) -> ReducedCell | str:
+    return _guarded(reduce_cell, row, "no reduced cell")
 
 
-def _match(cells: list[tuple], tolerances: Tolerances, limit: float, with_rms: bool) -> list[tuple[bool, float, str]]:
-    _compile()
-    verdicts = []
-    for sample, target in cells:
-        broken = next((cell for cell in (sample, target) if isinstance(cell, str)), None)
-        found = broken or _guarded(compare, (sample, target, tolerances, with_rms), limit, "matcher failed")
-        verdicts.append((False, np.nan, found) if isinstance(found, str) else (*found, ""))
-    return verdicts
+def _match(tolerances: Tolerances, with_rms: bool, cells: tuple) -> tuple[bool, float, str]:
+    found = next((cell for cell in cells if isinstance(cell, str)), None) or _guarded(
+        compare, (*cells, tolerances, with_rms), "matcher failed"
+    )
+    return (False, np.nan, found) if isinstance(found, str) else (*found, "")
 
 
-def _guarded(function: Callable, arguments: tuple, limit: float, what: str):
+def _guarded(function: Callable, arguments: tuple, what: str):
     """Result, or why there is none: a broken crystal is a row with a reason, never the end of the table."""
     try:
-        with time_limit(limit):
-            return function(*arguments)
-    except TimeLimit as error:
-        return f"{what}: {error}"
+        return function(*arguments)
     except Exception as error:
         return f"{what}: {type(error).__name__}: {' '.join(str(error).split())[:80]}"

@@ -22,6 +22,7 @@ from crystalgen.matching.lattices import (
     parameters,
     reciprocal_lengths,
     shortest_vector,
+    unimodular_inverse,
 )
 from crystalgen.matching.reduction import ReducedCell
 
@@ -91,10 +92,16 @@ def _turns(first, second, ltol, atol):
         for j in seconds:
             if abs(angle(vectors[i], vectors[j]) - angles[2]) > atol:
                 continue
-            for k in along_b:
-                turn = np.empty((3, 3))
-                turn[0], turn[1], turn[2] = points[i], points[j], points[k]
-                if abs(abs(np.linalg.det(turn)) - 1) <= 0.5 and abs(angle(vectors[j], vectors[k]) - angles[0]) <= atol:
+            x = points[i, 1] * points[j, 2] - points[i, 2] * points[j, 1]
+            y = points[i, 2] * points[j, 0] - points[i, 0] * points[j, 2]
+            z = points[i, 0] * points[j, 1] - points[i, 1] * points[j, 0]
+            for k in along_b:  # the determinant is a whole number
+                if (
+                    abs(x * points[k, 0] + y * points[k, 1] + z * points[k, 2]) == 1
+                    and abs(angle(vectors[j], vectors[k]) - angles[0]) <= atol
+                ):
+                    turn = np.empty((3, 3))
+                    turn[0], turn[1], turn[2] = points[i], points[j], points[k]
                     turns.append(turn)
     found = np.empty((len(turns), 3, 3))
     for place, turn in enumerate(turns):
@@ -123,7 +130,7 @@ def _lay(first, second, turns, anchors, start, stop, numbers, coords, other_numb
             cell = cell_of((lengths + their_lengths) / 2, (angles + their_angles) / 2)
             unit = (abs(np.linalg.det(cell)) / sites) ** (1 / 3)
             tolerance = 2 * stol * unit * reciprocal_lengths(cell)
-            ours = coords @ np.linalg.inv(turns[at])
+            ours = coords @ unimodular_inverse(turns[at])
             last, shortest = at, -1.0
         shift = ours[anchors[way % len(anchors)]] - other_coords[anchor]
         if not _possible(ours, numbers, other_coords, other_numbers, shift, tolerance):
@@ -131,7 +138,7 @@ def _lay(first, second, turns, anchors, start, stop, numbers, coords, other_numb
         if shortest < 0:  # the first way with this turn that may fit
             mapping = lll_basis(cell)
             reduced[:] = mapping @ cell
-            basis[:] = np.linalg.inv(mapping)
+            basis[:] = unimodular_inverse(mapping)
             shortest = shortest_vector(reduced)
             limit[:] = 2 * stol * unit * reciprocal_lengths(reduced)
         _displacements(ours @ basis, numbers, (other_coords + shift) @ basis, other_numbers, reduced, shortest, limit, cost, vectors)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import joblib
 import numpy as np
 import pandas as pd
 
@@ -11,7 +10,6 @@ from crystalgen.matching.matcher import compare
 from crystalgen.matching.reduction import ReducedCell
 
 ENERGY_WINDOW = 0.1  # eV/atom; alike, but further apart than this as generated, two crystals are two places to start from
-_GROUPS = 32  # groups of a formula that one process takes at once
 
 
 def is_same(sample: ReducedCell | str, target: ReducedCell | str) -> bool:
@@ -61,15 +59,16 @@ def unique_classes(cells: Sequence[ReducedCell | str], tolerances: Tolerances = 
     Args:
         cells: of `match.reduce_table`.
         workers: processes.
-        limit: s for one pair.
+        limit: s of CPU time for one pair.
     """
-    groups = [places for places in _by_content(cells).values() if len(places) > 1]
-    parts = [groups[i : i + _GROUPS] for i in range(0, len(groups), _GROUPS)]
-    jobs = (joblib.delayed(_classes)([[cells[i] for i in places] for places in part], tolerances, limit) for part in parts)
     classes = np.arange(len(cells))
-    for part, found in zip(parts, joblib.Parallel(n_jobs=max(1, min(workers, len(parts))))(jobs), strict=True):
-        for places, firsts in zip(part, found, strict=True):
-            classes[places] = np.array(places)[firsts]
+    left = [places for places in _by_content(cells).values() if len(places) > 1]
+    while left:  # each group's first crystal is compared with the others; those that are unlike it go on
+        pairs = np.array([(first, other) for first, *others in left for other in others])
+        same = match_cells(cells, cells, pairs, tolerances, workers, limit, with_rms=False)["matched"].to_numpy()
+        classes[pairs[same, 1]] = pairs[same, 0]
+        taken = set(pairs[same, 1].tolist())
+        left = [rest for _, *others in left if len(rest := [other for other in others if other not in taken]) > 1]
     return classes
 
 
@@ -80,7 +79,7 @@ def nearest_target(samples: Sequence[ReducedCell | str], targets: Sequence[Reduc
     Args:
         samples, targets: of `match.reduce_table`; `targets` are a reference's.
         with_rms: without it, the first target that a sample matches stands for the best.
-        limit: s for one pair.
+        limit: s of CPU time for one pair.
 
     Returns:
         matched, rms (the least, NaN where not matched or without `with_rms`), place (of that target; -1), reason (why a pair
@@ -106,25 +105,41 @@ def corrected_rms(matches: pd.DataFrame, tolerances: Tolerances) -> pd.Series:
     return matches["rms"].fillna(tolerances.stol)
 
 
-def _nearest(samples: Sequence[ReducedCell | str], targets: Sequence[ReducedCell | str], side: str, tolerances: Tolerances, workers: int,
-             with_rms: bool, limit: float) -> pd.DataFrame:  # fmt: skip
-    """The best partner of each crystal on one side, `sample` or `target`."""
-    own, others, order = (samples, targets, [0, 1]) if side == "sample" else (targets, samples, [1, 0])
-    known = _by_content(others)
-    pairs = [(i, j) for i, cell in enumerate(own) if not isinstance(cell, str) for j in known.get(cell.kinds, [])]
-    pairs = np.array(pairs, dtype=int).reshape(-1, 2)
-    found = match_cells(samples, targets, pairs[:, order], tolerances, workers, limit, with_rms)
-    found["cell"], found["place"] = pairs.T
-    result = pd.DataFrame({"matched": False, "rms": np.nan, "place": -1, "reason": ""}, index=range(len(own)))
+def alike_in_content(samples: Sequence[ReducedCell | str], targets: Sequence[ReducedCell | str]) -> np.ndarray:
+    """Return the places in samples and in targets of all pairs with the same atoms in the reduced cell, int (n, 2)."""
+    known = _by_content(targets)
+    pairs = [(i, j) for i, cell in enumerate(samples) if not isinstance(cell, str) for j in known.get(cell.kinds, [])]
+    return np.array(pairs, dtype=int).reshape(-1, 2)
+
+
+def best_of(verdicts: pd.DataFrame, own: np.ndarray, others: np.ndarray, count: int) -> pd.DataFrame:
+    """Return the best match of each crystal: matched, rms, place (of the other; -1), reason; `count` rows.
+
+    Args:
+        verdicts: of `match.match_cells`, n rows.
+        own, others: places of the crystals and of what they were compared with, (n,).
+    """
+    found = verdicts.assign(cell=own, place=others)
+    result = pd.DataFrame({"matched": False, "rms": np.nan, "place": -1, "reason": ""}, index=range(count))
     best = found[found["matched"]].sort_values("rms", kind="stable").drop_duplicates("cell").set_index("cell")
     result.loc[best.index, ["rms", "place"]] = best[["rms", "place"]]
     result.loc[best.index, "matched"] = True
     failed = found[found["reason"] != ""].drop_duplicates("cell").set_index("cell")["reason"]
     result.loc[failed.index, "reason"] = failed
+    return result.astype({"place": int})
+
+
+def _nearest(samples: Sequence[ReducedCell | str], targets: Sequence[ReducedCell | str], side: str, tolerances: Tolerances, workers: int,
+             with_rms: bool, limit: float) -> pd.DataFrame:  # fmt: skip
+    """The best partner of each crystal on one side, `sample` or `target`."""
+    pairs = alike_in_content(samples, targets)
+    verdicts = match_cells(samples, targets, pairs, tolerances, workers, limit, with_rms)
+    own, columns = (samples, (0, 1)) if side == "sample" else (targets, (1, 0))
+    result = best_of(verdicts, pairs[:, columns[0]], pairs[:, columns[1]], len(own))
     for i, cell in enumerate(own):
         if isinstance(cell, str):
             result.loc[i, "reason"] = cell
-    return result.astype({"place": int})
+    return result
 
 
 def _by_content(cells: Sequence[ReducedCell | str]) -> dict[bytes, list[int]]:
@@ -133,21 +148,3 @@ def _by_content(cells: Sequence[ReducedCell | str]) -> dict[bytes, list[int]]:
         if not isinstance(cell, str):
             groups.setdefault(cell.kinds, []).append(place)
     return groups
-
-
-def _classes(groups: list[list[ReducedCell]], tolerances: Tolerances, limit: float) -> list[list[int]]:
-    """Return for each group the place of each member's first match within it."""
-    found = []
-    for cells in groups:
-        left, firsts = list(range(len(cells))), [0] * len(cells)
-        while left:
-            first, *others = left
-            pairs = np.array([(first, other) for other in others]).reshape(-1, 2)
-            same = match_cells(cells, cells, pairs, tolerances, 1, limit, with_rms=False)["matched"].to_numpy()
-            firsts[first] = first
-            for other, alike in zip(others, same, strict=True):
-                if alike:
-                    firsts[other] = first
-            left = [other for other, alike in zip(others, same, strict=True) if not alike]
-        found.append(firsts)
-    return found

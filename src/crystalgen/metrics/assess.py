@@ -8,15 +8,17 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.crystals.plausibility import without_implausible
-from crystalgen.matching.match import CSP, FIVEFOLD, TIME_LIMIT, TWICE, Tolerances, reduce_table
-from crystalgen.matching.novelty import corrected_rms, nearest_sample, nearest_target, unique_classes
+from crystalgen.matching.disordered import disordered_verdicts
+from crystalgen.matching.match import CSP, FIVEFOLD, TIME_LIMIT, TWICE, Tolerances, match_cells, reduce_table
+from crystalgen.matching.novelty import alike_in_content, best_of, corrected_rms, nearest_target, unique_classes
 from crystalgen.metrics.coverage import Cutoffs, coverage
 from crystalgen.metrics.distributions import PROPERTIES, wasserstein
-from crystalgen.metrics.fingerprints import fingerprints
+from crystalgen.metrics.fingerprints import Fingerprints, fingerprints
+from crystalgen.metrics.metric_rows import DRAWS, MetricRows
+from crystalgen.metrics.paired import pair_by_target, paired_rates
 from crystalgen.metrics.symmetry import SYMPRECS, histogram, in_p1, space_groups, without_symmetry
-from crystalgen.metrics.validity import composition_validity, structure_validity
+from crystalgen.metrics.validity import composition_validity, distance_validity
 from crystalgen.stability.hull import METASTABLE, STABLE
-from crystalgen.utils.statistics import clustered_bootstrap
 
 SETTINGS = {
     "0.2/0.3/5": Tolerances(),
@@ -24,7 +26,6 @@ SETTINGS = {
     "1.0/1.5/25": FIVEFOLD,
     "0.3/0.5/10, by RMS": CSP,
 }  # lengths/sites/angles: B's, twice and five times as wide, and that of crystal structure prediction
-_DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Options:
         cutoffs: of coverage; None leaves coverage out.
         settings: of `SETTINGS`, those at which the reference is matched.
         workers: processes.
-        limit: s for one crystal or pair.
+        limit: s of CPU time for one crystal or pair.
+        by_order: align samples with the reference by order where no column does (see `pair_by_target`).
+        disordered: look for what is unique and novel by MatterGen's matching of disordered crystals, too.
     """
 
     folder: Path
@@ -44,6 +47,8 @@ class Options:
     settings: tuple[str, ...] = tuple(SETTINGS)
     workers: int = 2
     limit: float = TIME_LIMIT
+    by_order: bool = False
+    disordered: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     Args:
         generated: crystals; columns `e_above_hull` and, in the reference too, `energy_per_atom` (eV/atom) are used where they are
             plausible, whoever wrote them; `status` says why there is none.
-        broken: id and reason of what could not be read; it counts as invalid and as not matched.
+        broken: id and reason of what could not be read; it counts as invalid and as not matched, its composition by `reduced_formula`,
+            if that is known.
         reference: crystals to be covered, matched and compared with.
         training: crystals that are not new.
         options: see `Options`.
@@ -78,7 +84,8 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
         raise ValueError("the reference has no crystals; expected some to compare with")
     all_known = training is reference  # then it is reduced once
     generated, reference = (without_implausible(table.reset_index(drop=True)) for table in (generated, reference))
-    rows = _Rows(len(generated) + len(broken), generated["formula"], broken["id"])
+    pairs = pair_by_target(generated, reference, broken, options.by_order)
+    rows = MetricRows(len(generated) + len(broken), generated["formula"], broken["id"])
     named = ["id", "formula", "reduced_formula", "nsites", *({"reading_notes"} & set(generated))]
     crystals = generated[named].assign(reason="")
     _LOG.info("reducing %d generated crystals and %d of the reference", len(generated), len(reference))
@@ -86,26 +93,31 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     crystals["reason"] = [cell if isinstance(cell, str) else "" for cell in cells]
 
     _LOG.info("validity and properties")
-    crystals["valid_structure"], crystals["valid_composition"] = structure_validity(generated), composition_validity(generated)
-    crystals["valid"] = crystals["valid_structure"] & crystals["valid_composition"]
-    own = {"valid_structure": structure_validity(reference), "valid_composition": composition_validity(reference)}
-    own["valid"] = own["valid_structure"] & own["valid_composition"]
+    prints = None
+    if options.cutoffs:
+        _LOG.info("fingerprints")
+        prints = tuple(fingerprints(table, options.folder, options.workers, options.limit) for table in (generated, reference))
+        crystals["no_fingerprint"] = [prints[0].failed.get(row, "") for row in range(len(generated))]
+    own, theirs = (_validity(table, prints and prints[i]) for i, table in enumerate((generated, reference)))
+    crystals, lost = crystals.join(own), _lost_compositions(broken)
     for column, meaning in _VALIDITY.items():
-        rows.share(column, crystals[column], meaning, own[column].mean())
+        values = pd.concat([own[column], lost]) if column == "valid_composition" else own[column]
+        rows.share(column, values, meaning, theirs[column].mean())
 
-    valid = crystals["valid"].to_numpy(bool)
+    published = own["valid_published"].to_numpy(bool)
     for name, measure in PROPERTIES.items():
-        if valid.any():
-            measured = wasserstein(measure(generated[valid]), measure(reference), min(_DRAWS, 200))
-            rows.add(f"wasserstein_{name}", measured, int(valid.sum()), f"Wasserstein distance of {_UNITS[name]}, of valid crystals", 0.0)
+        if published.any():
+            measured = wasserstein(measure(generated[published]), measure(reference), min(DRAWS, 200))
+            note = f"Wasserstein distance of {_UNITS[name]}, of crystals valid by the published definition"
+            rows.add(f"wasserstein_{name}", measured, int(published.sum()), note, 0.0)
+    valid = own["valid"].to_numpy(bool)
     if "energy_per_atom" in generated and "energy_per_atom" in reference:
         _energies(rows, generated["energy_per_atom"][valid].dropna(), reference["energy_per_atom"].dropna())
     if options.cutoffs:
-        _LOG.info("fingerprints and coverage")
-        _cover(rows, crystals, generated, reference, options)
+        _cover(rows, *prints, generated, reference, options.cutoffs)
 
     _LOG.info("symmetry")
-    groups, their_groups = space_groups(generated), space_groups(reference)
+    groups, their_groups = (space_groups(table, options.workers, options.limit) for table in (generated, reference))
     crystals = crystals.join(groups)
     for symprec in SYMPRECS:
         column = f"space_group_{symprec:g}"
@@ -121,14 +133,18 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
     rows.share("unique", crystals["unique"] & (crystals["reason"] == ""), "the first of the crystals that StructureMatcher calls alike")
     rows.share("novel", crystals["novel"], "unlike every training crystal by StructureMatcher")
     new = crystals["unique"] & crystals["novel"] & crystals["valid"]
+    if options.disordered:
+        _LOG.info("repeats, and what is new, of disordered crystals")
+        _disordered(rows, crystals, generated, training, options)
     rows.share("valid_unique_novel", new, "valid by both measures, unique and novel")
     if "e_above_hull" in generated:
         crystals["energy_status"] = generated["status"]
         _stability(rows, crystals, generated["e_above_hull"], crystals["unique"] & crystals["novel"])
 
     _LOG.info("matching the reference")
-    found = _matches(rows, cells, known, reference, valid, options)
-    crystals = pd.concat([crystals, broken.assign(valid_structure=False, valid_composition=False, valid=False)], ignore_index=True)
+    found, verdicts = _matches(rows, cells, known, reference, own, theirs, pairs, options)
+    crystals = crystals.join(verdicts)
+    crystals = pd.concat([crystals, broken.assign(**dict.fromkeys(_VALIDITY, False) | {"valid_composition": lost})], ignore_index=True)
     crystals["nsites"] = crystals["nsites"].astype("Int64")  # unknown of what is broken
     return Assessment(
         rows.table(), crystals, found, histogram(groups[f"space_group_{SYMPRECS[-1]:g}"], their_groups[f"space_group_{SYMPRECS[-1]:g}"])
@@ -137,21 +153,41 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
 
 _LOG = logging.getLogger(__name__)
 _VALIDITY = {
-    "valid_structure": "no two atoms within 0.5 Å, a volume above 0.1 Å^3",
-    "valid_composition": "neutral by SMACT (list smact14, Pauling test; elements and alloys pass)",
-    "valid": "both",
+    "valid_structure": "no two atoms within 0.5 Å, an atom and its own image among them, a volume above 0.1 Å^3",
+    "valid_structure_published": "the same without an atom's own images, as CDVAE's and DiffCSP's scripts",
+    "valid_composition": "neutral by SMACT (list smact14, Pauling test; elements and alloys pass), by composition alone",
+    "valid": "by structure and by composition",
+    "valid_published": "by CDVAE's definition: distances between different atoms, composition, fingerprints",
 }
 _UNITS = {"density": "the density (g/cm^3)", "elements": "the number of elements"}
 
 
-def _cover(rows: "_Rows", crystals: pd.DataFrame, generated: pd.DataFrame, reference: pd.DataFrame, options: Options) -> None:
-    one, other = (fingerprints(table, options.folder, options.workers, options.limit) for table in (generated, reference))
-    crystals["no_fingerprint"] = [one.failed.get(row, "") for row in range(len(generated))]
+def _validity(table: pd.DataFrame, prints: Fingerprints | None) -> pd.DataFrame:
+    """Columns of `_VALIDITY`; without fingerprints, the published definition goes without them."""
+    found = distance_validity(table).assign(valid_composition=composition_validity(table))
+    printed = np.ones(len(table), bool) if prints is None else np.isin(np.arange(len(table)), prints.rows)
+    found["valid"] = found["valid_structure"] & found["valid_composition"]
+    found["valid_published"] = found["valid_structure_published"] & found["valid_composition"] & printed
+    return found
+
+
+def _lost_compositions(broken: pd.DataFrame) -> pd.Series:
+    """Whether the composition of each crystal that could not be read is valid; False where it is not known."""
+    known = broken["reduced_formula"].notna() if "reduced_formula" in broken else pd.Series(False, index=broken.index)
+    verdicts = pd.Series(False, index=broken.index, dtype=bool)
+    if known.any():
+        verdicts[known] = composition_validity(broken[known])
+    return verdicts
+
+
+def _cover(
+    rows: MetricRows, one: Fingerprints, other: Fingerprints, generated: pd.DataFrame, reference: pd.DataFrame, cutoffs: Cutoffs
+) -> None:
     if not len(one.rows) or not len(other.rows):
         return
-    at = f"cut-offs {options.cutoffs.structure:g}/{options.cutoffs.composition:g}"
+    at = f"cut-offs {cutoffs.structure:g}/{cutoffs.composition:g}"
     meanings = {"coverage": f"CrystalNN's and Magpie's fingerprints, {at}", "amsd": "nearest structure", "amcd": "nearest composition"}
-    for name, values in coverage(one, rows.asked, other, options.cutoffs).items():
+    for name, values in coverage(one, rows.asked, other, cutoffs).items():
         kind, _, side = name.partition("_")
         table = reference if side == "recall" else generated
         formulas = [table["formula"].iloc[i] if i >= 0 else f"lost {i}" for i in values.index]
@@ -164,14 +200,23 @@ def _cover(rows: "_Rows", crystals: pd.DataFrame, generated: pd.DataFrame, refer
         )
 
 
-def _energies(rows: "_Rows", generated: pd.Series, reference: pd.Series) -> None:
+def _disordered(rows: MetricRows, crystals: pd.DataFrame, generated: pd.DataFrame, training: pd.DataFrame, options: Options) -> None:
+    found = disordered_verdicts(generated, training, options.workers, options.limit)
+    crystals["unique_disordered"], crystals["novel_disordered"] = found["unique"].to_numpy(), found["novel"].to_numpy()
+    late = f"; {(found['reason'] != '').sum()} had a comparison that failed"
+    note = "by MatterGen's matching, for which elements that may replace each other are one"
+    rows.share("unique_disordered", found["unique"], f"unique {note}{late}")
+    rows.share("novel_disordered", found["novel"], f"novel {note}")
+
+
+def _energies(rows: MetricRows, generated: pd.Series, reference: pd.Series) -> None:
     if len(generated) and len(reference):
-        measured = wasserstein(generated.to_numpy(float), reference.to_numpy(float), min(_DRAWS, 200))
+        measured = wasserstein(generated.to_numpy(float), reference.to_numpy(float), min(DRAWS, 200))
         meaning = f"Wasserstein distance of the energy by a potential (eV/atom), of valid crystals; {len(reference)} of the reference"
         rows.add("wasserstein_energy", measured, len(generated), meaning, 0.0)
 
 
-def _stability(rows: "_Rows", crystals: pd.DataFrame, above: pd.Series, new: pd.Series) -> None:
+def _stability(rows: MetricRows, crystals: pd.DataFrame, above: pd.Series, new: pd.Series) -> None:
     crystals["e_above_hull"] = above.to_numpy(float)
     unknown = int(above.isna().sum())
     for name, bound in (("stable", STABLE), ("metastable", METASTABLE)):
@@ -181,46 +226,45 @@ def _stability(rows: "_Rows", crystals: pd.DataFrame, above: pd.Series, new: pd.
         rows.share(f"{name}_unique_novel", under & new.to_numpy(bool), f"{name}, unique and novel (S.U.N.)")
 
 
-def _matches(rows: "_Rows", cells: list, known: list, reference: pd.DataFrame, valid: np.ndarray, options: Options) -> pd.DataFrame:
-    """METRe and cRMSE at each setting, of all crystals and of the valid ones alone."""
-    found = []
+def _matches(rows: MetricRows, cells: list, known: list, reference: pd.DataFrame, own: pd.DataFrame, theirs: pd.DataFrame,
+             pairs: pd.DataFrame | None, options: Options) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """METRe and cRMSE, match rate and RMSE of pairs, at each setting and by each filter.
+
+    Filtered crystals are those of DiffCSP's and OMatG's scripts: sample and target are valid by the published definition; for the best
+    of several samples a target DiffCSP asks it of the sample alone. Valid crystals are ours: the sample is, by our definition.
+
+    Returns:
+        a row for each of the reference, setting and filter; and columns for the table of samples.
+    """
+    alike = alike_in_content(cells, known)
+    found, columns = [], {}
     for setting in options.settings:
-        for kind, kept in (("all", np.ones(len(cells), bool)), ("valid", valid)):
-            chosen = [cell for cell, keep in zip(cells, kept, strict=True) if keep]
-            matches = nearest_sample(chosen, known, SETTINGS[setting], options.workers, limit=options.limit)
+        tolerances = SETTINGS[setting]
+        verdicts = match_cells(cells, known, alike, tolerances, options.workers, options.limit)
+        for kind, (counts, _) in _filters(own, theirs, *alike.T).items():
+            matches = best_of(verdicts[counts], alike[counts, 1], alike[counts, 0], len(known))
             at = f"{setting}, {kind} crystals"
             rows.mean(f"metre, {at}", matches["matched"], reference["formula"], "of the reference, matched by some generated crystal")
-            rms = corrected_rms(matches, SETTINGS[setting])
+            rms = corrected_rms(matches, tolerances)
             rows.mean(f"crmse, {at}", rms, reference["formula"], "least displacement; unmatched ones count as the tolerance of sites")
-            names = pd.Series(np.flatnonzero(kept)).reindex(matches["place"]).to_numpy(float)
+            names = matches["place"].where(matches["place"] >= 0).astype(float)
             found.append(reference[["id", "formula"]].assign(setting=setting, of=kind, matched=matches["matched"], rms=matches["rms"],
                                                              generated_row=names, reason=matches["reason"]))  # fmt: skip
-    return pd.concat(found, ignore_index=True)
+        if pairs is None:
+            continue
+        verdicts = match_cells(cells, known, pairs[["sample", "target"]].to_numpy(), tolerances, options.workers, options.limit)
+        columns[f"rms, {setting}"] = pd.Series(verdicts["rms"].to_numpy(), pairs["sample"])
+        filters = _filters(own, theirs, pairs["sample"], pairs["target"])
+        for name, values in paired_rates(pairs, verdicts, filters, len(known)).items():
+            measure, kind = name.split(", ")
+            meaning = "of the reference, matched by its own sample" if measure.startswith("match") else "mean displacement of those matched"
+            rows.mean(f"{measure}, {setting}, {kind} crystals", values, reference["formula"].iloc[values.index], meaning)
+    return pd.concat(found, ignore_index=True), pd.DataFrame(columns)
 
 
-class _Rows:
-    """Collects metrics; shares are of all that was asked for, what could not be read among it."""
-
-    def __init__(self, asked: int, formulas: pd.Series, lost: pd.Series):
-        self.asked = asked
-        self._formulas = [*formulas, *(f"lost {name}" for name in lost)]
-        self._rows: list[dict] = []
-
-    def add(self, metric: str, interval: dict, n: int, meaning: str, reference: float = np.nan) -> None:
-        self._rows.append({"metric": metric, **interval, "n": n, "reference": reference, "meaning": meaning})
-
-    def mean(self, metric: str, values: pd.Series, clusters, meaning: str, reference: float = np.nan) -> None:
-        values = np.asarray(values, float)
-        if not len(values):
-            return
-        low, high = clustered_bootstrap(values, np.asarray(clusters, str), _DRAWS)
-        self.add(metric, {"value": float(values.mean()), "low": low, "high": high}, len(values), meaning, reference)
-
-    def share(self, metric: str, verdicts, meaning: str, reference: float = np.nan, broken_count: bool = True) -> None:
-        values = np.asarray(verdicts, float)
-        lost = self.asked - len(values) if broken_count else 0
-        clusters = self._formulas if broken_count else self._formulas[: len(values)]
-        self.mean(metric, np.concatenate([values, np.zeros(lost)]), clusters, meaning, reference)
-
-    def table(self) -> pd.DataFrame:
-        return pd.DataFrame(self._rows, columns=["metric", "value", "low", "high", "n", "reference", "meaning"])
+def _filters(own: pd.DataFrame, theirs: pd.DataFrame, samples, targets) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By name, whether each pair of places counts for one sample a target, and for the best of several."""
+    everything = np.ones(len(samples), bool)
+    published, valid = (own[name].to_numpy()[samples] for name in ("valid_published", "valid"))
+    both = published & theirs["valid_published"].to_numpy()[targets]
+    return {"all": (everything, everything), "filtered": (both, published), "valid": (valid, valid)}

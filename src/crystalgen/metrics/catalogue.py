@@ -27,7 +27,11 @@ METRICS = {
     ),
     "match_rate_csp": Metric(
         "Match rate (0.3/0.5/10)",
-        "the match rate with the wider tolerances of CDVAE and DiffCSP; a sample with two atoms closer than 0.5 Å does not match",
+        "the match rate with the wider tolerances and the filter of DiffCSP's script: sample and target are valid by distances, SMACT and "
+        "fingerprints, of several samples the sample alone",
+    ),
+    "match_rate_valid_csp": Metric(
+        "Match rate (0.3/0.5/10), valid", "the same with our filter: no two atoms of the sample are closer than 0.5 Å"
     ),
     "match_rate_csp_filtered": Metric(
         "Filtered", "the same, where the sample and the target are valid by distances and by SMACT, too; others count as not matched"
@@ -66,7 +70,14 @@ METRICS = {
     "unique": Metric("Unique", "the first of the samples that StructureMatcher calls alike"),
     "novel": Metric("Novel", "unlike every training crystal by StructureMatcher"),
 }
-METRICS |= {"valid_structure": METRICS["structure_validity"], "valid_composition": METRICS["composition_validity"]}
+METRICS |= {
+    "valid_structure": METRICS["structure_validity"],
+    "valid_structure_published": Metric("Structure validity, published", "the same without an atom's own images"),
+    "valid_composition": METRICS["composition_validity"],
+    "valid_published": Metric("Valid, published", "valid by CDVAE's definition: distances, composition and fingerprints"),
+    "unique_disordered": Metric("Unique, disordered", "unique where elements that may replace each other are one"),
+    "novel_disordered": Metric("Novel, disordered", "novel where elements that may replace each other are one"),
+}
 MEASURES = ("match_rate", "match_rate_valid", "match_rate_x2", "match_rate_x5", "rmse", "metre", "crmse")
 VALIDITY = ("structure_validity", "composition_validity", "coverage_recall", "coverage_precision")
 DE_NOVO = (*VALIDITY, "wasserstein_density", "wasserstein_elements", "p1_0.01", "p1_0.1", "unique", "novel")

@@ -4,15 +4,18 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from ase.data import atomic_masses
+from pymatgen.core import Element
 from scipy.stats import wasserstein_distance
 
+from crystalgen.crystals.schema import MAX_ATOMIC_NUMBER
+
 _GRAMS_PER_CM3 = 1.66053906660  # of one atomic mass unit per Å^3
+_MASSES = np.array([0.0, *(float(Element.from_Z(z).atomic_mass) for z in range(1, MAX_ATOMIC_NUMBER + 1))])  # as in the peers' densities
 
 
 def densities(table: pd.DataFrame) -> np.ndarray:
     """g/cm^3, (n,)."""
-    masses = np.array([atomic_masses[z].sum() for z in table["atomic_numbers"]])
+    masses = np.array([_MASSES[z].sum() for z in table["atomic_numbers"]])
     volumes = np.abs(np.linalg.det(np.stack(table["lattice"].to_numpy()).astype(float)))
     return masses / volumes * _GRAMS_PER_CM3
 

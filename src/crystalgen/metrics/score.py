@@ -4,21 +4,25 @@ What could not be decoded counts as a failure. Intervals redraw whole formulas, 
 rate of each seed, and `n` counts what each was asked for.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from crystalgen.matching.match import CSP, FIVEFOLD, TWICE, Tolerances, pair_requests, reduce_table
 from crystalgen.matching.novelty import corrected_rms, nearest_sample, nearest_target, unique_classes
+from crystalgen.metrics.fingerprints import fingerprints
 from crystalgen.metrics.proxy import Coverage, coverage_rates, property_distances, share_of_requested
 from crystalgen.metrics.symmetry import SYMPRECS, in_p1, space_groups
-from crystalgen.metrics.validity import composition_validity, structure_validity
+from crystalgen.metrics.validity import composition_validity, distance_validity, structure_validity
+from crystalgen.utils import paths
 from crystalgen.utils.statistics import Scoring, mean_with_interval
 
 WIDER = {"match_rate_x2": TWICE, "match_rate_x5": FIVEFOLD}
 
 
 def score_conditional(crystals: pd.DataFrame, samples: pd.DataFrame, requests: pd.DataFrame, scoring: Scoring,
-                      csp: bool = False) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+                      csp: bool = False, folder: Path = paths.FINGERPRINTS) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Match samples with the crystals that they were asked to be.
 
     Args:
@@ -28,12 +32,15 @@ def score_conditional(crystals: pd.DataFrame, samples: pd.DataFrame, requests: p
         scoring: see `Scoring`.
         csp: whether to match at the tolerances of crystal structure prediction, too, where a target counts if one of its
             samples matches.
+        folder: where fingerprints are kept, of which the filter of crystal structure prediction asks.
 
     Returns:
         verdicts, a row for each seed and request (see `pair_requests`; with `csp` also csp_matched and csp_rms), and rates:
         structure_validity, match_rate, match_rate_valid (the sample is valid, too), match_rate_x2 and match_rate_x5 (tolerances
         so many times as wide), rmse (of the matched; none if a seed has no match), metre and crmse (of the targets, by whichever
-        sample of the seed), match_rate_csp and, of k samples a target, match_rate_csp_<k>.
+        sample of the seed). With `csp`, match_rate_csp counts as DiffCSP's script: sample and target are valid by the published
+        distances, by SMACT and by their fingerprints; match_rate_csp_<k>, of k samples a target, asks it of the sample alone.
+        match_rate_valid_csp and match_rate_valid_csp_<k> are ours: no two atoms of the sample are too close.
     """
     validity = samples[["id", "formula", "seed"]].assign(valid=structure_validity(samples))
     pairs = pair_requests(crystals, samples, requests, scoring.seeds)
@@ -58,12 +65,15 @@ def score_conditional(crystals: pd.DataFrame, samples: pd.DataFrame, requests: p
     metrics["crmse"] = _mean(corrected_rms(everyone, Tolerances()), everyone, scoring)
     if csp:
         lax = pairs.match(CSP)
-        lax["matched"] &= valid  # as CDVAE and DiffCSP count, who ask SMACT too
-        verdicts = verdicts.assign(csp_matched=lax["matched"], csp_rms=lax["rms"].where(lax["matched"]))
-        metrics["match_rate_csp"] = _mean(lax["matched"], lax, scoring)
-        best = lax.groupby(["seed", "target_id"], as_index=False).agg(matched=("matched", "any"), formula=("formula", "first"))
-        if len(best) < len(lax):
-            metrics[f"match_rate_csp_{len(lax) // len(best)}"] = _mean(best["matched"], best, scoring)
+        published = verdicts["sample_id"].map(_published(samples, folder)).eq(True)
+        both = published & verdicts["target_id"].map(_published(pairs.targets, folder)).eq(True)
+        verdicts = verdicts.assign(csp_matched=lax["matched"] & both, csp_rms=lax["rms"].where(lax["matched"] & both))
+        for name, one, several in (("match_rate_csp", both, published), ("match_rate_valid_csp", valid, valid)):
+            metrics[name] = _mean(lax["matched"] & one, lax, scoring)
+            tried = lax.assign(matched=lax["matched"] & several).groupby(["seed", "target_id"], as_index=False)
+            best = tried.agg(matched=("matched", "any"), formula=("formula", "first"))
+            if len(best) < len(lax):
+                metrics[f"{name}_{len(lax) // len(best)}"] = _mean(best["matched"], best, scoring)
     return verdicts, metrics
 
 
@@ -103,6 +113,13 @@ def score_unconditional(crystals: pd.DataFrame, samples: pd.DataFrame, scoring: 
         rates, verdicts["no_fingerprint"] = coverage_rates(samples, test, scoring, coverage)
         metrics |= rates
     return verdicts, metrics
+
+
+def _published(table: pd.DataFrame, folder: Path) -> pd.Series:
+    """Whether each crystal is valid by CDVAE's and DiffCSP's definition, by id."""
+    printed = np.isin(np.arange(len(table)), fingerprints(table.reset_index(drop=True), folder).rows)
+    valid = distance_validity(table)["valid_structure_published"].to_numpy() & composition_validity(table) & printed
+    return pd.Series(valid, table["id"].to_numpy())
 
 
 def _mean(values: pd.Series, rows: pd.DataFrame, scoring: Scoring) -> dict:

@@ -3,15 +3,28 @@
 import numpy as np
 import pandas as pd
 
-from crystalgen.chemistry.spacegroups import find_space_groups
+from crystalgen.chemistry.spacegroups import space_group_number
+from crystalgen.utils.limited_map import map_limited
+from crystalgen.utils.timeout import TimeLimit
 
 SYMPRECS = (0.01, 0.1)  # Å; a model's noise breaks symmetry at the first that is there at the second
 
 
-def space_groups(table: pd.DataFrame) -> pd.DataFrame:
-    """International numbers at each of `SYMPRECS`, columns `space_group_<symprec>` (NA where spglib finds none), n rows."""
-    found = {f"space_group_{symprec:g}": find_space_groups(table, symprec)["space_group"].array for symprec in SYMPRECS}
-    return pd.DataFrame(found, index=table.index)
+def space_groups(table: pd.DataFrame, workers: int = 1, limit: float = 20.0) -> pd.DataFrame:
+    """International numbers at each of `SYMPRECS`, columns `space_group_<symprec>` (NA where spglib finds none), n rows.
+
+    workers: processes. limit: s of CPU time for one crystal; one that takes longer has none.
+    """
+    cells = list(zip(table["lattice"], table["frac_coords"], table["atomic_numbers"], strict=True))
+    found = [
+        [None] * len(SYMPRECS) if isinstance(groups, TimeLimit) else groups for groups in map_limited(_groups, cells, workers, limit, 64)
+    ]
+    columns = {f"space_group_{symprec:g}": pd.array([groups[i] for groups in found], dtype="Int16") for i, symprec in enumerate(SYMPRECS)}
+    return pd.DataFrame(columns, index=table.index)
+
+
+def _groups(cell: tuple) -> list[int | None]:
+    return [space_group_number(cell, symprec) for symprec in SYMPRECS]
 
 
 def in_p1(groups: pd.Series) -> np.ndarray:

@@ -17,6 +17,10 @@ from crystalgen.utils.files import write_json
 
 _REASONS = 20  # kinds of failure that the page lists; crystals.csv names each crystal's
 _SHARES = "Shares are of all crystals that the input names; unreadable ones count as failures. 95 % intervals redraw whole formulas."
+_MATCHING = (
+    "Filtered: sample and target are valid by the published definition (distances, composition, fingerprints), as in DiffCSP's and OMatG's "
+    "scripts; valid: the sample is valid by ours. "
+)
 _PROPERTIES = "Properties of all crystals that could be read, over the reference's: density, number of atoms and of elements."
 _GROUPS = f"The commonest space groups of the reference and of the generated crystals, at a symprec of {SYMPRECS[-1]:g} Å."
 
@@ -36,12 +40,12 @@ def write_assessment(found: Assessment, generated: pd.DataFrame, reference: pd.D
     found.found.to_csv(folder / "reference.csv", index=False, float_format="%.6g", lineterminator="\n")
     records = found.metrics.set_index("metric").astype(object)  # JSON has no NaN
     write_json({"facts": facts, "metrics": records.where(records.notna(), None).to_dict(orient="index")}, folder / "metrics.json")
-    matching = found.metrics["metric"].str.startswith(("metre, ", "crmse, "))
+    matching = found.metrics["metric"].str.contains(", ", regex=False)
     counts = found.crystals["reason"][found.crystals["reason"].fillna("") != ""].value_counts().head(_REASONS)
     broken = counts.rename_axis("Reason").reset_index(name="Crystals")
     tables = {
         "metrics": (_readable(found.metrics[~matching]), "Metrics", _SHARES),
-        "matching": (_matching(found.metrics[matching]), "The reference found among the generated", notes(("METRe", "cRMSE"))),
+        "matching": (_matching(found.metrics[matching]), "The reference found among the generated", _MATCHING + notes(("METRe", "cRMSE"))),
         "failures": (broken, "What could not be read or compared", "crystals.csv names every one."),
     }
     figures = {
@@ -59,13 +63,12 @@ def write_assessment(found: Assessment, generated: pd.DataFrame, reference: pd.D
 
 
 def _matching(metrics: pd.DataFrame) -> pd.DataFrame:
-    """METRe and cRMSE, a row for each setting of the matcher."""
+    """METRe and cRMSE, match rate and RMSE of pairs, a row for each setting of the matcher and filter."""
     parts = metrics["metric"].str.extract(r"(?P<measure>\w+), (?P<setting>.*), (?P<of>\w+) crystals")
-    shown = [format_interval(r.value, r.low, r.high) for r in metrics.itertuples()]
-    rows = parts.assign(shown=shown, n=metrics["n"])
-    wide = rows.pivot_table(index=["setting", "of", "n"], columns="measure", values="shown", aggfunc="first", sort=False).reset_index()
-    names = {"setting": "Lengths/sites/angles", "of": "Of crystals", "metre": "METRe", "crmse": "cRMSE"}
-    return wide.rename(columns=names).rename_axis(columns=None)[[*names.values(), "n"]]
+    rows = parts.assign(shown=[format_interval(r.value, r.low, r.high) for r in metrics.itertuples()])
+    wide = rows.pivot_table(index=["setting", "of"], columns="measure", values="shown", aggfunc="first", sort=False).reset_index()
+    names = {"setting": "Lengths/sites/angles", "of": "Of crystals"} | {name: metric(name).label for name in parts["measure"].unique()}
+    return wide.rename(columns=names).rename_axis(columns=None)[[*names.values()]]
 
 
 def _readable(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,8 @@ import json
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -16,12 +18,28 @@ from tqdm import tqdm
 
 from crystalgen.utils.code_digest import function_digest
 from crystalgen.utils.files import atomic, write_json
+from crystalgen.utils.limited_map import map_limited
+from crystalgen.utils.timeout import TimeLimit
 
 _DIGITS = 8  # of Å and of fractional coordinates; what differs less is one crystal
+_SPAN = 64  # batches that are in one file of results with a limit
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A limit of CPU time of one item (see `map_limited`).
+
+    seconds: of one item. late: the result of an item that took longer, by the reason. prepare: called in a process before its items.
+    """
+
+    seconds: float
+    late: Callable[[str], dict]
+    prepare: Callable[[], object] | None = None
 
 
 def compute(function: Callable[..., dict], structures: Sequence[Structure], settings: dict, basis: list, folder: Path,
-            workers: int = 1, batch: int = 1, shipped: Path | None = None, version: int | None = None) -> list[dict]:  # fmt: skip
+            workers: int = 1, batch: int = 1, shipped: Path | None = None, version: int | None = None,
+            limited: Limited | None = None) -> list[dict]:  # fmt: skip
     """`function(structure, **settings)` of each structure, in order; what is in `folder` or `shipped` already is only read.
 
     Args:
@@ -34,16 +52,17 @@ def compute(function: Callable[..., dict], structures: Sequence[Structure], sett
         batch: structures per file; a killed run loses the batches at work.
         shipped: a folder of packed results (see `pack`), never written to.
         version: stands for the code, of results that took hours: they are computed anew when it is counted up, and not with every edit.
+        limited: of the time of one structure; its seconds are part of what a result is kept under.
     """
     code = function_digest(function) if version is None else version
-    base = json.dumps([settings, code, *basis], sort_keys=True)
+    base = json.dumps([settings, code, *([limited.seconds] if limited else []), *basis], sort_keys=True)
     items = [(_key(base, structure), structure) for structure in structures]
-    return compute_keyed(function, items, settings, folder, workers, batch, shipped=shipped)
+    return compute_keyed(function, items, settings, folder, workers, batch, shipped=shipped, limited=limited)
 
 
 def compute_keyed(function: Callable[..., dict], items: Sequence[tuple[str, object]], settings: dict, folder: Path, workers: int = 1,
                   batch: int = 1, unit: str = "crystal", shipped: Path | None = None,
-                  keep: Callable[[dict], bool] = lambda result: True) -> list[dict]:  # fmt: skip
+                   limited: Limited | None = None, keep: Callable[[dict], bool] = lambda result: True) -> list[dict]:  # fmt: skip
     """`compute` of anything: `items` are pairs of what a result is kept under and the function's first argument.
 
     Only results that `keep` says true of are in the folder for a further run.
@@ -51,7 +70,8 @@ def compute_keyed(function: Callable[..., dict], items: Sequence[tuple[str, obje
     folder = Path(folder) / function.__name__
     known = (_read(Path(shipped) / function.__name__) if shipped else {}) | _read(folder)
     missing = {key: argument for key, argument in items if key not in known}
-    for results in _run(function, list(missing.items()), settings, workers, batch, unit):
+    run = _run if limited is None else partial(_run_limited, limited)
+    for results in run(function, list(missing.items()), settings, workers, batch, unit):
         if lasting := {key: result for key, result in results.items() if keep(result)}:
             write_json(lasting, folder / f"{digest(''.join(lasting))}.json")
         known |= results
@@ -90,6 +110,16 @@ def _run(function: Callable[..., dict], items: list, settings: dict, workers: in
         for results in runner(jobs):
             bar.update(len(results))
             yield results
+
+
+def _run_limited(limited: Limited, function: Callable[..., dict], items: list, settings: dict, workers: int, batch: int,
+                 unit: str) -> Iterator[dict]:  # fmt: skip
+    with tqdm(total=len(items), desc=function.__name__, unit=unit, mininterval=5, disable=not items) as bar:
+        for start in range(0, len(items), _SPAN * batch):
+            keys, arguments = zip(*items[start : start + _SPAN * batch], strict=True)
+            found = map_limited(partial(function, **settings), arguments, workers, limited.seconds, batch, limited.prepare)
+            bar.update(len(found))
+            yield {key: limited.late(str(one)) if isinstance(one, TimeLimit) else one for key, one in zip(keys, found, strict=True)}
 
 
 def _run_batch(function: Callable[..., dict], items: list, settings: dict) -> dict:
