@@ -102,6 +102,6 @@ def made_up_study() -> Study:
                 "modification_template": {"task": "modification"},
             },
             "sampler_steps": {"steps": [1, 5], "targets": 8},
-            "search": {"rows": ["matrix_generation_ddim"], "ladders": {}},
+            "search": {"rows": ["matrix_generation_ddim"], "ladders": {"deep": {}}},
         }
     )

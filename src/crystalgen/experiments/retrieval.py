@@ -20,7 +20,7 @@ from crystalgen.config import Retrieval
 from crystalgen.matching.match import CSP, Tolerances, match_cells, reduce_table
 from crystalgen.matching.novelty import corrected_rms, nearest_sample
 from crystalgen.matching.reduction import ReducedCell
-from crystalgen.metrics.validity import composition_validity, structure_validity
+from crystalgen.metrics.score import published_validity
 from crystalgen.utils.statistics import Scoring, mean_with_interval
 
 _LOG = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def answers(fitted: Fitted, targets: pd.DataFrame, settings: Retrieval) -> Itera
 
 @dataclass(frozen=True)
 class Targets:
-    """Judged crystals: cells; valid (by distances and SMACT); what training holds of each, booleans by name."""
+    """Judged crystals: cells; valid (as the published filter has it); what training holds of each, booleans by name."""
 
     table: pd.DataFrame
     cells: list[ReducedCell | str]
@@ -101,7 +101,7 @@ def describe_targets(training: pd.DataFrame, targets: pd.DataFrame, settings: Re
         if group is not None:
             own = group.arrangements[group.rows == len(training) + row][0, 0]
             held[row] = np.isin(own, group.arrangements[group.rows < len(training)])
-    valid = structure_validity(targets) & composition_validity(targets)
+    valid = published_validity(targets, workers=settings.workers)
     formula = targets["reduced_formula"].isin(set(training["reduced_formula"])).to_numpy()
     return Targets(targets, both.cells[len(training) :], valid, {"prototype": held, "formula": formula})
 
@@ -125,7 +125,9 @@ def score(row: str, found: Answers, targets: Targets, settings: Retrieval, draws
         chosen[request[place]] = found.cells[place]
     rows = np.arange(count)
     strict = match_cells(chosen, targets.cells, np.stack([rows, rows], axis=1), Tolerances(), settings.workers)["matched"].to_numpy(bool)
-    sound = targets.valid & targets.table["id"].isin(found.first.loc[structure_validity(found.first), "target_id"]).to_numpy()
+    sound = targets.valid & targets.table["id"].isin(
+        found.first.loc[published_validity(found.first, workers=settings.workers), "target_id"]
+    )
     everyone = nearest_sample(chosen, targets.cells, CSP, settings.workers)
 
     table = targets.table[["id", "formula", "nsites"]].assign(first=first.to_numpy(int), rms=rms.to_numpy(), strict=strict, **targets.held)

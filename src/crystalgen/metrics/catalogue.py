@@ -25,16 +25,14 @@ METRICS = {
         "the share of targets that match the sample generated for them, by StructureMatcher with its default tolerances 0.2/0.3/5 "
         "(lengths, sites, angles) and without a filter",
     ),
-    "match_rate_csp": Metric(
-        "Match rate (0.3/0.5/10)",
-        "the match rate with the wider tolerances and the filter of DiffCSP's script: sample and target are valid by distances, SMACT and "
-        "fingerprints, of several samples the sample alone",
-    ),
-    "match_rate_valid_csp": Metric(
-        "Match rate (0.3/0.5/10), valid", "the same with our filter: no two atoms of the sample are closer than 0.5 Å"
-    ),
+    "match_rate_csp": Metric("Match rate (0.3/0.5/10)", "the match rate with the wider tolerances of CDVAE and DiffCSP, without a filter"),
     "match_rate_csp_filtered": Metric(
-        "Filtered", "the same, where the sample and the target are valid by distances and by SMACT, too; others count as not matched"
+        "Filtered (0.3/0.5/10)",
+        "the same with the filter of DiffCSP's script: what is not valid by distances, SMACT and fingerprints does not match, sample or "
+        "target, of several samples the sample alone",
+    ),
+    "match_rate_csp_valid": Metric(
+        "Match rate (0.3/0.5/10), valid", "the same with our filter: no two atoms of the sample are closer than 0.5 Å"
     ),
     "match_rate_csp_seen_prototype": Metric("Prototype seen", "targets that match a training crystal with its elements exchanged"),
     "match_rate_csp_unseen_prototype": Metric("Prototype unseen", "all other targets: no training crystal can be copied for them"),

@@ -51,12 +51,21 @@ def fingerprints(table: pd.DataFrame, folder: Path, workers: int = 2, limit: flo
         workers: processes.
         limit: s of CPU time for one crystal; a process that takes longer is ended.
     """
-    limited, basis = Limited(limit, _without, prepare), versions("matminer", "pymatgen", "scipy")
-    outcomes = compute(order_parameters, to_structures(table), {}, basis, folder, workers, _BATCH, limited=limited)
+    outcomes = _outcomes(table, folder, workers, limit)
     failed = {row: outcome["status"] for row, outcome in enumerate(outcomes) if outcome["values"] is None}
     rows = np.array([row for row in range(len(outcomes)) if row not in failed], dtype=int)
     structure = np.array([outcomes[row]["values"] for row in rows]).reshape(len(rows), _SITE_FEATURES)
     return Fingerprints(rows, structure, magpie(table["reduced_formula"].iloc[rows]), failed)
+
+
+def has_fingerprint(table: pd.DataFrame, folder: Path, workers: int = 2, limit: float = TIME_LIMIT) -> np.ndarray:
+    """Return whether each crystal has fingerprints, bool (n,); see `fingerprints`."""
+    return np.array([outcome["values"] is not None for outcome in _outcomes(table, folder, workers, limit)], dtype=bool)
+
+
+def _outcomes(table: pd.DataFrame, folder: Path, workers: int, limit: float) -> list[dict]:
+    limited, basis = Limited(limit, _without, prepare), versions("matminer", "pymatgen", "scipy")
+    return compute(order_parameters, to_structures(table), {}, basis, folder, workers, _BATCH, limited=limited)
 
 
 def order_parameters(structure: Structure) -> dict:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from crystalgen.matching.match import CSP, FIVEFOLD, TWICE, Tolerances, pair_requests, reduce_table
 from crystalgen.matching.novelty import corrected_rms, nearest_sample, nearest_target, unique_classes
-from crystalgen.metrics.fingerprints import fingerprints
+from crystalgen.metrics.fingerprints import has_fingerprint
 from crystalgen.metrics.proxy import Coverage, coverage_rates, property_distances, share_of_requested
 from crystalgen.metrics.symmetry import SYMPRECS, in_p1, space_groups
 from crystalgen.metrics.validity import composition_validity, distance_validity, structure_validity
@@ -38,9 +38,10 @@ def score_conditional(crystals: pd.DataFrame, samples: pd.DataFrame, requests: p
         verdicts, a row for each seed and request (see `pair_requests`; with `csp` also csp_matched and csp_rms), and rates:
         structure_validity, match_rate, match_rate_valid (the sample is valid, too), match_rate_x2 and match_rate_x5 (tolerances
         so many times as wide), rmse (of the matched; none if a seed has no match), metre and crmse (of the targets, by whichever
-        sample of the seed). With `csp`, match_rate_csp counts as DiffCSP's script: sample and target are valid by the published
-        distances, by SMACT and by their fingerprints; match_rate_csp_<k>, of k samples a target, asks it of the sample alone.
-        match_rate_valid_csp and match_rate_valid_csp_<k> are ours: no two atoms of the sample are too close.
+        sample of the seed). With `csp`, match_rate_csp, without a filter; match_rate_csp_filtered, as DiffCSP's script counts: sample
+        and target are valid by the published distances, by SMACT and by their fingerprints; match_rate_csp_valid, with a filter
+        of ours: no two atoms of the sample are too close. Each with _<k>, of k samples a target, where DiffCSP's filter asks the sample
+        alone.
     """
     validity = samples[["id", "formula", "seed"]].assign(valid=structure_validity(samples))
     pairs = pair_requests(crystals, samples, requests, scoring.seeds)
@@ -65,15 +66,19 @@ def score_conditional(crystals: pd.DataFrame, samples: pd.DataFrame, requests: p
     metrics["crmse"] = _mean(corrected_rms(everyone, Tolerances()), everyone, scoring)
     if csp:
         lax = pairs.match(CSP)
-        published = verdicts["sample_id"].map(_published(samples, folder)).eq(True)
-        both = published & verdicts["target_id"].map(_published(pairs.targets, folder)).eq(True)
-        verdicts = verdicts.assign(csp_matched=lax["matched"] & both, csp_rms=lax["rms"].where(lax["matched"] & both))
-        for name, one, several in (("match_rate_csp", both, published), ("match_rate_valid_csp", valid, valid)):
-            metrics[name] = _mean(lax["matched"] & one, lax, scoring)
+        published, targets_too = (
+            verdicts[name].map(pd.Series(published_validity(table, folder), table["id"])).eq(True)
+            for name, table in (("sample_id", samples), ("target_id", pairs.targets))
+        )
+        verdicts = verdicts.assign(csp_matched=lax["matched"], csp_rms=lax["rms"].where(lax["matched"]))
+        every = pd.Series(True, index=lax.index)
+        filters = {"": (every, every), "_filtered": (published & targets_too, published), "_valid": (valid, valid)}
+        for name, (one, several) in filters.items():
+            metrics[f"match_rate_csp{name}"] = _mean(lax["matched"] & one, lax, scoring)
             tried = lax.assign(matched=lax["matched"] & several).groupby(["seed", "target_id"], as_index=False)
             best = tried.agg(matched=("matched", "any"), formula=("formula", "first"))
             if len(best) < len(lax):
-                metrics[f"{name}_{len(lax) // len(best)}"] = _mean(best["matched"], best, scoring)
+                metrics[f"match_rate_csp{name}_{len(lax) // len(best)}"] = _mean(best["matched"], best, scoring)
     return verdicts, metrics
 
 
@@ -115,11 +120,14 @@ def score_unconditional(crystals: pd.DataFrame, samples: pd.DataFrame, scoring: 
     return verdicts, metrics
 
 
-def _published(table: pd.DataFrame, folder: Path) -> pd.Series:
-    """Whether each crystal is valid by CDVAE's and DiffCSP's definition, by id."""
-    printed = np.isin(np.arange(len(table)), fingerprints(table.reset_index(drop=True), folder).rows)
-    valid = distance_validity(table)["valid_structure_published"].to_numpy() & composition_validity(table) & printed
-    return pd.Series(valid, table["id"].to_numpy())
+def published_validity(table: pd.DataFrame, folder: Path = paths.FINGERPRINTS, workers: int = 2) -> np.ndarray:
+    """Return whether each crystal is valid by CDVAE's and DiffCSP's definition, bool (n,): distances, SMACT and a fingerprint.
+
+    folder: where fingerprints are kept.
+    """
+    valid = distance_validity(table)["valid_structure_published"].to_numpy(bool) & composition_validity(table)
+    valid[valid] = has_fingerprint(table[valid], folder, workers)
+    return valid
 
 
 def _mean(values: pd.Series, rows: pd.DataFrame, scoring: Scoring) -> dict:

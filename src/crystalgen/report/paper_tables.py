@@ -72,13 +72,19 @@ def de_novo_table(metrics: dict, labels: dict[str, str], rows: list[str], test: 
 
 def prediction_table(metrics: dict, labels: dict[str, str], published: dict) -> pd.DataFrame:
     """Return match rates of samples conditioned on the composition beside published ones."""
-    best = sorted(
-        {key.partition(".")[2] for key in metrics if "match_rate_csp_" in key and key[-1].isdigit()},
-        key=lambda name: int(name.rpartition("_")[2]),
-    )
-    names = ["match_rate_csp", *best, "match_rate"]
+    stems = ("match_rate_csp", "match_rate_csp_filtered")
+    found = {key.partition(".")[2] for key in metrics}.union(*published.get("structure_prediction", {}).values())
+    names = [
+        name for stem in stems for name in (stem, *sorted((n for n in found if _is_best(n, stem)), key=lambda n: int(n.rpartition("_")[2])))
+    ]
+    names.append("match_rate")
     theirs = {f"{method} (published)": values for method, values in published.get("structure_prediction", {}).items()}
     return results_table(metrics, labels, rows_of_task(metrics, "composition"), names, theirs)
+
+
+def _is_best(name: str, stem: str) -> bool:
+    start, _, samples = name.rpartition("_")
+    return start == stem and samples.isdigit()
 
 
 def quality_by_size(metrics: dict, labels: dict[str, str], models: dict[str, str], cards: dict[str, dict]) -> pd.DataFrame:
