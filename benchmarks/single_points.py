@@ -105,7 +105,8 @@ def collect(data: Path, folder: Path) -> None:
     left = apart - shares @ shifts
     unary = int(shipped["id"].isin(elements["id"]).sum())
     lines = _CARD.format(
-        count=len(shipped) - unary, everything=len(table), elements=unary, known=known.sum(), mean=np.abs(apart).mean(), median=np.median(np.abs(apart)),
+        count=len(shipped) - unary, everything=len(table), elements=unary, known=known.sum(),
+        mean=np.abs(apart).mean(), median=np.median(np.abs(apart)),
         left=np.abs(left).mean(), left_median=np.median(np.abs(left)),
     ).split("\n")  # fmt: skip
     for z in range(1, 104):
