@@ -1,15 +1,18 @@
 """Distilled prototypes: alignment of cells, exact symmetry, known answers, the file, and MP-20 where its rows are at hand."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import spglib
 from conftest import SHARED_DATA, caesium_chloride, rocksalt, wurtzite
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
+from safetensors import safe_open
 
 from crystalgen.baselines.distilled.classes import find_classes
 from crystalgen.baselines.distilled.prototypes import distil
-from crystalgen.baselines.distilled.store import load_prototypes, save_prototypes
+from crystalgen.baselines.distilled.store import load_prototypes, save_prototypes, shipped_prototypes
 from crystalgen.baselines.distilled.symmetry import Symmetry, hencky_strain
 from crystalgen.baselines.retrieval.element_vectors import seen_elements
 from crystalgen.baselines.retrieval.fit_vectors import fit_vectors
@@ -20,6 +23,7 @@ from crystalgen.matching.align import align
 from crystalgen.matching.match import CSP, match_pairs
 from crystalgen.matching.matcher import compare
 from crystalgen.matching.reduction import ReducedCell, reduce_cell
+from crystalgen.utils import paths
 
 WURTZITES = [("Zn", "S", 3.82), ("Cd", "Se", 4.30), ("Zn", "O", 3.25), ("Ga", "N", 3.19), ("Al", "N", 3.11), ("In", "N", 3.54)]
 ROCKSALTS = [("Na", "F", 4.6), ("K", "Cl", 6.3), ("Li", "F", 4.0), ("Mg", "O", 4.2), ("Ca", "O", 4.8)]
@@ -173,6 +177,32 @@ def test_what_has_no_answer_is_told_why_and_what_else_to_try(distilled, numbers,
 
 def test_what_has_an_answer_has_no_problem(distilled):
     assert distilled[0].problem(np.array([11, 9])) is None
+
+
+@pytest.mark.parametrize(
+    ("formula", "units", "group"),
+    [("NaCl", 1, 225), ("SrTiO3", 1, 221), ("GaN", 2, 186), ("TiB2", 1, 191), ("LiCoO2", 1, 166), ("MgAl2O4", 2, 227), ("CaCO3", 2, 167)],
+)
+def test_what_ships_answers_with_known_structure_types(shipped, formula, units, group):
+    numbers = np.repeat([element.Z for element in Composition(formula)], [int(n) * units for n in Composition(formula).values()])
+    found = validate(shipped.answer(pd.DataFrame({"id": [formula], "atomic_numbers": [numbers]}), 3), "answers")
+    assert found["space_group"].iloc[0] == group
+    assert [_group(row, 0.01) for _, row in found.iterrows()] == found["space_group"].tolist()
+    assert (found["formula"] == found["formula"].iloc[0]).all() and found["nsites"].iloc[0] == len(numbers)
+
+
+def test_what_ships_is_small_and_says_what_it_is_of(shipped):
+    file = paths.REFERENCE / "prototypes.safetensors"
+    assert file.stat().st_size < 6e6
+    with safe_open(file, "numpy") as content:
+        facts = json.loads(content.metadata()["facts"])
+    assert facts["structures"] == "Materials Project, CC BY 4.0" and facts["without the judged formulas of"] == "mp_20.parquet"
+    assert len(shipped.elements) == 88 and max(sum(group) for group in shipped.groups) == 60
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return shipped_prototypes()
 
 
 @pytest.mark.slow

@@ -86,7 +86,7 @@ def _modes(changes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     weights = np.ones(changes.shape[1])
     weights[:6] = 5.0  # Å at which a strain counts as the displacement of an atom
     left, values, right = np.linalg.svd(changes * weights, full_matrices=False)
-    kept = int(min(_MODES, len(changes) - 1, (values > _LEAST * np.sqrt(len(changes))).sum()))
+    kept = int(min(_MODES, max(1, (len(changes) - 1) // 2), (values > _LEAST * np.sqrt(len(changes))).sum()))  # two members a mode
     return right[:kept] / weights, left[:, :kept] * values[:kept]
 
 

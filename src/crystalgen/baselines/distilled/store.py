@@ -12,6 +12,7 @@ from crystalgen.baselines.distilled.prototypes import DistilledPrototypes, Proto
 from crystalgen.baselines.distilled.shape import Shape
 from crystalgen.baselines.retrieval.element_vectors import FittedVectors
 from crystalgen.baselines.stoichiometry import permutations_of
+from crystalgen.utils import paths
 
 # Fields of a prototype, its shape and its occupants: how they are stored, and their shape in terms of the sizes in `_sizes`. Whole
 # numbers of a unit where one is named in `_UNITS`: small, and exact enough for a symprec of 0.001 Å.
@@ -33,6 +34,11 @@ _FIELDS = {
 }
 _UNITS = {"coords": 1 / 65520, "modes": 1 / 30000, "places": 0.025}  # thirds and eighths of a cell are exact; modes have a norm of 1
 _SIZES = ("s", "p", "n", "k", "d", "f", "o", "v")
+
+
+def shipped_prototypes() -> DistilledPrototypes:
+    """Read the prototypes that come with the package, of Materials Project structures of at most 60 atoms (CC BY 4.0); see NOTICE."""
+    return load_prototypes(paths.REFERENCE / "prototypes.safetensors")
 
 
 def save_prototypes(distilled: DistilledPrototypes, path: Path, facts: dict[str, str] | None = None) -> None:
