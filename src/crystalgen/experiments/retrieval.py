@@ -125,9 +125,9 @@ def score(row: str, found: Answers, targets: Targets, settings: Retrieval, draws
         chosen[request[place]] = found.cells[place]
     rows = np.arange(count)
     strict = match_cells(chosen, targets.cells, np.stack([rows, rows], axis=1), Tolerances(), settings.workers)["matched"].to_numpy(bool)
-    sound = targets.valid & targets.table["id"].isin(
-        found.first.loc[published_validity(found.first, workers=settings.workers), "target_id"]
-    )
+    hit = first.to_numpy() == 0
+    hits = found.first[found.first["target_id"].isin(targets.table["id"][hit & targets.valid])]  # no other can count
+    sound = targets.table["id"].isin(hits["target_id"][published_validity(hits, workers=settings.workers)]).to_numpy()
     everyone = nearest_sample(chosen, targets.cells, CSP, settings.workers)
 
     table = targets.table[["id", "formula", "nsites"]].assign(first=first.to_numpy(int), rms=rms.to_numpy(), strict=strict, **targets.held)
@@ -137,11 +137,10 @@ def score(row: str, found: Answers, targets: Targets, settings: Retrieval, draws
         values = np.asarray(values, float)[which]
         return mean_with_interval(values, formulas[which], scoring, [values.mean()]) | {"task": "composition", "baseline": True}
 
-    hit = table["first"].to_numpy() == 0
     metrics = {
         "match_rate_csp": mean(hit),
         **{f"match_rate_csp_{k}": mean((first >= 0) & (first < k)) for k in (5, 20) if k <= settings.count},
-        "match_rate_csp_filtered": mean(hit & sound),
+        "match_rate_csp_filtered": mean(sound),
         "match_rate": mean(strict),
         "metre_csp": mean(everyone["matched"]),
         "crmse_csp": mean(corrected_rms(everyone, CSP)),
