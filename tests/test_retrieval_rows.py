@@ -32,7 +32,8 @@ def _table(structures, name: str) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def training() -> pd.DataFrame:
     structures = [_rocksalt(a, one, other) for one, other, a in [("Na", "F", 4.6), ("K", "Cl", 6.3), ("Li", "F", 4.0), ("Na", "Br", 6.0)]]
-    structures += [caesium_chloride(a, one, other) for one, other, a in [("Ni", "Al", 2.9), ("Co", "Al", 2.9), ("Ni", "Ti", 3.0)]]
+    metals = [("Ni", "Al", 2.9), ("Co", "Al", 2.9), ("Ni", "Ti", 3.0), ("Fe", "Al", 2.9), ("Fe", "Ti", 3.0)]
+    structures += [caesium_chloride(a, one, other) for one, other, a in metals]
     return _table(structures, "training")
 
 
@@ -40,7 +41,7 @@ def training() -> pd.DataFrame:
 def targets(training) -> pd.DataFrame:
     """Rock salt and caesium chloride of new formulas, a known formula, and wurtzite, whose prototype training lacks."""
     return _table(
-        [_rocksalt(5.6, "Na", "Cl"), caesium_chloride(2.95, "Fe", "Al"), _rocksalt(4.65, "Na", "F"), wurtzite(3.2, "Zn", "S")], "t"
+        [_rocksalt(5.6, "Na", "Cl"), caesium_chloride(2.95, "Co", "Ti"), _rocksalt(4.65, "Na", "F"), wurtzite(3.2, "Zn", "S")], "t"
     )
 
 
