@@ -186,7 +186,8 @@ def test_a_study_with_another_model_is_compiled_before_it_runs(dry_pipeline):
 
 
 def test_a_study_without_a_search_has_the_stages_that_it_names():
-    study = load_study(STUDY).model_copy(update={"search": None, "energies": None, "sampler_steps": None, "baselines": {}})
+    left_out = {"search": None, "energies": None, "sampler_steps": None, "retrieval": None, "baselines": {}}
+    study = load_study(STUDY).model_copy(update=left_out)
     study = study.model_copy(update={"models": {MATRIX: study.models[MATRIX]}})
     stages = study_stages("plain", study, [])
     assert set(stages) == {"settings", "data", "representations", "train", "sample", "evaluate", "results", "report"}

@@ -223,9 +223,9 @@ def test_load_source_keeps_space_groups_that_are_there(crystals, tmp_path):
     assert set(load_source(tmp_path / "t.parquet")["space_group"]) == {1}
 
 
-@pytest.mark.parametrize("name", ["absent.parquet", "absent", "notes.txt"])
+@pytest.mark.parametrize("name", ["absent.parquet", "absent", "notes.md"])
 def test_load_source_says_what_it_reads(tmp_path, name):
-    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "notes.md").write_text("x")
     with pytest.raises(CrystalTableError, match="expected a folder") as error:
         load_source(tmp_path / name)
     assert str(tmp_path / name) in str(error.value)
