@@ -1,5 +1,6 @@
 """The symmetry of a cell, and what it leaves of strains and displacements."""
 
+import os
 import warnings
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from scipy.linalg import expm, logm
 
 from crystalgen.matching.reduction import ReducedCell
 
+os.environ.setdefault("SPGLIB_WARNING", "OFF")  # of cells without the group that is looked for at one of these symprecs
 _SYMPRECS = (0.1, 0.05, 0.2, 0.01, 0.3)  # Å; the first is the one of the benchmark tables' space groups
 
 
