@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import SHARED_DATA
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
+import crystalgen as cg
 from crystalgen.api.crystals import read
 from crystalgen.crystals import from_columns, to_structures
 from crystalgen.matching.disordered import disordered_verdicts
@@ -18,6 +20,7 @@ from crystalgen.metrics import metric_rows
 from crystalgen.metrics.assess import Options, assess
 from crystalgen.metrics.coverage import Cutoffs
 from crystalgen.metrics.validity import composition_validity, distance_validity
+from crystalgen.utils import paths
 
 SETS = {"perov_5": ["ref", "n010", "broken", "mix"], "mp_20": ["ref", "n010", "n030", "strain", "swap", "broken", "mix"]}
 CUTOFFS = {"perov_5": Cutoffs(0.2, 4.0), "mp_20": Cutoffs(0.4, 10.0)}
@@ -90,6 +93,36 @@ def test_an_evaluation_says_what_diffcsps_script_says(peers, said, benchmark, na
         assert values[measure.replace("cov_", "coverage_")] == pytest.approx(value, abs=1e-6), measure
     assert values["wasserstein_density"] == pytest.approx(theirs["get_density_wdist"]["wdist_density"], abs=1e-6)
     assert values["wasserstein_elements"] == pytest.approx(theirs["get_num_elem_wdist"]["wdist_num_elems"], abs=1e-6)
+
+
+def test_a_written_eval_diff_gives_diffcsps_rates(peers, said, tmp_path, monkeypatch):
+    """From the file to the page, without a reference: three samples a target, the set's own one first."""
+    monkeypatch.setattr(metric_rows, "DRAWS", 10)
+    monkeypatch.setattr(paths, "INTERIM", tmp_path)
+    names = ("n010", "n030", "strain")
+    told = {name: json.loads((peers / f"mp_20-{name}.json").read_text()) for name in (*names, "ref")}
+    data = {key: torch.stack([_tensors(told[name])[key] for name in names]) for key in _tensors(told["ref"])}
+    torch.save(data | {"input_data_batch": _tensors(told["ref"])}, tmp_path / "eval_diff.pt")
+    found = cg.evaluate(tmp_path / "eval_diff.pt", cutoffs=None, workers=1).metrics.set_index("metric")["value"]
+    theirs = said["diffcsp-mp_20"]["n010"]
+    for kind, key in (("all", "rec_all_csp"), ("filtered", "rec_csp")):
+        assert found[f"match_rate, {CSP_SETTING}, {kind} crystals"] == pytest.approx(theirs[key]["match_rate"], abs=1e-9)
+        assert found[f"rmse, {CSP_SETTING}, {kind} crystals"] == pytest.approx(
+            theirs[key]["rms_dist"], abs=1e-5
+        )  # stored in single precision
+    verdicts = [said["diffcsp-mp_20"][name]["rms_csp"] for name in names]
+    any_of = np.mean([any(isinstance(rms, float) for rms in tries) for tries in zip(*verdicts, strict=True)])
+    assert found[f"match_rate_3, {CSP_SETTING}, all crystals"] == pytest.approx(any_of, abs=1e-9)
+
+
+def _tensors(rows: list[dict]) -> dict:
+    return {
+        "frac_coords": torch.tensor([x for row in rows for x in row["frac"]]),
+        "atom_types": torch.tensor([z for row in rows for z in row["z"]]),
+        "num_atoms": torch.tensor([len(row["z"]) for row in rows]),
+        "lengths": torch.tensor([row["lengths"] for row in rows]),
+        "angles": torch.tensor([row["angles"] for row in rows]),
+    }
 
 
 def test_where_ours_differs_from_structurematchers_it_has_a_tie(peers):
