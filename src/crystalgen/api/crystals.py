@@ -14,15 +14,14 @@ from crystalgen.api.checks import check_paths
 from crystalgen.crystals import CrystalTableError, from_columns, to_structures, validate
 from crystalgen.crystals.geometry import cell_problem, period_problem
 from crystalgen.crystals.schema import COLUMNS
+from crystalgen.datasets.cells import checked_cell, structure_cell
 from crystalgen.datasets.generated import (
     TIME_LIMIT,
     Entry,
-    checked_cell,
     need_all,
     need_some,
     parse,
     read_generated,
-    structure_cell,
     table_parts,
 )
 from crystalgen.datasets.tables import names_of

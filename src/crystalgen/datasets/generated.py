@@ -18,13 +18,11 @@ from pathlib import Path, PurePosixPath
 import joblib
 import numpy as np
 import pandas as pd
-from pymatgen.core import IStructure
 
 from crystalgen.crystals import CrystalTableError, from_columns, read_crystals, validate
 from crystalgen.crystals.extxyz import split_frames
-from crystalgen.crystals.geometry import cell_problem, period_problem
 from crystalgen.crystals.reading import decoded, format_of, read_text
-from crystalgen.crystals.schema import MAX_ATOMIC_NUMBER
+from crystalgen.datasets.cells import structure_cell
 from crystalgen.datasets.files import find_files, passed_over
 from crystalgen.datasets.generators import read_of_generator, with_frame_values
 from crystalgen.datasets.tables import carried_columns, is_benchmark, names_of, read_benchmark, read_csv
@@ -98,7 +96,7 @@ def read_generated(path: str | Path, workers: int = 2, limit: float = TIME_LIMIT
         )
     if line:
         _LOG.warning("%s: %s", path.name, line)
-    table, broken = with_frame_values(path, *_table(entries, columns, path))
+    table, broken = with_frame_values(_frames(path, parts), *_table(entries, columns, path))
     broken.attrs["passed_over"] = line
     return table, broken
 
@@ -162,6 +160,13 @@ def _parts(path: Path) -> tuple[list[Part], dict, Counter]:
     return parts, {}, passed
 
 
+def _frames(path: Path, parts: list[Part]) -> dict[str, str]:
+    """Text of each frame by its name, of a file of frames or a zip of such."""
+    if path.suffix.lower() not in (".extxyz", ".xyz", ".zip"):
+        return {}
+    return {part.name: part.content for part in parts if part.format == "extxyz" and isinstance(part.content, str)}
+
+
 def table_parts(texts: pd.Series, names: list[str]) -> list[Part]:
     """Return the parts of a column of CIFs."""
     rows = enumerate(zip(texts, names, strict=True))
@@ -190,23 +195,3 @@ def _entries(part: Part, limit: float) -> list[Entry]:
         return [Entry(part.name, " ".join(str(error).split())[:300])]
     names = [f"{part.name}:{parsed.name or place}" for place, parsed in enumerate(found)] if len(found) > 1 else [part.name]
     return [Entry(name, cell, parsed.notes) for name, cell, parsed in zip(names, cells, found, strict=True)]
-
-
-def structure_cell(structure: IStructure) -> tuple | str:
-    """Return lattice (3, 3), atomic numbers (n,) and fractional coordinates (n, 3) of a structure, or what is wrong with it."""
-    if not structure.is_ordered:
-        return f"partial occupancies ({structure.formula}); expected one element per site"
-    if problem := period_problem(structure.lattice.pbc):
-        return problem
-    return checked_cell(structure.lattice.matrix, np.array(structure.atomic_numbers), structure.frac_coords)
-
-
-def checked_cell(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> tuple | str:
-    """Return the cell, or what is wrong with it."""
-    if not len(numbers):
-        return "no atoms"
-    if problem := cell_problem(lattice, coords):
-        return problem
-    if not ((numbers >= 1) & (numbers <= MAX_ATOMIC_NUMBER)).all():
-        return f"unknown element: atomic numbers {sorted({int(z) for z in numbers if not 1 <= z <= MAX_ATOMIC_NUMBER})}"
-    return lattice, numbers, coords

@@ -2,25 +2,21 @@
 
 import json
 import re
-import zipfile
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from pymatgen.core import Element
 
 from crystalgen.crystals import CrystalTableError, from_columns, structure_from_text
-from crystalgen.crystals.geometry import cell_problem
+from crystalgen.datasets.cells import checked_cell, structure_cell
 from crystalgen.datasets.tables import names_of, read_any_csv
 from crystalgen.datasets.tensor_files import SUFFIXES, read_tensor_file
 from crystalgen.utils.limited_map import map_limited
 from crystalgen.utils.timeout import TimeLimit
 
 _STRUCTURE_COLUMNS = ("structure", "LeMatStructs", "cif_string")  # in LeMat-GenBench's order
-_FRAMES = (".extxyz", ".xyz")
 _VALUES = {"energy": "energy", "index": "target_place"}  # of a frame's second line, as columns
-_MAX_BYTES = 20_000_000  # of one file in an archive
 
 
 def read_of_generator(path: Path, workers: int = 2, limit: float = 20.0) -> tuple[pd.DataFrame, pd.DataFrame] | None:
@@ -51,20 +47,15 @@ def read_of_generator(path: Path, workers: int = 2, limit: float = 20.0) -> tupl
     return None
 
 
-def with_frame_values(path: Path, table: pd.DataFrame, broken: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def with_frame_values(frames: dict[str, str], table: pd.DataFrame, broken: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return both tables with what the frames of an extxyz say: `energy_per_atom` (eV/atom, of `energy`), `target_place` (of `index`).
 
     Args:
-        path: of an .extxyz, or of a .zip that holds some; any other changes nothing.
-        table: crystals, named `<file>:<number>` as the frames, or by the file alone where it has one.
+        frames: text of each frame by the crystal's id.
+        table: crystals.
         broken: id and reason.
     """
-    rows = {}
-    for name, text in _frame_files(path):
-        found = list(_frame_values(text))
-        rows |= {f"{name}:{place}": values for place, values in enumerate(found)}
-        rows |= {name: found[0]} if len(found) == 1 else {}
-    values = pd.DataFrame.from_dict(rows, orient="index")
+    values = pd.DataFrame.from_dict({name: _frame_values(text) for name, text in frames.items()}, orient="index")
     for column in values:
         own = pd.to_numeric(table["id"].map(values[column]), errors="coerce")
         if column == "energy" and own.notna().any():
@@ -75,27 +66,10 @@ def with_frame_values(path: Path, table: pd.DataFrame, broken: pd.DataFrame) -> 
     return table, broken
 
 
-def _frame_files(path: Path) -> Iterator[tuple[str, str]]:
-    if path.is_file() and path.suffix.lower() in _FRAMES:
-        yield path.name, path.read_text(errors="replace")
-    elif path.is_file() and path.suffix.lower() == ".zip" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if PurePosixPath(member.filename).suffix.lower() in _FRAMES and member.file_size <= _MAX_BYTES:
-                    yield member.filename, archive.read(member).decode(errors="replace")
-
-
-def _frame_values(text: str) -> Iterator[dict]:
-    lines, start = text.split("\n"), 0
-    while start + 1 < len(lines):
-        if not lines[start].strip():
-            start += 1
-        elif re.fullmatch(r"\s*\d{1,9}\s*", lines[start]):
-            found = {key: re.search(rf'(?:^|\s){key}="?([-+.\deE]+)"?(?:\s|$)', lines[start + 1]) for key in _VALUES}
-            yield {column: found[key].group(1) if found[key] else None for key, column in _VALUES.items()}
-            start += 2 + int(lines[start])
-        else:
-            return
+def _frame_values(frame: str) -> dict[str, str | None]:
+    said = frame.split("\n", 2)[1] if "\n" in frame else ""
+    found = {column: re.search(rf'(?:^|\s){key}="?([-+.\deE]+)"?(?:\s|$)', said) for key, column in _VALUES.items()}
+    return {column: value and value.group(1) for column, value in found.items()}
 
 
 def _read_list(path: Path, workers: int, limit: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -144,10 +118,7 @@ def _cell(text) -> tuple | str:
     try:
         if text.lstrip().startswith("{"):
             return _of_json(json.loads(text))
-        structure = structure_from_text(text, "cif", "")
-        if not structure.is_ordered:
-            return f"partial occupancies ({structure.formula}); expected one element per site"
-        return _checked(structure.lattice.matrix, np.array(structure.atomic_numbers), structure.frac_coords)
+        return structure_cell(structure_from_text(text, "cif", ""))
     except (CrystalTableError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
@@ -159,8 +130,4 @@ def _of_json(record: dict) -> tuple | str:
         return "partial occupancies; expected one element per site"
     numbers = np.array([Element(kinds[0]["element"]).Z for kinds in species])
     coords = np.array([site["abc"] for site in record["sites"]], dtype=float)
-    return _checked(np.array(record["lattice"]["matrix"], dtype=float).reshape(3, 3), numbers, coords)
-
-
-def _checked(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> tuple | str:
-    return cell_problem(lattice, coords) or (lattice, numbers, coords)
+    return checked_cell(np.array(record["lattice"]["matrix"], dtype=float).reshape(3, 3), numbers, coords)

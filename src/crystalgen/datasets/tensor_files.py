@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.crystals import CrystalTableError, from_columns
-from crystalgen.crystals.geometry import cell_problem
 from crystalgen.crystals.schema import MAX_ATOMIC_NUMBER
 from crystalgen.crystals.table import formulas
+from crystalgen.datasets.cells import checked_cell
 from crystalgen.utils.lattice import lattices_from_parameters
 
 SUFFIXES = (".pt", ".npz")
@@ -62,22 +62,15 @@ def read_targets(path: str | Path) -> pd.DataFrame | None:
 
 def _tables(path: Path, found: list, with_targets: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = pd.DataFrame([(f"{run}-{place}", run, place) for run, place, _ in found], columns=["id", "attempt", "target_place"])
-    problems = pd.Series([_problem(*cell) for _, _, cell in found], dtype=object)
-    cells = [cell for (_, _, cell), problem in zip(found, problems, strict=True) if problem is None]
-    good = problems.isna().to_numpy(bool)
+    checked = [checked_cell(*cell) for _, _, cell in found]
+    cells = [cell for cell in checked if not isinstance(cell, str)]
+    good = np.array([not isinstance(cell, str) for cell in checked], dtype=bool)
     asked = {name: rows[name].to_numpy() for name in (("target_place", "attempt") if with_targets else ())}
     arrays = [list(part) for part in zip(*cells, strict=True)] if cells else [[], [], []]
     table = from_columns(*arrays, path.name, rows["id"][good].tolist(), **{name: values[good] for name, values in asked.items()})
     known = [formula_of(numbers) for (_, _, (_, numbers, _)), keep in zip(found, good, strict=True) if not keep]
-    broken = rows[["id", *asked]][~good].assign(reason=problems[~good], reduced_formula=known)
+    broken = rows[["id", *asked]][~good].assign(reason=[cell for cell in checked if isinstance(cell, str)], reduced_formula=known)
     return table, broken[["id", "reason", "reduced_formula", *asked]].reset_index(drop=True)
-
-
-def _problem(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> str | None:
-    if not len(numbers):
-        return "no atoms"
-    unknown = sorted({int(z) for z in numbers if not 1 <= z <= MAX_ATOMIC_NUMBER})
-    return cell_problem(lattice, coords) or (f"unknown element: atomic numbers {unknown}" if unknown else None)
 
 
 def formula_of(numbers) -> str | None:
