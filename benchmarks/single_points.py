@@ -55,14 +55,15 @@ def main() -> None:
 
 
 def compute(table: pd.DataFrame, folder: Path) -> None:
-    """Write the shards that are not there yet."""
+    """Write the shards that are not there yet, of structures that the shipped table lacks; a shard has its first structure's name."""
     folder.mkdir(parents=True, exist_ok=True)
+    table = table[~table["id"].isin(pd.read_parquet(SINGLE_POINTS, columns=["id"])["id"])]
     table = table.assign(n=table["z"].map(len)).sort_values(["n", "id"], kind="stable").query("n <= @MAX_SITES").reset_index(drop=True)
     for start in range(0, len(table), SHARD):
-        file = folder / f"{start // SHARD:04d}.parquet"
+        part, energies = table.iloc[start : start + SHARD], []
+        file = folder / f"{part['id'].iloc[0]}.parquet"
         if file.exists():
             continue
-        part, energies = table.iloc[start : start + SHARD], []
         for lattice, numbers, coords in zip(part["lattice"], part["z"], part["frac"], strict=True):
             structure = Structure(Lattice.from_parameters(*lattice), [int(z) for z in numbers], np.reshape(coords, (-1, 3)))
             try:
@@ -76,14 +77,15 @@ def compute(table: pd.DataFrame, folder: Path) -> None:
 
 
 def collect(data: Path, folder: Path) -> None:
-    """Write the shipped table from all shards, and its card beside it."""
+    """Write the shipped table from all shards and what it held before, and its card beside it."""
     elements, table = (pd.read_parquet(data / f"{name}.parquet") for name in TABLES)
     elements = elements.drop(columns="energy_per_atom").assign(natoms=elements["z"].map(len))
     lattices = [Lattice.from_parameters(*lattice).matrix for lattice in elements["lattice"]]
     coords = [np.reshape(x, (-1, 3)) for x in elements["frac"]]
     elements["spacegroup_symprec0.1"] = find_space_groups(from_columns(lattices, elements["z"], coords, "elements"), 0.1)["space_group"]
     shards = [file for name in TABLES for file in sorted((folder / name).glob("*.parquet"))]
-    found = pd.concat([pd.read_parquet(file) for file in shards], ignore_index=True).dropna()
+    shipped = pd.read_parquet(SINGLE_POINTS, columns=["id", "energy_per_atom"]).astype({"energy_per_atom": float})
+    found = pd.concat([*map(pd.read_parquet, shards), shipped], ignore_index=True).dropna().drop_duplicates("id")
     known = pd.concat([elements.dropna(), table.drop_duplicates("id")], ignore_index=True)
     rows = found.merge(known, on="id", validate="one_to_one")
     rows["formula"] = formulas(list(rows["z"]))[1]
