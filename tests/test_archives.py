@@ -43,22 +43,22 @@ def tarred(path, members: dict[str, bytes], mode="w", kinds: dict[str, tuple[byt
 
 def with_flag(path, flag: int):
     """Set a flag of every member in a zip's local headers and directory."""
-    content = bytearray(path.read_bytes())
-    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        start = content.find(mark)
-        while start >= 0:
-            content[start + place] |= flag
-            start = content.find(mark, start + 4)
-    path.write_bytes(content)
-    return path
+    return with_headers(path, (6, 8), lambda old: old | flag)
 
 
 def with_method(path, method: int):
+    """Set the method of compression of every member likewise."""
+    return with_headers(path, (8, 10), lambda _: method)
+
+
+def with_headers(path, places: tuple[int, int], changed):
+    """Change the two bytes at a place of each local header, and at another of each entry of the directory."""
     content = bytearray(path.read_bytes())
-    for mark, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+    for mark, place in zip((b"PK\x03\x04", b"PK\x01\x02"), places, strict=True):
         start = content.find(mark)
         while start >= 0:
-            content[start + place : start + place + 2] = struct.pack("<H", method)
+            field = slice(start + place, start + place + 2)
+            content[field] = struct.pack("<H", changed(struct.unpack("<H", content[field])[0]))
             start = content.find(mark, start + 4)
     path.write_bytes(content)
     return path

@@ -14,7 +14,6 @@ from crystalgen.baselines.distilled.classes import find_classes
 from crystalgen.baselines.distilled.prototypes import distil
 from crystalgen.baselines.distilled.store import load_prototypes, save_prototypes, shipped_prototypes
 from crystalgen.baselines.distilled.symmetry import Symmetry, hencky_strain
-from crystalgen.baselines.retrieval.element_vectors import seen_elements
 from crystalgen.baselines.retrieval.fit_vectors import fit_vectors
 from crystalgen.baselines.retrieval.templates import Templates
 from crystalgen.chemistry.spacegroups import find_space_groups
@@ -54,7 +53,7 @@ def training() -> pd.DataFrame:
 def distilled(training):
     templates = Templates(training, workers=1)
     classes = find_classes(templates, workers=1)
-    return distil(templates, fit_vectors(templates, epochs=2), classes, seen_elements(templates)), classes
+    return distil(templates, fit_vectors(templates, epochs=2), classes), classes
 
 
 def _asked(*structures) -> pd.DataFrame:
@@ -214,7 +213,7 @@ def test_mp_20_is_answered_without_its_rows():
     training = table[table["split"] == "train"].reset_index(drop=True)
     targets = table[table["split"] == "val"].sample(500, random_state=1).reset_index(drop=True)
     templates = Templates(training)
-    found = distil(templates, fit_vectors(templates), find_classes(templates), seen_elements(templates)).answer(targets)
+    found = distil(templates, fit_vectors(templates), find_classes(templates)).answer(targets)
     places = targets.set_index("id").loc[found["target_id"]].reset_index()
     assert match_pairs(found, places, CSP)["matched"].sum() / len(targets) > 0.64
 

@@ -9,7 +9,6 @@ import pandas as pd
 from crystalgen.baselines.distilled.classes import find_classes
 from crystalgen.baselines.distilled.prototypes import DistilledPrototypes, distil
 from crystalgen.baselines.distilled.store import save_prototypes
-from crystalgen.baselines.retrieval.element_vectors import seen_elements
 from crystalgen.baselines.retrieval.fit_vectors import fit_vectors
 from crystalgen.baselines.retrieval.templates import Templates
 from crystalgen.crystals import CrystalTableError
@@ -46,7 +45,7 @@ def distil_files(
     _LOG.info("%d stoichiometries compared", len(templates.groups))
     vectors = fit_vectors(templates)
     classes = find_classes(templates, min_members, workers)
-    found = distil(templates, vectors, classes, seen_elements(templates))
+    found = distil(templates, vectors, classes)
     facts = {
         "sources": ", ".join(path.name for path in sources),
         "crystals": str(len(kept)),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from crystalgen.baselines.distilled.classes import find_classes
 from crystalgen.baselines.distilled.prototypes import DistilledPrototypes, distil
-from crystalgen.baselines.retrieval.element_vectors import FittedVectors, mendeleev_distances, seen_elements
+from crystalgen.baselines.retrieval.element_vectors import FittedVectors, mendeleev_distances
 from crystalgen.baselines.retrieval.fit_vectors import fit_vectors
 from crystalgen.baselines.retrieval.ranker import fit_ranker, rank_candidates
 from crystalgen.baselines.retrieval.retrieve import candidate_cells, candidate_crystals, find_candidates
@@ -53,7 +53,7 @@ def fit(training: pd.DataFrame, settings: Retrieval) -> Fitted:
     ranker = fit_ranker(templates, vectors.distances(), seed=settings.seed, workers=settings.workers) if settings.ranker else None
     classes = find_classes(templates, settings.min_members, settings.workers)
     _LOG.info("%d prototypes", len(classes))
-    return Fitted(templates, vectors, ranker, distil(templates, vectors, classes, seen_elements(templates)))
+    return Fitted(templates, vectors, ranker, distil(templates, vectors, classes))
 
 
 def answers(fitted: Fitted, targets: pd.DataFrame, settings: Retrieval) -> Iterator[tuple[str, Answers]]:

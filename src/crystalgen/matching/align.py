@@ -1,13 +1,12 @@
 """The best way to lay one crystal on another: its cell and sites in the other's setting and order."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from crystalgen.matching.assignment import assign
 from crystalgen.matching.lattices import cell_of, lll_basis, parameters, reciprocal_lengths, shortest_vector
-from crystalgen.matching.matcher import _WORK, Tolerances, _anchor, _displacements, _lay, _turns
+from crystalgen.matching.matcher import Tolerances, _displacements, best_way
 from crystalgen.matching.reduction import ReducedCell
 
 
@@ -26,29 +25,15 @@ class Alignment:
 
 def align(sample: ReducedCell, target: ReducedCell, tolerances: Tolerances) -> Alignment | None:
     """Lay the sample on the target as `matcher.compare` does, by the way of least displacement; None where nothing fits."""
-    if sample.kinds != target.kinds:
+    _, rms, way = best_way(sample, target, tolerances)
+    if way is None:
         return None
-    ratio = (abs(np.linalg.det(target.lattice)) / abs(np.linalg.det(sample.lattice))) ** (1 / 6)
-    first, second = sample.lattice * ratio, target.lattice / ratio
-    turns = _turns(first, second, tolerances.ltol, tolerances.angle_tol)
-    anchor = _anchor(target.numbers)
-    anchors = np.flatnonzero(sample.numbers == target.numbers[anchor])
-    least, best = math.inf, -1
-    step = max(1, _WORK // len(sample.numbers) ** 3)
-    for start in range(0, len(turns) * len(anchors), step):
-        _, rms, way = _lay(first, second, turns, anchors, start, start + step, sample.numbers, sample.coords, target.numbers,
-                           target.coords, anchor, tolerances.stol, tolerances.by_rms, True)  # fmt: skip
-        if rms < least:
-            least, best = rms, way
-    if best < 0:
-        return None
-    turn, site = turns[best // len(anchors)], anchors[best % len(anchors)]
-    coords = sample.coords @ np.linalg.inv(turn)
-    theirs = target.coords + (coords[site] - target.coords[anchor])
-    sites = _assignment(coords, theirs, turn @ first, second, sample.numbers, target.numbers, tolerances.stol)
+    coords = sample.coords @ np.linalg.inv(way.turn)
+    theirs = target.coords + (coords[way.site] - target.coords[way.anchor])
+    sites = _assignment(coords, theirs, way.turn @ way.first, way.second, sample.numbers, target.numbers, tolerances.stol)
     apart = coords[sites] - theirs
     apart -= np.round(apart)
-    return Alignment(turn @ sample.lattice, target.coords + apart - apart.mean(axis=0), least)
+    return Alignment(way.turn @ sample.lattice, target.coords + apart - apart.mean(axis=0), rms)
 
 
 def _assignment(coords, theirs, first, second, numbers, their_numbers, stol) -> np.ndarray:

@@ -59,22 +59,41 @@ def compare(sample: ReducedCell, target: ReducedCell, tolerances: Tolerances, wi
         tolerances: of lengths (a fraction), sites (in the units above) and angles (degrees).
         with_rms: without it, the search ends at the first match, and the displacement is NaN.
     """
+    matched, least, _ = best_way(sample, target, tolerances, with_rms)
+    return matched, least if matched and with_rms else math.nan
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to lay a sample on a target: both lattices at one volume, the sample's cell by `turn`, and the sites of both that meet."""
+
+    first: np.ndarray
+    second: np.ndarray
+    turn: np.ndarray
+    site: int
+    anchor: int
+
+
+def best_way(sample: ReducedCell, target: ReducedCell, tolerances: Tolerances, with_rms: bool = True) -> tuple[bool, float, Way | None]:
+    """Return whether two crystals match, the least displacement, and the way that has it, None where no way fits; see `compare`."""
+    matched, least, best = False, math.inf, None
     if sample.kinds != target.kinds:
-        return False, math.nan
+        return matched, least, best
     ratio = (abs(np.linalg.det(target.lattice)) / abs(np.linalg.det(sample.lattice))) ** (1 / 6)
     first, second = sample.lattice * ratio, target.lattice / ratio
     turns = _turns(first, second, tolerances.ltol, tolerances.angle_tol)
     anchor = _anchor(target.numbers)
     anchors = np.flatnonzero(sample.numbers == target.numbers[anchor])
     step = max(1, _WORK // len(sample.numbers) ** 3)
-    matched, least = False, math.inf
     for start in range(0, len(turns) * len(anchors), step):
-        found, rms, _ = _lay(first, second, turns, anchors, start, start + step, sample.numbers, sample.coords, target.numbers,
-                             target.coords, anchor, tolerances.stol, tolerances.by_rms, with_rms)  # fmt: skip
-        matched, least = matched or found, min(least, rms)
+        found, rms, way = _lay(first, second, turns, anchors, start, start + step, sample.numbers, sample.coords, target.numbers,
+                               target.coords, anchor, tolerances.stol, tolerances.by_rms, with_rms)  # fmt: skip
+        matched = matched or found
+        if rms < least:
+            least, best = rms, Way(first, second, turns[way // len(anchors)], anchors[way % len(anchors)], anchor)
         if matched and (not with_rms or least < _EXACT):
             break
-    return matched, least if matched and with_rms else math.nan
+    return matched, least, best
 
 
 @njit(cache=True)

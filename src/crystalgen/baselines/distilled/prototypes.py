@@ -10,7 +10,7 @@ from pymatgen.core import Element
 from crystalgen.baselines.distilled.classes import PrototypeClass
 from crystalgen.baselines.distilled.occupants import Occupants, composition_places, find_occupants
 from crystalgen.baselines.distilled.shape import Shape, fit_shape
-from crystalgen.baselines.retrieval.element_vectors import FittedVectors, mendeleev_numbers
+from crystalgen.baselines.retrieval.element_vectors import FittedVectors, mendeleev_numbers, seen_elements
 from crystalgen.baselines.retrieval.templates import ELEMENTS, Templates
 from crystalgen.baselines.stoichiometry import ordered_species
 from crystalgen.crystals import from_columns
@@ -153,7 +153,7 @@ class DistilledPrototypes:
         return f"{reason}; the most similar that have: {', '.join(':'.join(map(str, group)) for group in near)}"
 
 
-def distil(templates: Templates, vectors: FittedVectors, classes: list[PrototypeClass], elements: np.ndarray) -> DistilledPrototypes:
+def distil(templates: Templates, vectors: FittedVectors, classes: list[PrototypeClass]) -> DistilledPrototypes:
     """Distil classes of training crystals (see `find_classes`) into prototypes."""
     features = element_features(templates.volumes)
     prototypes = []
@@ -164,7 +164,7 @@ def distil(templates: Templates, vectors: FittedVectors, classes: list[Prototype
         prototypes.append(
             Prototype(found.space_group, found.counts, len(found.members), found.permutations, found.arrangements, shape, occupants)
         )
-    return DistilledPrototypes(prototypes, vectors, templates.volumes, elements)
+    return DistilledPrototypes(prototypes, vectors, templates.volumes, seen_elements(templates))
 
 
 def element_features(volumes: np.ndarray) -> np.ndarray:
