@@ -22,6 +22,7 @@ FLOORS = [
     "library",
     "metrics",
     "baselines",
+    "corrector",
     "dft",
     "experiments",
     "report",

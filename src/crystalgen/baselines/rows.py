@@ -8,3 +8,8 @@ ROWS = {
     "retrieval_space_group": "Retrieval, space group given",
     "prototypes_space_group": "Distilled prototypes, space group given",
 }
+CORRECTOR_ROWS = {
+    "corrector": "Retrieval, corrected by a network",
+    "corrector_ranked": "Retrieval, chosen and corrected by networks",
+    "corrector_space_group": "Chosen and corrected, space group given",
+}

@@ -1,5 +1,6 @@
 """Settings of studies: strict, so that an unknown or misspelt key is an error that names it."""
 
+from crystalgen.config.corrector import Corrector, NetworkTraining
 from crystalgen.config.study import (
     Ablation,
     Ablations,
@@ -26,11 +27,13 @@ __all__ = [
     "Ablation",
     "Ablations",
     "Baseline",
+    "Corrector",
     "Data",
     "Energies",
     "Filter",
     "Guidance",
     "Ladder",
+    "NetworkTraining",
     "Report",
     "Retrieval",
     "Representations",

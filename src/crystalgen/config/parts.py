@@ -14,6 +14,8 @@ def check_parts(study: "Study") -> Iterator[str]:
     """Yield what does not fit, each as one line that names the keys and what was expected."""
     if not (study.models or study.baselines or study.retrieval):
         yield "models: none; expected some, or baselines, or retrieval"
+    if study.corrector and not study.retrieval:
+        yield "corrector: chooses among what retrieval finds; expected retrieval"
     yield from _check_names(study)
     yield from _check_rows(study)
     yield from check_training(study.models)

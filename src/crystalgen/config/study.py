@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from crystalgen.config.corrector import Corrector
 from crystalgen.config.parts import check_parts, check_training
 from crystalgen.config.presets import check_presets
 from crystalgen.generative.settings import MatrixModel, Model
@@ -198,6 +199,7 @@ class Study(Strict):
     baselines: dict[Name, Baseline] = {}
     sampler_steps: SamplerSteps | None = None
     retrieval: Retrieval | None = None
+    corrector: Corrector | None = None
     search: Search | None = None
     energies: Energies | None = None
     report: Report = Report()

@@ -57,8 +57,9 @@ def collect_metrics(study: str, crystals: pd.DataFrame) -> dict:
     for name, row, file in row_files(study, paths.evaluation, "metrics.json"):
         for metric, values in json.loads(file.read_text()).items():
             metrics[f"{name}.{metric}"] = values | {"task": row.task, "baseline": row.baseline}
-    if (file := paths.retrieval(study) / "metrics.json").is_file():
-        metrics |= json.loads(file.read_text())
+    for folder in (paths.retrieval(study), paths.corrector(study)):
+        if (file := folder / "metrics.json").is_file():
+            metrics |= json.loads(file.read_text())
     return metrics
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from crystalgen.baselines.prototypes import TEMPLATE
 from crystalgen.baselines.random_search import RANDOM
-from crystalgen.baselines.rows import ROWS
+from crystalgen.baselines.rows import CORRECTOR_ROWS, ROWS
 from crystalgen.config import Study
 from crystalgen.config.study import Baseline
 
@@ -36,6 +36,7 @@ def row_labels(config: Study) -> dict[str, str]:
             labels[row] = models[name] + (f" ({sampling.sampler.upper()})" if len(model.sampling) > 1 else "")
     labels |= {name: getattr(item, "label", None) or _baseline_label(item) for name, item in config.baselines.items()}
     labels |= ROWS if config.retrieval else {}
+    labels |= CORRECTOR_ROWS if config.corrector else {}
     labels.setdefault(TEMPLATE, _TEMPLATES["random"])
     return _distinct(labels | {RANDOM: "Random search"})
 

@@ -133,6 +133,11 @@ def retrieval(study: str) -> Path:
     return PROCESSED / study / "retrieval"
 
 
+def corrector(study: str) -> Path:
+    """Return the folder of what a study's networks answered that choose and correct."""
+    return PROCESSED / study / "corrector"
+
+
 def figures(study: str, stage: str) -> Path:
     """Folder of one stage's figures."""
     return FIGURES / study / stage

@@ -65,6 +65,7 @@ def settings_parts(study: Study) -> dict[str, dict]:
         "evaluate": chosen | drawn,
         "sampler-steps": {"sampler_steps": whole["sampler_steps"]} | drawn | labels,
         "retrieval": {"retrieval": whole["retrieval"]} | chosen | drawn,
+        "corrector": {"corrector": whole["corrector"]},
         "search": {"search": whole["search"]} | labels,
         "energies": {"energies": whole["energies"]} | drawn | labels,
         "results": {key: value for key, value in whole.items() if key not in ("title", "description")},

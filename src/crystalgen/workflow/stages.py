@@ -52,7 +52,7 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
         parts = [f"models/{model}/{part}" for model in names for part in ("model", *(["sampling"] if sampling else []))]
         return [*(file for model in names for file in trained(model)), *settings(*parts)]
 
-    def run(key: str, deps: list[str], outs: list[str] = (), shown: list[str] = (), model: str | None = None, **more) -> dict:
+    def run(key: str, deps: list[str], outs: list[str | dict] = (), shown: list[str] = (), model: str | None = None, **more) -> dict:
         """A stage that runs a notebook; `shown` are outputs that stay out of DVC's cache, for they are looked at and committed."""
         parameters = {"study": name} | ({"model": model} if model else {})
         executed = _relative(paths.executed_notebook(key, parameters))
@@ -137,6 +137,13 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
             [f"{home}/retrieval"],
             [figures("retrieval"), tables("retrieval")],
         )
+    if study.corrector:
+        stages["corrector"] = run(
+            "corrector",
+            [crystals, "src/crystalgen/reference/benchmarks.yaml", *settings("retrieval", "corrector")],
+            [f"{home}/corrector", {f"{models}/corrector": {"persist": True}}],  # networks of these crystals and settings are not trained again
+            [figures("corrector"), tables("corrector")],
+        )
     if study.search:
         stages["search"] = run(
             "search",
@@ -162,6 +169,7 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
         [crystals, "src/crystalgen/reference", *settings("results"), *_drawn(study, sampled, tensors, library),
          *(f"{home}/{what}/{row}" for what in ("samples", "evaluation") for row in judged),
          *([f"{home}/retrieval"] if study.retrieval else []),
+         *([f"{home}/corrector"] if study.corrector else []),
          *(f"{models}/{model}/{file}" for model in study.models for file in ("card.json", "curve.csv"))],
         shown=[figures("results"), tables("results")],
         metrics=[{f"reports/{name}/metrics.json": {"cache": False}}],

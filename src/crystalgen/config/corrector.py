@@ -1,0 +1,42 @@
+"""Settings of the networks that choose among retrieved candidates and correct them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from crystalgen.utils.strict import Strict
+from crystalgen.utils.values import Count, Dropout, Number, Positive, Processes, Seed
+
+
+class NetworkTraining(Strict):
+    """One run of `corrector.train`, so many epochs."""
+
+    epochs: Annotated[Count, Field(le=10**5)]
+    batch_size: Annotated[Count, Field(le=10**5)]  # requests with all their candidates, or pairs
+    learning_rate: Annotated[Positive, Field(le=1)] = 1e-3
+    weight_decay: Annotated[Number, Field(ge=0, lt=1)] = 0.05
+    dropout: Dropout = 0.0
+    ema: Annotated[Number, Field(ge=0, lt=1)] = 0.999
+    seed: Seed = 0
+    threads: Processes = 1
+    precision: Literal["no", "bf16"] = "bf16"
+
+
+class Corrector(Strict):
+    """Networks that choose among the candidates that retrieval finds, and correct them (see `crystalgen.corrector`)."""
+
+    candidates: Annotated[Count, Field(ge=2, le=100)] = 12  # arrangements of a request that are compared
+    pairs: Count = 5  # of each training crystal, the nearest of its arrangement, that correcting is learnt from
+    width: Annotated[Count, Field(multiple_of=8, le=4096)] = 96
+    blocks: Annotated[Count, Field(le=64)] = 3
+    heads: Annotated[Count, Field(le=64)] = 6
+    scorers: Annotated[Count, Field(le=100)] = 3  # of different seeds, whose chances are averaged
+    scoring: NetworkTraining = NetworkTraining(epochs=2, batch_size=16, dropout=0.1)
+    correcting: NetworkTraining = NetworkTraining(epochs=8, batch_size=64, learning_rate=1.5e-3)
+    workers: Processes = 2
+
+    @model_validator(mode="after")
+    def _heads_divide(self):
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads}: expected a divisor of width {self.width}")
+        return self

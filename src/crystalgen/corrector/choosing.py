@@ -1,0 +1,122 @@
+"""Choose among candidates: a network that is trained on leave-one-out questions to the training crystals."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from crystalgen.baselines.retrieval.retrieve import candidate_cells, find_candidates
+from crystalgen.baselines.retrieval.templates import Templates
+from crystalgen.chemistry.elements import standardised_properties
+from crystalgen.config import Corrector as Settings
+from crystalgen.corrector.candidates import Candidates, describe_candidates
+from crystalgen.corrector.net import Scorer, SiteTransformer
+from crystalgen.corrector.sites import Sites
+from crystalgen.corrector.train import Run, equal_batches, train
+from crystalgen.matching.match import CSP, match_cells
+
+_KEEP = 3.0  # a question is drawn in an epoch with this times the chance that votes alone would fail, see `share_kept`
+_LEAST_KEPT = 0.2
+
+
+def element_descriptors() -> Tensor:
+    """Return the standardised properties of elements by atomic number, (120, 22), within four standard deviations."""
+    table = np.zeros((120, standardised_properties().shape[1]), dtype=np.float32)
+    table[: len(standardised_properties())] = standardised_properties().clip(-4, 4)
+    return torch.from_numpy(table)
+
+
+class Questions:
+    """Requests with their first candidates, ready for the scorer.
+
+    rows: places of candidates in the table by request and rank, (q, k), -1 where there are no more, or where a template's reduced cell
+    has fewer sites than those of others, since batches are of equal cells. sites: of each request's templates, (q,), 0 without any.
+    """
+
+    def __init__(self, candidates: pd.DataFrame, described: Candidates, sites: Sites, count: int, requests: int):
+        self.described, self.of_templates = described, sites
+        request, rank, n = candidates["request"].to_numpy(), candidates["rank"].to_numpy(), sites.count[described.template]
+        self.sites = np.zeros(requests, dtype=int)
+        np.maximum.at(self.sites, request, n)
+        kept = (rank < count) & (n == self.sites[request]) & (n > 0)
+        self.rows = np.full((requests, count), -1)
+        self.rows[request[kept], rank[kept]] = np.flatnonzero(kept)
+
+    def tensors(self, requests: np.ndarray) -> tuple[Tensor, ...]:
+        """Return what the scorer is given of some requests with equally many sites."""
+        rows = self.rows[requests]
+        real = rows >= 0
+        return *self.described.tensors(self.of_templates, np.where(real, rows, rows.max(axis=1, keepdims=True))), torch.from_numpy(real)
+
+
+def labels_of(templates: Templates, candidates: pd.DataFrame, requests: pd.DataFrame, cells, workers: int) -> np.ndarray:
+    """Return whether each candidate matches the cell of its request, at the tolerances of crystal structure prediction."""
+    samples = candidate_cells(templates, requests, candidates)
+    pairs = np.stack([np.arange(len(candidates)), candidates["request"]], axis=1)
+    return match_cells(samples, cells, pairs, CSP, workers, with_rms=False)["matched"].to_numpy(bool)
+
+
+def share_kept(votes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the chance with which each request is drawn in an epoch, (q,): those that votes decide teach little and count for more."""
+    first = np.where(rows[:, 0] >= 0, votes[rows[:, 0]], 0)  # votes of the candidate of most votes
+    return np.clip(_KEEP * (1 - first), _LEAST_KEPT, 1.0)
+
+
+def train_scorers(templates: Templates, sites: Sites, distances: np.ndarray, settings: Settings, checkpoints: Path,
+                  fingerprint: str) -> dict[str, Run]:  # fmt: skip
+    """Train scorers, of different seeds, on the training crystals, each asked for with itself left out; the runs by name."""
+    asked = templates.table
+    exclude = [[name] for name in asked["id"]]
+    candidates = find_candidates(templates, asked, distances, settings.candidates, repeats=False, exclude=exclude)
+    if candidates.empty:
+        raise ValueError("no training crystal has the stoichiometry of another; expected some for a scorer to learn from")
+    described = describe_candidates(templates, asked, candidates, distances, exclude)
+    right = labels_of(templates, candidates, asked, templates.cells, settings.workers)
+    questions = Questions(candidates, described, sites, settings.candidates, len(asked))
+    scale = np.stack([described.facts.mean(axis=0), described.facts.std(axis=0) + 1e-3])
+    usable = np.flatnonzero(questions.sites > 0)
+    kept = share_kept(candidates["votes"].to_numpy(), questions.rows)
+    weights, mean_kept = torch.from_numpy((1 / kept).astype(np.float32)), float(kept[usable].mean())
+
+    def batches(rng: np.random.Generator) -> list[np.ndarray]:
+        return equal_batches(questions.sites, settings.scoring.batch_size, rng, usable[rng.random(len(usable)) < kept[usable]])
+
+    def loss(net: Scorer, requests: np.ndarray) -> Tensor:
+        rows = questions.rows[requests]
+        hit = torch.from_numpy(right[rows] & (rows >= 0))
+        either = torch.cat([hit, ~hit.any(dim=1, keepdim=True)], dim=1)
+        log_shares = net(*questions.tensors(requests)).float().log_softmax(dim=1)
+        surprise = -log_shares.masked_fill(~either, -1e4).logsumexp(dim=1)
+        return (surprise * weights[requests]).mean() * mean_kept
+
+    runs = {}
+    for number in range(settings.scorers):
+        name, training = f"scorer-{number}", settings.scoring.model_copy(update={"seed": settings.scoring.seed + number})
+        make = functools.partial(make_scorer, torch.from_numpy(scale), settings)
+        runs[name] = train(make, batches, loss, training, checkpoints / f"{name}.pt", fingerprint)
+    return runs
+
+
+def make_scorer(scale: Tensor, settings: Settings) -> Scorer:
+    """Build a scorer for facts of such mean and spread, (2, f)."""
+    dropout = settings.scoring.dropout
+    trunk = SiteTransformer(element_descriptors(), scale.shape[1], settings.width, settings.blocks, settings.heads, dropout)
+    return Scorer(trunk, scale, settings.width, dropout)
+
+
+@torch.inference_mode()
+def chances(nets: Sequence[Scorer], questions: Questions, batch_size: int = 32) -> np.ndarray:
+    """Return each candidate's chance of being what was asked for, and that of none being it, (q, k + 1); NaN where not scored.
+
+    nets: whose chances are averaged, as logarithms.
+    """
+    result = np.full((len(questions.rows), questions.rows.shape[1] + 1), np.nan, dtype=np.float32)
+    items = np.flatnonzero(questions.sites > 0)
+    for batch in equal_batches(questions.sites, batch_size, np.random.default_rng(0), items):
+        given = questions.tensors(batch)
+        result[batch] = torch.stack([net(*given).log_softmax(dim=1) for net in nets]).mean(dim=0).softmax(dim=1).numpy()
+    return result

@@ -1,0 +1,116 @@
+"""Rows of the networks that choose among retrieved candidates and correct them, for every judged crystal of a study."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from crystalgen.baselines.retrieval.retrieve import candidate_cells, find_candidates
+from crystalgen.baselines.retrieval.templates import Templates
+from crystalgen.corrector.candidates import describe_candidates
+from crystalgen.corrector.choosing import Questions, chances
+from crystalgen.corrector.correcting import corrected_cells
+from crystalgen.corrector.model import Networks
+from crystalgen.corrector.sites import Sites
+from crystalgen.crystals import from_columns
+from crystalgen.experiments.retrieval import Answers
+from crystalgen.matching.reduction import ReducedCell
+
+SOURCE = "corrector"
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """What choosing and correcting need: training crystals, distances between elements, and the trained networks."""
+
+    templates: Templates
+    sites: Sites
+    distances: np.ndarray
+    networks: Networks
+
+    def ranked(self, requests: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
+        """Put the first candidate of each request's first arrangements in the scorer's order; the others follow as they were.
+
+        Returns:
+            the candidates with new ranks and `probability`, NaN where not scored.
+        """
+        count = self.networks.settings.candidates
+        first = candidates[~candidates.duplicated(["request", "arrangement"])]
+        first = first.assign(rank=first.groupby("request").cumcount())
+        first = first[first["rank"] < count]
+        ranked = candidates.assign(probability=np.nan)
+        if len(first):
+            described = describe_candidates(self.templates, requests, first, self.distances)
+            found = chances(self.networks.scorers, Questions(first, described, self.sites, count, len(requests)))
+            ranked.loc[first.index, "probability"] = found[first["request"], first["rank"]]
+        ranked = ranked.sort_values(["request", "probability", "rank"], ascending=[True, False, True], ignore_index=True)  # NaN last
+        return ranked.assign(rank=ranked.groupby("request").cumcount())
+
+    def corrected(self, requests: pd.DataFrame, candidates: pd.DataFrame) -> list[ReducedCell | str]:
+        """Return the candidates' cells, corrected, at their templates' volume."""
+        described = describe_candidates(self.templates, requests, candidates, self.distances, with_facts=False)
+        cells = candidate_cells(self.templates, requests, candidates)
+        return corrected_cells(self.networks.corrector, described, self.sites, cells)
+
+    def crystals(self, requests: pd.DataFrame, candidates: pd.DataFrame, cells: list[ReducedCell | str]) -> pd.DataFrame:
+        """Return corrected candidates as crystals at the requests' volume (see `retrieve.candidate_crystals`), with target_id and rank."""
+        kept = [place for place, cell in enumerate(cells) if not isinstance(cell, str)]
+        cells, used = [cells[place] for place in kept], candidates.iloc[kept]
+        before = [self.templates.cells[row].numbers for row in used["template"]]
+        volumes = self.templates.volumes
+        ratios = [volumes[cell.numbers].sum() / volumes[old].sum() for cell, old in zip(cells, before, strict=True)]
+        names = requests["id"].to_numpy()[used["request"]]
+        return from_columns(
+            [cell.lattice * np.cbrt(ratio) for cell, ratio in zip(cells, ratios, strict=True)],
+            [cell.numbers for cell in cells],
+            [cell.coords for cell in cells],
+            SOURCE,
+            [f"{name}-{rank}" for name, rank in zip(names, used["rank"], strict=True)],
+            target_id=names,
+            rank=used["rank"].to_numpy(),
+        )
+
+    def answers(self, requests: pd.DataFrame, candidates: pd.DataFrame) -> Answers:
+        """Correct candidates that are in their order, and make them answers."""
+        cells, first = self.corrected(requests, candidates), np.flatnonzero(candidates["rank"] == 0)
+        crystals = self.crystals(requests, candidates.iloc[first], [cells[place] for place in first])
+        return Answers(candidates[["request", "rank"]], cells, crystals)
+
+
+def corrector_answers(choosing: Choosing, targets: pd.DataFrame, count: int) -> Iterator[tuple[str, Answers]]:
+    """Yield the rows with their candidates for the compositions of targets, `count` of each at most.
+
+    `corrector` keeps the order of the votes; `corrector_ranked` has the scorer's; `corrector_space_group` is told the space group.
+    """
+    voted = find_candidates(choosing.templates, targets, choosing.distances, count)
+    yield "corrector", choosing.answers(targets, voted)
+    yield "corrector_ranked", choosing.answers(targets, choosing.ranked(targets, voted))
+    inside = find_candidates(choosing.templates, targets, choosing.distances, count, within_space_group=True)
+    yield "corrector_space_group", choosing.answers(targets, choosing.ranked(targets, inside))
+
+
+def losses(verdicts: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
+    """Return what became of targets by energy above the hull, shares in percent.
+
+    Args:
+        verdicts: of `experiments.retrieval.score`. targets: with e_above_hull, eV/atom, where known.
+    """
+    energies = targets["e_above_hull"].to_numpy(float) if "e_above_hull" in targets else np.full(len(targets), np.nan)
+    first, seen = verdicts["first"].to_numpy(), verdicts["prototype"].to_numpy(bool)
+    kinds = {
+        "first is right": first == 0,
+        "another is right": first > 0,
+        "none, prototype seen": (first < 0) & seen,
+        "none, prototype unseen": (first < 0) & ~seen,
+    }
+    bins = [("all", np.ones(len(first), bool)), ("unknown", np.isnan(energies))]
+    edges = (-np.inf, 0.0, 0.01, 0.03, np.inf)
+    names = ("on the hull", "to 10 meV/atom", "10 to 30 meV/atom", "above 30 meV/atom")
+    bins += [(name, (energies > low) & (energies <= high)) for name, low, high in zip(names, edges, edges[1:], strict=False)]
+    rows = {
+        name: {"targets": inside.sum()} | {kind: 100 * which[inside].mean() for kind, which in kinds.items()}
+        for name, inside in bins
+        if inside.any()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").round(1).rename_axis("energy above the hull")
