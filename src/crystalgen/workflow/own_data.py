@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from crystalgen.baselines.stoichiometry import ordered_species
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.config import load_study
 from crystalgen.crystals import CrystalTableError, write_crystals
@@ -20,7 +21,8 @@ _FEWEST = 20  # crystals, of which a validation and a test side can be split
 _STUDY = """\
 title: {name}
 description: >-
-  UniMat on {count} crystals of {elements}, given the composition and without any; written by `crystalgen train`.
+  UniMat on {count} crystals of {elements}, given the composition and without any, beside looking up where crystals are alike;
+  written by `crystalgen train`.
 
 data:
   path: {path}
@@ -94,6 +96,23 @@ report:
 """
 
 
+_LOOKING_UP = """
+retrieval:
+  count: 20
+
+corrector:
+  scoring:
+    epochs: {scoring}
+    batch_size: 16
+    dropout: 0.1
+  correcting:
+    epochs: {correcting}
+    batch_size: 64
+    learning_rate: 1.5e-3
+"""
+_ALIKE = 40  # crystals whose stoichiometry another one has, from which on looking up is worth a row
+
+
 def write_study(data: Path, name: str | None = None, steps: int = 4000, max_sites: int = 20, skip_broken: bool = False) -> str:
     """Write `studies/<name>/study.yaml` for a source of crystals and check that it can be read; returns the name.
 
@@ -131,6 +150,10 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
         warmup=min(200, steps // 5),
         report=max(1, min(500, steps // 4)),
     )
+    stoichiometries = pd.Series([ordered_species(numbers)[1] for numbers in kept["atomic_numbers"]])
+    alike = int(stoichiometries.duplicated(keep=False).sum())
+    if alike >= _ALIKE:  # about as many steps, whatever the number of crystals
+        text += _LOOKING_UP.format(scoring=_epochs(1500 * 16, alike, 2, 30), correcting=_epochs(6000 * 64, 5 * alike, 6, 60))
     file = paths.STUDIES / name / "study.yaml"
     if file.exists() and file.read_text(encoding="utf-8") != text:
         raise ValueError(
@@ -145,6 +168,10 @@ def write_study(data: Path, name: str | None = None, steps: int = 4000, max_site
         file.unlink()
         raise
     return name
+
+
+def _epochs(items: int, each: int, least: int, most: int) -> int:
+    return min(most, max(least, items // each))
 
 
 def _name_of(data: Path) -> str:
