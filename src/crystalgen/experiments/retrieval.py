@@ -12,7 +12,7 @@ from crystalgen.baselines.distilled.prototypes import DistilledPrototypes, disti
 from crystalgen.baselines.retrieval.element_vectors import FittedVectors, mendeleev_distances
 from crystalgen.baselines.retrieval.fit_vectors import fit_vectors
 from crystalgen.baselines.retrieval.ranker import fit_ranker, rank_candidates
-from crystalgen.baselines.retrieval.retrieve import candidate_cells, candidate_crystals, find_candidates
+from crystalgen.baselines.retrieval.retrieve import candidate_cells, candidate_crystals, find_candidates, random_candidates
 from crystalgen.baselines.retrieval.templates import Templates
 from crystalgen.baselines.retrieval.trees import Trees
 from crystalgen.baselines.stoichiometry import ordered_species
@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fitted:
-    """What retrieval has learnt from training crystals, and nothing else."""
+    """What retrieval has learnt from training crystals, and nothing else; no ranker where votes do as well."""
 
     templates: Templates
     vectors: FittedVectors
@@ -69,14 +69,32 @@ def answers(fitted: Fitted, targets: pd.DataFrame, settings: Retrieval) -> Itera
         table = crystals.assign(request=pd.Index(targets["id"]).get_indexer(crystals["target_id"]))
         return Answers(table[["request", "rank"]], reduce_table(crystals, settings.workers), crystals[crystals["rank"] == 0])
 
+    yield "retrieval_random", retrieved(random_candidates(templates, targets, settings.count, settings.seed))
     yield "retrieval_mendeleev", retrieved(find_candidates(templates, targets, mendeleev_distances(), settings.count, vote=False))
     voted = find_candidates(templates, targets, distances, settings.count)
     yield "retrieval", retrieved(voted)
-    if fitted.ranker:
-        yield "retrieval_ranked", retrieved(rank_candidates(fitted.ranker, templates, targets, voted, distances))
+    if settings.ranker:
+        ranked = rank_candidates(fitted.ranker, templates, targets, voted, distances) if fitted.ranker else voted
+        yield "retrieval_ranked", retrieved(ranked)
+        if len(set(templates.table["reduced_formula"])) > 1:  # of a set of one formula nothing is left
+            yield "retrieval_without_formula", retrieved(_without_formula(fitted, targets, ranked, settings.count))
     yield "prototypes", distilled(False)
     yield "retrieval_space_group", retrieved(find_candidates(templates, targets, distances, settings.count, within_space_group=True))
     yield "prototypes_space_group", distilled(True)
+
+
+def _without_formula(fitted: Fitted, targets: pd.DataFrame, ranked: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return ranked candidates of which none has its target's reduced formula: `ranked` where training does not hold the formula."""
+    templates, distances = fitted.templates, fitted.vectors.distances()
+    ids = templates.table.groupby("reduced_formula")["id"].agg(list)
+    known = targets["reduced_formula"].isin(ids.index).to_numpy()
+    asked = targets[known].reset_index(drop=True)
+    exclude = list(ids[asked["reduced_formula"]])
+    found = find_candidates(templates, asked, distances, count, exclude=exclude)
+    if fitted.ranker:
+        found = rank_candidates(fitted.ranker, templates, asked, found, distances, exclude)
+    found = found.assign(request=np.flatnonzero(known)[found["request"]])
+    return pd.concat([ranked[~known[ranked["request"]]], found], ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -128,7 +146,10 @@ def score(row: str, found: Answers, targets: Targets, settings: Retrieval, draws
     hit = first.to_numpy() == 0
     hits = found.first[found.first["target_id"].isin(targets.table["id"][hit & targets.valid])]  # no other can count
     sound = targets.table["id"].isin(hits["target_id"][published_validity(hits, workers=settings.workers)]).to_numpy()
-    everyone = nearest_sample(chosen, targets.cells, CSP, settings.workers)
+    distinct = {}  # a set of one formula has the same answer to many targets
+    for cell in chosen:
+        distinct[cell if isinstance(cell, str) else (cell.lattice.tobytes(), cell.coords.tobytes(), cell.numbers.tobytes())] = cell
+    everyone = nearest_sample(list(distinct.values()), targets.cells, CSP, settings.workers)
 
     table = targets.table[["id", "formula", "nsites"]].assign(first=first.to_numpy(int), rms=rms.to_numpy(), strict=strict, **targets.held)
     scoring = Scoring((settings.seed,), count, draws, source)
