@@ -1,143 +1,103 @@
-"""Match rates of retrieval on MP-20's validation split, and its speed. Run: python benchmarks/retrieval.py DATA [--targets 1500]
+"""Match rates of ways to retrieve on MP-20, and their speed. Run: python benchmarks/retrieval.py DATA [--targets 1500] [--by-id]
 
-DATA is a folder with mp_20.parquet (a benchmark table). The templates are the training rows; everything that is fitted is fitted to
-them alone. Match rates are StructureMatcher's at 0.3 / 0.5 / 10 degrees, samples first, of all targets, whether or not there was an
-answer or the answer is valid. Prints one line per way to retrieve: rate at 1, 5 and 20 tries, RMSE of the first; then the first
-tries of the best way by what the training rows hold of a target, and what was lost.
+DATA is a folder with mp_20.parquet (a benchmark table). The templates are the training rows, and the validation rows are judged; with
+--by-id the four fifths of both with the lowest Materials Project ids are the templates and the others are judged, a stand-in for a split
+by time, since ids grow with it, though not strictly. Everything that is fitted is fitted to the templates alone. Match rates are
+StructureMatcher's at 0.3 / 0.5 / 10 degrees, samples first, of all targets, whether or not there was an answer or the answer is valid.
+Prints one line per way to retrieve, a study's rows and variants of them: rate at 1, 5 and 20 tries, RMSE of the first; then the first
+tries of the ranked row by what the templates hold of a target.
 """
 
 import argparse
+import logging
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from crystalgen.baselines.retrieval.element_vectors import mendeleev_distances, mined_distances, mined_vectors
-from crystalgen.baselines.retrieval.fit_vectors import fit_vectors
-from crystalgen.baselines.retrieval.ranker import fit_ranker, rank_candidates
-from crystalgen.baselines.retrieval.retrieve import candidate_cells, candidate_crystals, find_candidates
-from crystalgen.baselines.retrieval.templates import Templates, ordered_species
+from crystalgen.baselines.retrieval.retrieve import candidate_crystals, find_candidates
+from crystalgen.baselines.rows import ROWS
+from crystalgen.config import Retrieval
 from crystalgen.datasets.tables import read_benchmark
-from crystalgen.matching.match import CSP, match_cells, reduce_table
+from crystalgen.experiments.retrieval import Answers, Fitted, answers, first_matches, fit, held_prototypes, retrieved_answers
 from crystalgen.utils.statistics import clustered_bootstrap
 
 TRIES = (1, 5, 20)
+OLD = 0.8  # share of the crystals, by id, that are templates with --by-id
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
-    parser.add_argument("--targets", type=int, help="draw so many validation targets; all if not given")
+    parser.add_argument("--targets", type=int, help="draw so many targets; all if not given")
+    parser.add_argument("--by-id", action="store_true", help="split by Materials Project id")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    table = read_benchmark(args.data / "mp_20.parquet")
-    training, targets = (table[table["split"] == split].reset_index(drop=True) for split in ("train", "val"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    training, targets = _split(read_benchmark(args.data / "mp_20.parquet"), args.by_id)
     if args.targets:
         targets = targets.sample(args.targets, random_state=args.seed).reset_index(drop=True)
+    settings = Retrieval(count=max(TRIES), seed=args.seed, workers=args.workers)
     clock = _Clock()
-    templates = Templates(training, workers=args.workers)
-    clock.tell("templates reduced and compared")
-    mendeleev, mined = mendeleev_distances(), mined_distances(mined_vectors(templates))
-    clock.tell("vectors mined")
-    fitted = fit_vectors(templates, seed=args.seed).distances()
-    clock.tell("vectors fitted")
-    ranker = fit_ranker(templates, fitted, seed=args.seed, workers=args.workers)
-    clock.tell("ranker fitted")
-    cells = reduce_table(targets, args.workers)
-    clock.tell("targets reduced")
-    candidate_crystals(templates, targets, find_candidates(templates, targets, fitted, 20))
-    clock.tell(f"{len(targets)} requests x 20 crystals")
-
-    def score(name: str, candidates: pd.DataFrame) -> np.ndarray:  # least rank of a match, -1 for none
-        samples = candidate_cells(templates, targets, candidates)
-        places = np.stack([np.arange(len(candidates)), candidates["request"]], axis=1)
-        verdicts = match_cells(samples, cells, places, CSP, args.workers)
-        verdicts = verdicts.assign(request=candidates["request"].to_numpy(), rank=candidates["rank"].to_numpy())
-        right = verdicts[verdicts["matched"]]
-        rates = [right.loc[right["rank"] < tries, "request"].nunique() / len(targets) for tries in TRIES]
-        first = right[right["rank"] == 0]
-        hits = np.zeros(len(targets))
-        hits[first["request"]] = 1
-        low, high = clustered_bootstrap(hits, targets["reduced_formula"].to_numpy())
-        shown = "  ".join(f"{rate:.4f}" if rate > 0 and tries <= candidates["rank"].max() + 1 else "   -  "
-                          for rate, tries in zip(rates, TRIES, strict=True))  # fmt: skip
-        print(f"{name:34s} {shown}   [{low:.4f}, {high:.4f}]   RMSE {first['rms'].mean():.4f}", flush=True)
-        return right.groupby("request")["rank"].min().reindex(range(len(targets)), fill_value=-1).to_numpy()
-
-    def found(distances: np.ndarray, count: int = 1, **settings) -> pd.DataFrame:
-        return find_candidates(templates, targets, distances, count, **settings)
+    fitted = fit(training, settings)
+    clock.tell(f"fitted to {len(training)} crystals")
+    prototype, cells = held_prototypes(training, targets, args.workers)
+    clock.tell("prototypes that the templates hold")
+    distances = fitted.vectors.distances()
+    candidate_crystals(fitted.templates, targets, find_candidates(fitted.templates, targets, distances, max(TRIES)))
+    clock.tell(f"{len(targets)} requests x {max(TRIES)} crystals")
 
     print(f"{len(targets)} targets, match rate at {TRIES} tries, 95 % interval of the first, RMSE of the first")
-    score("Mendeleev, nearest", found(mendeleev, 20, vote=False))
-    score("Mendeleev, votes", found(mendeleev, 20))
-    score("mined vectors, nearest", found(mined, vote=False))
-    score("mined vectors, votes", found(mined))
-    score("fitted vectors, nearest", found(fitted, vote=False))
-    voted = found(fitted, 20)
-    score("fitted vectors, votes", voted)
-    clock.start()
-    ranked = rank_candidates(ranker, templates, targets, voted, fitted)
-    clock.tell("requests ranked")
-    ranks = score("fitted vectors, ranker", ranked)
-    hits = ranks == 0
-    score("space group given: Mendeleev", found(mendeleev, vote=False, within_space_group=True))
-    score("space group given: fitted, votes", found(fitted, within_space_group=True))
-    held, fates = compare_prototypes(training, targets, ranked, ranks, args.workers)
-    print("first answers of the ranker:")
-    for fate, share in fates.value_counts(normalize=True).items():
-        print(f"  {share:.4f} {fate}")
-    formulas, cell_formulas = (targets[name].isin(training[name]).to_numpy() for name in ("reduced_formula", "formula"))
-    for name, mask in {"prototype": held, "formula": formulas, "formula in a cell of this size": cell_formulas}.items():
-        for side, which in {"held": mask, "not held": ~mask}.items():
-            print(f"{name} {side} in training: {hits[which].mean():.4f} of {which.sum()}")
+    formulas, ranked = targets["reduced_formula"], None
+    for name, found in [*answers(fitted, targets, settings), *_variants(fitted, targets)]:
+        matches = first_matches(found, cells, args.workers)
+        first, most = matches["first"], found.table["rank"].max() + 1
+        rates = (f"{first.between(0, tries - 1).mean():.4f}" if tries <= most else "   -  " for tries in TRIES)
+        low, high = clustered_bootstrap((first == 0).to_numpy(float), formulas.to_numpy())
+        print(f"{ROWS.get(name, name):50} {'  '.join(rates)}   [{low:.4f}, {high:.4f}]   RMSE {matches['rms'].mean():.4f}", flush=True)
+        ranked = first == 0 if name == "retrieval_ranked" else ranked
+    holds = {"prototype": prototype, **{f"column {name}": targets[name].isin(training[name]) for name in ("reduced_formula", "formula")}}
+    for name, held in holds.items():
+        print(f"{name}: {ranked[held].mean():.4f} of {held.sum()} held in training, {ranked[~held].mean():.4f} of {(~held).sum()} not")
 
 
-def compare_prototypes(training: pd.DataFrame, targets: pd.DataFrame, candidates: pd.DataFrame, ranks: np.ndarray,
-                       workers: int = 2) -> tuple[np.ndarray, pd.Series]:  # fmt: skip
-    """Return whether some training crystal has each target's prototype, booleans (n,), and what became of its first answer, (n,).
+def _split(table: pd.DataFrame, by_id: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return templates and targets."""
+    table = table[table["split"].isin(["train", "val"])]
+    old = table["split"] == "train"
+    if by_id:
+        table = table[table["id"].str.match(r"mp-\d")]  # a few have no id, or one of another count
+        number = table["id"].str.extract(r"(\d+)")[0].astype(int)
+        old = number <= number.quantile(OLD)
+        print(f"templates up to id {number[old].max()}, targets up to {number.max()}")
+    return table[old].reset_index(drop=True), table[~old].reset_index(drop=True)
 
-    The prototypes are those of training crystals and targets together.
 
-    ranks: the least of a matching candidate of each target, -1 for none, (n,).
-    """
-    both = Templates(pd.concat([training, targets]), workers=workers)
-    firsts = candidates[candidates["rank"] == 0].set_index("request")
-    held, fates = np.zeros(len(targets), dtype=bool), []
-    for row, numbers in enumerate(targets["atomic_numbers"]):
-        group = both.groups[ordered_species(numbers)[1]]
-        own = group.arrangements[group.rows == len(training) + row][0, 0]
-        held[row] = np.isin(own, group.arrangements[group.rows < len(training)])
-        if ranks[row] == 0:
-            fates.append("right")
-        elif row not in firsts.index:
-            fates.append("no training crystal of its stoichiometry")
-        elif not held[row]:
-            fates.append("prototype not in training")
-        else:
-            chosen = group.arrangements[group.rows == firsts.loc[row, "template"]][0]
-            if chosen[firsts.loc[row, "permutation"]] == own:
-                fates.append("right prototype and roles, too distorted to match")
-            elif own in chosen:
-                fates.append("right prototype, roles exchanged")
-            else:
-                fates.append("another prototype, " + ("the right one among the next" if ranks[row] > 0 else "the right one not found"))
-    return held, pd.Series(fates)
+def _variants(fitted: Fitted, targets: pd.DataFrame) -> Iterator[tuple[str, Answers]]:
+    """Yield what other distances, and nearest neighbours in place of votes, give."""
+    mendeleev, mined = mendeleev_distances(), mined_distances(mined_vectors(fitted.templates))
+    ways = {
+        "Mendeleev, votes": (mendeleev, True, max(TRIES)),
+        "mined vectors, nearest": (mined, False, 1),
+        "mined vectors, votes": (mined, True, 1),
+        "fitted vectors, nearest": (fitted.vectors.distances(), False, 1),
+    }
+    for name, (distances, vote, count) in ways.items():
+        yield name, retrieved_answers(fitted.templates, targets, find_candidates(fitted.templates, targets, distances, count, vote=vote))
 
 
 class _Clock:
     def __init__(self):
-        self.start()
-
-    def start(self) -> None:
         self.began = time.perf_counter()
 
     def tell(self, what: str) -> None:
         print(f"{what}: {time.perf_counter() - self.began:.1f} s", flush=True)
-        self.start()
+        self.began = time.perf_counter()
 
 
 if __name__ == "__main__":

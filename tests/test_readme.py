@@ -48,8 +48,8 @@ def test_a_brief_table_has_each_tasks_first_models_and_its_best_baseline():
 
 
 def test_the_table_of_a_study_without_results_names_the_command_that_computes_them():
-    with pytest.raises(FileNotFoundError, match="make reproduce STUDIES=carbon_24"):
-        results_table("carbon_24")
+    with pytest.raises(FileNotFoundError, match="make reproduce STUDIES=carbon_24_gpu"):
+        results_table("carbon_24_gpu")
 
 
 def test_the_readme_is_short():

@@ -81,6 +81,26 @@ def test_features_of_a_crystal_do_not_see_the_crystal_itself(templates, noise):
     assert (whole["templates"] == without["templates"] + 1).all()
 
 
+def test_a_subset_is_what_templates_of_these_crystals_are(templates, noise):
+    kept = np.arange(len(templates)) % 3 > 0
+    asked = templates.table[~kept].reset_index(drop=True)
+    smaller = Templates(templates.table[kept], workers=1)
+    smaller.volumes = templates.volumes
+    columns = [
+        candidate_features(used, asked, find_candidates(used, asked, noise, 8, repeats=False), noise)
+        for used in (templates.subset(kept), smaller)
+    ]
+    np.testing.assert_allclose(*columns)
+
+
+def test_there_is_no_ranker_where_nothing_tells_candidates_apart():
+    """Of one formula alone, the prototype that has a vote less than members is the right one while the ranker learns, and only then."""
+    structures = [_rocksalt(5.0 + 0.01 * i, "Na", "Cl") for i in range(24)]
+    structures += [caesium_chloride(3.0 + 0.01 * i, "Na", "Cl") for i in range(16)]
+    one = Templates(find_space_groups(from_structures(structures, "training", e_above_hull=np.nan)), workers=1)
+    assert fit_ranker(one, mendeleev_distances(), workers=1) is None
+
+
 def test_trees_predict_what_scikit_learn_does():
     """With missing values, which go where most of their like went."""
     rng = np.random.default_rng(0)

@@ -53,6 +53,9 @@ def test_every_row_has_its_rates(training, targets):
     for row, found in answers(fitted, targets, SETTINGS):
         table, metrics = score(row, found, known, SETTINGS, 50, "here")
         seen.append(row)
+        if row == "retrieval_random":  # five of the nine crystals of equal stoichiometry; wurtzite has another
+            assert found.table["request"].value_counts().to_dict() == {0: 5, 1: 5, 2: 5} and table["first"].tolist()[3] == -1
+            continue
         assert table["first"].tolist() == [0, 0, 0, -1], row
         assert metrics[f"{row}.match_rate_csp"]["value"] == 0.75 and metrics[f"{row}.match_rate_csp"]["n"] == 4
         assert (
@@ -63,7 +66,23 @@ def test_every_row_has_its_rates(training, targets):
         assert metrics[f"{row}.rmse_csp"]["value"] < 1e-3
         assert metrics[f"{row}.crmse_csp"]["value"] == pytest.approx(0.125, abs=1e-3)
         assert {entry["task"] for entry in metrics.values()} == {"composition"} and all(entry["baseline"] for entry in metrics.values())
-    assert seen == [row for row in ROWS if row != "retrieval_ranked"]
+    assert seen == [row for row in ROWS if row not in ("retrieval_ranked", "retrieval_without_formula")]
+
+
+def test_without_a_formula_no_crystal_of_it_is_copied(training, targets):
+    """A ranker that has nothing to add is not there: the ranked row is that of votes, and without a formula the others answer."""
+    settings = SETTINGS.model_copy(update={"ranker": True})
+    fitted = fit(training, settings)
+    assert fitted.ranker is None
+    found = dict(answers(fitted, targets, settings))
+    formula = training.set_index("id")["formula"]
+    known, others = (
+        found[row].first.set_index("target_id")["template_id"].map(formula) for row in ("retrieval_ranked", "retrieval_without_formula")
+    )
+    assert found["retrieval_ranked"].table.equals(found["retrieval"].table)
+    fluoride = targets["id"].iloc[2]
+    assert known[fluoride] == "Na1F1" and others[fluoride] != "Na1F1"
+    assert others.drop(fluoride).equals(known.drop(fluoride))
 
 
 def test_the_filter_counts_what_is_not_valid_as_not_matched(training, targets):

@@ -1,9 +1,11 @@
 """Rows of a study's retrieval in tables and figures: name and label."""
 
 ROWS = {
+    "retrieval_random": "Random training crystal of equal stoichiometry",
     "retrieval_mendeleev": "Nearest composition by Mendeleev number",
     "retrieval": "Retrieval by fitted element vectors, votes",
     "retrieval_ranked": "Retrieval, ranked by boosted trees",
+    "retrieval_without_formula": "Retrieval, ranked, without the target's formula",
     "prototypes": "Distilled prototypes",
     "retrieval_space_group": "Retrieval, space group given",
     "prototypes_space_group": "Distilled prototypes, space group given",

@@ -65,13 +65,12 @@ def compare(sample: ReducedCell, target: ReducedCell, tolerances: Tolerances, wi
 
 @dataclass(frozen=True)
 class Way:
-    """A way to lay a sample on a target: both lattices at one volume, the sample's cell by `turn`, and the sites of both that meet."""
+    """A way to lay a sample on a target: its cell by `turn`, its `site` on the target's `anchor`, and its site on each of the target's."""
 
-    first: np.ndarray
-    second: np.ndarray
     turn: np.ndarray
     site: int
     anchor: int
+    sites: np.ndarray
 
 
 def best_way(sample: ReducedCell, target: ReducedCell, tolerances: Tolerances, with_rms: bool = True) -> tuple[bool, float, Way | None]:
@@ -86,11 +85,11 @@ def best_way(sample: ReducedCell, target: ReducedCell, tolerances: Tolerances, w
     anchors = np.flatnonzero(sample.numbers == target.numbers[anchor])
     step = max(1, _WORK // len(sample.numbers) ** 3)
     for start in range(0, len(turns) * len(anchors), step):
-        found, rms, way = _lay(first, second, turns, anchors, start, start + step, sample.numbers, sample.coords, target.numbers,
-                               target.coords, anchor, tolerances.stol, tolerances.by_rms, with_rms)  # fmt: skip
+        found, rms, way, sites = _lay(first, second, turns, anchors, start, start + step, sample.numbers, sample.coords, target.numbers,
+                                      target.coords, anchor, tolerances.stol, tolerances.by_rms, with_rms)  # fmt: skip
         matched = matched or found
         if rms < least:
-            least, best = rms, Way(first, second, turns[way // len(anchors)], anchors[way % len(anchors)], anchor)
+            least, best = rms, Way(turns[way // len(anchors)], anchors[way % len(anchors)], anchor, sites)
         if matched and (not with_rms or least < _EXACT):
             break
     return matched, least, best
@@ -130,10 +129,10 @@ def _turns(first, second, ltol, atol):
 
 @njit(cache=True)
 def _lay(first, second, turns, anchors, start, stop, numbers, coords, other_numbers, other_coords, anchor, stol, by_rms, with_rms):
-    """Whether one of the ways from `start` to `stop` is a match, the least root mean square displacement of them, and which has it.
+    """Whether one of the ways from `start` to `stop` is a match, the least root mean square displacement of them, which has it, and how.
 
     A way is a turn of our cell and a site of ours, of `anchors`, on which the other's site `anchor` comes to lie; ways are
-    counted site by site.
+    counted site by site. How: our site on each of the other's.
     """
     sites = len(numbers)
     their_lengths, their_angles = parameters(second)
@@ -141,7 +140,7 @@ def _lay(first, second, turns, anchors, start, stop, numbers, coords, other_numb
     basis, reduced, limit = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
     ours, tolerance, cell = coords, limit, basis
     unit, shortest, last = 0.0, -1.0, -1
-    matched, least, best = False, np.inf, -1
+    matched, least, best, best_sites = False, np.inf, -1, np.empty(0, dtype=np.int64)
     for way in range(start, min(stop, len(turns) * len(anchors))):
         at = way // len(anchors)
         if at != last:
@@ -161,13 +160,14 @@ def _lay(first, second, turns, anchors, start, stop, numbers, coords, other_numb
             shortest = shortest_vector(reduced)
             limit[:] = 2 * stol * unit * reciprocal_lengths(reduced)
         _displacements(ours @ basis, numbers, (other_coords + shift) @ basis, other_numbers, reduced, shortest, limit, cost, vectors)
-        largest, rms = _spread(assign(cost), cost, vectors)
+        assigned = assign(cost)
+        largest, rms = _spread(assigned, cost, vectors)
         matched |= (rms if by_rms else largest) / unit < stol
         if rms / unit < least:
-            least, best = rms / unit, way
+            least, best, best_sites = rms / unit, way, assigned
         if matched and (not with_rms or least < _EXACT):
             break
-    return matched, least, best
+    return matched, least, best, best_sites
 
 
 @njit(cache=True)

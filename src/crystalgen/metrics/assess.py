@@ -1,5 +1,6 @@
 """All metrics of one set of generated crystals against a reference, whoever generated them."""
 
+import functools
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from crystalgen.metrics.fingerprints import Fingerprints, fingerprints
 from crystalgen.metrics.metric_rows import DRAWS, MetricRows
 from crystalgen.metrics.paired import pair_by_target, paired_rates
 from crystalgen.metrics.symmetry import SYMPRECS, histogram, in_p1, space_groups, without_symmetry
-from crystalgen.metrics.validity import composition_validity, distance_validity
+from crystalgen.metrics.validity import composition_validity, validity
 from crystalgen.stability.hull import METASTABLE, STABLE
 
 SETTINGS = {
@@ -98,7 +99,10 @@ def assess(generated: pd.DataFrame, broken: pd.DataFrame, reference: pd.DataFram
         _LOG.info("fingerprints")
         prints = tuple(fingerprints(table, options.folder, options.workers, options.limit) for table in (generated, reference))
         crystals["no_fingerprint"] = [prints[0].failed.get(row, "") for row in range(len(generated))]
-    own, theirs = (_validity(table, prints and prints[i]) for i, table in enumerate((generated, reference)))
+    own, theirs = (
+        validity(table, prints and functools.partial(np.isin, test_elements=prints[i].rows))
+        for i, table in enumerate((generated, reference))
+    )
     crystals, lost = crystals.join(own), _lost_compositions(broken)
     for column, meaning in _VALIDITY.items():
         values = pd.concat([own[column], lost]) if column == "valid_composition" else own[column]
@@ -160,15 +164,6 @@ _VALIDITY = {
     "valid_published": "by CDVAE's definition: distances between different atoms, composition, fingerprints",
 }
 _UNITS = {"density": "the density (g/cm^3)", "elements": "the number of elements"}
-
-
-def _validity(table: pd.DataFrame, prints: Fingerprints | None) -> pd.DataFrame:
-    """Columns of `_VALIDITY`; without fingerprints, the published definition goes without them."""
-    found = distance_validity(table).assign(valid_composition=composition_validity(table))
-    printed = np.ones(len(table), bool) if prints is None else np.isin(np.arange(len(table)), prints.rows)
-    found["valid"] = found["valid_structure"] & found["valid_composition"]
-    found["valid_published"] = found["valid_structure_published"] & found["valid_composition"] & printed
-    return found
 
 
 def _lost_compositions(broken: pd.DataFrame) -> pd.Series:

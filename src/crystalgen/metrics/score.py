@@ -14,7 +14,7 @@ from crystalgen.matching.novelty import corrected_rms, nearest_sample, nearest_t
 from crystalgen.metrics.fingerprints import has_fingerprint
 from crystalgen.metrics.proxy import Coverage, coverage_rates, property_distances, share_of_requested
 from crystalgen.metrics.symmetry import SYMPRECS, in_p1, space_groups
-from crystalgen.metrics.validity import composition_validity, distance_validity, structure_validity
+from crystalgen.metrics.validity import composition_validity, structure_validity, validity
 from crystalgen.utils import paths
 from crystalgen.utils.statistics import Scoring, mean_with_interval
 
@@ -43,12 +43,12 @@ def score_conditional(crystals: pd.DataFrame, samples: pd.DataFrame, requests: p
         of ours: no two atoms of the sample are too close. Each with _<k>, of k samples a target, where DiffCSP's filter asks the sample
         alone.
     """
-    validity = samples[["id", "formula", "seed"]].assign(valid=structure_validity(samples))
+    sound = samples[["id", "formula", "seed"]].assign(valid=structure_validity(samples))
     pairs = pair_requests(crystals, samples, requests, scoring.seeds)
     verdicts = pairs.match()
-    valid = verdicts["sample_id"].map(validity.set_index("id")["valid"]).eq(True)  # a lost sample has no entry
+    valid = verdicts["sample_id"].map(sound.set_index("id")["valid"]).eq(True)  # a lost sample has no entry
     metrics = {
-        "structure_validity": share_of_requested(validity, "valid", scoring),
+        "structure_validity": share_of_requested(sound, "valid", scoring),
         "match_rate": _mean(verdicts["matched"], verdicts, scoring),
         "match_rate_valid": _mean(verdicts["matched"] & valid, verdicts, scoring),
     }
@@ -121,13 +121,12 @@ def score_unconditional(crystals: pd.DataFrame, samples: pd.DataFrame, scoring: 
 
 
 def published_validity(table: pd.DataFrame, folder: Path = paths.FINGERPRINTS, workers: int = 2) -> np.ndarray:
-    """Return whether each crystal is valid by CDVAE's and DiffCSP's definition, bool (n,): distances, SMACT and a fingerprint.
+    """Return whether each crystal is valid by CDVAE's and DiffCSP's definition (see `validity`), bool (n,).
 
     folder: where fingerprints are kept.
     """
-    valid = distance_validity(table)["valid_structure_published"].to_numpy(bool) & composition_validity(table)
-    valid[valid] = has_fingerprint(table[valid], folder, workers)
-    return valid
+    found = validity(table, lambda places: has_fingerprint(table.iloc[places], folder, workers))
+    return found["valid_published"].to_numpy()
 
 
 def _mean(values: pd.Series, rows: pd.DataFrame, scoring: Scoring) -> dict:

@@ -1,6 +1,7 @@
 """Validity as CDVAE defines it: of a structure by distances, of a composition by SMACT (A Table 1)."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,24 @@ def distance_validity(table: pd.DataFrame) -> pd.DataFrame:
     columns = zip(table["lattice"], table["frac_coords"], strict=True)
     verdicts = [_valid(lattice, coords) for lattice, coords in columns]
     return pd.DataFrame(verdicts, columns=["valid_structure", "valid_structure_published"], index=table.index, dtype=bool)
+
+
+def validity(table: pd.DataFrame, with_fingerprints: Callable[[np.ndarray], np.ndarray] | None = None) -> pd.DataFrame:
+    """Return whether each crystal is valid, by each definition: columns of booleans.
+
+    valid_structure and valid_structure_published as in `distance_validity`; valid_composition; valid: by structure and composition;
+    valid_published: as CDVAE's and DiffCSP's scripts have it, by the published distances, composition and fingerprints.
+
+    Args:
+        table: crystals.
+        with_fingerprints: says of places in the table (k,) whether these have fingerprints, bool (k,); without it, the published
+            definition goes without them.
+    """
+    found = distance_validity(table).assign(valid_composition=composition_validity(table))
+    published = (found["valid_structure_published"] & found["valid_composition"]).to_numpy(copy=True)
+    if with_fingerprints is not None:
+        published[published] = with_fingerprints(np.flatnonzero(published))
+    return found.assign(valid=found["valid_structure"] & found["valid_composition"], valid_published=published)
 
 
 def composition_validity(table: pd.DataFrame) -> np.ndarray:

@@ -129,6 +129,7 @@ def crystal_strip(rows: list[pd.Series], titles: list[str]) -> Figure:
     for ax, row, title in zip(axes[0], rows, titles, strict=True):
         draw_crystal(ax, row["lattice"], row["atomic_numbers"], row["frac_coords"], title)
     element_legend(figure, np.concatenate([row["atomic_numbers"] for row in rows]))
+    figure.draw_without_rendering()  # the layout settles with the second drawing; after one, titles above cubes are cut
     return figure
 
 

@@ -86,6 +86,25 @@ def find_candidates(templates: Templates, requests: pd.DataFrame, distances: np.
     return table.sort_values(["request", "rank"], ignore_index=True)
 
 
+def random_candidates(templates: Templates, requests: pd.DataFrame, count: int, seed: int = 0) -> pd.DataFrame:
+    """Draw templates and permutations of the requests' stoichiometries by chance, each template once; what guessing gives.
+
+    Returns:
+        as `find_candidates`; distance and votes are NaN.
+    """
+    rng, found = np.random.default_rng(seed), [np.zeros((0, len(_COLUMNS)))]
+    for row, numbers in enumerate(requests["atomic_numbers"]):
+        if (group := templates.groups.get(ordered_species(numbers)[1])) is None:
+            continue
+        drawn = rng.permutation(len(group.rows))[:count]
+        permutation, rank = rng.integers(len(group.permutations), size=len(drawn)), np.arange(len(drawn))
+        same, unknown = np.full(len(drawn), row), np.full(len(drawn), np.nan)
+        found.append(
+            np.stack([same, group.rows[drawn], permutation, group.arrangements[drawn, permutation], unknown, unknown, rank], axis=1)
+        )
+    return pd.DataFrame(np.concatenate(found), columns=list(_COLUMNS)).astype(_COLUMNS)
+
+
 def candidate_crystals(templates: Templates, requests: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
     """Return the candidates as crystals: the templates' cells with the requests' elements at the requests' volume.
 

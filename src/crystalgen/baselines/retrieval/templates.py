@@ -4,10 +4,11 @@ A crystal's species are ordered by count, then atomic number; "species 0" is the
 the request's species takes the place of each of the template's; only species of equal count change places.
 """
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import joblib
 import numpy as np
@@ -77,6 +78,20 @@ class Templates:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def subset(self, kept: np.ndarray) -> "Templates":
+        """Return the templates of some rows, booleans (n,), with arrangements as they were found and volumes of all rows."""
+        part = copy.copy(self)
+        part.table = self.table[kept].reset_index(drop=True)
+        part.row_of_id = {name: row for row, name in enumerate(part.table["id"])}
+        part.cells = [cell for cell, keep in zip(self.cells, kept, strict=True) if keep] if self.cells else []
+        part.contacts, part.groups, places = {}, {}, np.cumsum(kept) - 1
+        for counts, group in self.groups.items():
+            mine = kept[group.rows]
+            if mine.any():
+                numbers = np.unique(group.arrangements[mine], return_inverse=True)[1].reshape(-1, len(group.permutations))
+                part.groups[counts] = replace(group, rows=places[group.rows[mine]], species=group.species[mine], arrangements=numbers)
+        return part
 
 
 def atomic_volumes(training: pd.DataFrame) -> np.ndarray:
