@@ -27,7 +27,7 @@ VINTAGE = "e_form_mp2021_mp20"
 SHARD = 250
 _CARD = """# Single points of Materials Project structures
 
-{count:,} of the {everything:,} structures of at most 20 atoms, the smallest cells first, and {elements} polymorphs of the elements, by
+{count:,} of the {everything:,} structures of at most 20 atoms, all small cells and of the larger ones those of MP-20, and {elements} polymorphs of the elements, by
 SevenNet 7net-l3i5 (MIT), as they are: id, reduced formula, space group at 0.1 Å, number of sites, energy in eV/atom. The structures are
 the Materials Project's (CC BY 4.0; those of elements as matcalc has them, BSD-3, named like `Fe-3`) and are not included;
 `benchmarks/single_points.py` computes and collects them.
