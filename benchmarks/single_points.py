@@ -4,8 +4,8 @@
     python benchmarks/single_points.py collect DATA SHARDS     # writes the shipped table and its card
 
 DATA is a folder with mp_le20.parquet (a benchmark table with formation energies of several vintages) and mp_pbe_element_refs.parquet
-(elements); the structures are used as they are. Energies are by SevenNet 7net-l3i5, in shards of 250 structures: first those of MP-20, which
-lie within 0.08 eV/atom of the hull and so make it, then the others, the smallest cells first.
+(elements); the structures are used as they are. Energies are by SevenNet 7net-l3i5, in shards of 250 structures: first those of MP-20,
+which lie within 0.08 eV/atom of the hull and so make it, then the others, the smallest cells first.
 """
 
 import argparse
@@ -27,8 +27,9 @@ VINTAGE = "e_form_mp2021_mp20"
 SHARD = 250
 _CARD = """# Single points of Materials Project structures
 
-{count:,} of the {everything:,} structures of at most 20 atoms, all small cells and of the larger ones those of MP-20, and {elements} polymorphs of the elements, by
-SevenNet 7net-l3i5 (MIT), as they are: id, reduced formula, space group at 0.1 Å, number of sites, energy in eV/atom. The structures are
+{count:,} of the {everything:,} structures of at most 20 atoms, all small cells and of the larger ones those of MP-20, and
+{elements} polymorphs of the elements, by SevenNet 7net-l3i5 (MIT), as they are: id, reduced formula, space group at 0.1 Å, number of
+sites, energy in eV/atom. The structures are
 the Materials Project's (CC BY 4.0; those of elements as matcalc has them, BSD-3, named like `Fe-3`) and are not included;
 `benchmarks/single_points.py` computes and collects them.
 

@@ -1,7 +1,7 @@
 """Candidates of requests as networks see them."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,14 @@ class Candidates:
     shares: np.ndarray
     facts: np.ndarray
 
+    @classmethod
+    def joined(cls, parts: Sequence["Candidates"]) -> "Candidates":
+        """Return parts as one, with the columns of the one that has most species."""
+        most = max(part.asked.shape[1] for part in parts)
+        wide = [{name: _widened(getattr(part, name), most) for name in ("permutation", "asked", "before")} for part in parts]
+        return cls(**{f.name: np.concatenate([one.get(f.name, getattr(part, f.name)) for one, part in zip(wide, parts, strict=True)])
+                      for f in fields(cls)})  # fmt: skip
+
     def tensors(self, sites: Sites, rows: np.ndarray) -> tuple[torch.Tensor, ...]:
         """Return what `net.SiteTransformer` is given of candidates, an array of any shape, whose templates have equally many sites."""
         place = sites.place[self.template[rows]]
@@ -41,6 +49,10 @@ class Candidates:
         arrays = roles, self.asked[rows][..., :most], self.before[rows][..., :most]
         radial = torch.from_numpy(sites.radial[n])[torch.from_numpy(place)].float()
         return *map(torch.from_numpy, arrays), torch.from_numpy(self.shares[rows]), radial, torch.from_numpy(self.facts[rows])
+
+
+def _widened(array: np.ndarray, most: int) -> np.ndarray:
+    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, most - array.shape[-1])])
 
 
 def describe_candidates(templates: Templates, requests: pd.DataFrame, candidates: pd.DataFrame, distances: np.ndarray,

@@ -1,7 +1,8 @@
-"""Choose among candidates: a network that is trained on leave-one-out questions to the training crystals."""
+"""Choose among candidates: networks that are trained on training crystals that are held out."""
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from crystalgen.baselines.retrieval.retrieve import candidate_cells, find_candidates
+from crystalgen.baselines.retrieval.held_out import held_out_folds
 from crystalgen.baselines.retrieval.templates import Templates
 from crystalgen.chemistry.elements import standardised_properties
 from crystalgen.config import Corrector as Settings
@@ -17,7 +18,6 @@ from crystalgen.corrector.candidates import Candidates, describe_candidates
 from crystalgen.corrector.net import Scorer, SiteTransformer
 from crystalgen.corrector.sites import Sites
 from crystalgen.corrector.train import Run, equal_batches, train
-from crystalgen.matching.match import CSP, match_cells
 
 _KEEP = 3.0  # a question is drawn in an epoch with this times the chance that votes alone would fail, see `share_kept`
 _LEAST_KEPT = 0.2
@@ -53,13 +53,6 @@ class Questions:
         return *self.described.tensors(self.of_templates, np.where(real, rows, rows.max(axis=1, keepdims=True))), torch.from_numpy(real)
 
 
-def labels_of(templates: Templates, candidates: pd.DataFrame, requests: pd.DataFrame, cells, workers: int) -> np.ndarray:
-    """Return whether each candidate matches the cell of its request, at the tolerances of crystal structure prediction."""
-    samples = candidate_cells(templates, requests, candidates)
-    pairs = np.stack([np.arange(len(candidates)), candidates["request"]], axis=1)
-    return match_cells(samples, cells, pairs, CSP, workers, with_rms=False)["matched"].to_numpy(bool)
-
-
 def share_kept(votes: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return the chance with which each request is drawn in an epoch, (q,): those that votes decide teach little and count for more."""
     first = np.where(rows[:, 0] >= 0, votes[rows[:, 0]], 0)  # votes of the candidate of most votes
@@ -68,15 +61,15 @@ def share_kept(votes: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def train_scorers(templates: Templates, sites: Sites, distances: np.ndarray, settings: Settings, checkpoints: Path,
                   fingerprint: str) -> dict[str, Run]:  # fmt: skip
-    """Train scorers, of different seeds, on the training crystals, each asked for with itself left out; the runs by name."""
-    asked = templates.table
-    exclude = [[name] for name in asked["id"]]
-    candidates = find_candidates(templates, asked, distances, settings.candidates, repeats=False, exclude=exclude)
-    if candidates.empty:
-        raise ValueError("no training crystal has the stoichiometry of another; expected some for a scorer to learn from")
-    described = describe_candidates(templates, asked, candidates, distances, exclude)
-    right = labels_of(templates, candidates, asked, templates.cells, settings.workers)
-    questions = Questions(candidates, described, sites, settings.candidates, len(asked))
+    """Train scorers, of different seeds, on training crystals that are held out; the runs by name."""
+    parts, tables, labels = [], [], []
+    for fold in held_out_folds(templates, distances, settings.candidates, settings.scoring.seed):
+        part = describe_candidates(fold.others, fold.asked, fold.candidates, distances)
+        parts.append(replace(part, template=fold.kept[part.template]))
+        tables.append(fold.candidates.assign(request=fold.rows[fold.candidates["request"]]))
+        labels.append(fold.right(settings.workers))
+    candidates, described, right = pd.concat(tables, ignore_index=True), Candidates.joined(parts), np.concatenate(labels)
+    questions = Questions(candidates, described, sites, settings.candidates, len(templates))
     scale = np.stack([described.facts.mean(axis=0), described.facts.std(axis=0) + 1e-3])
     usable = np.flatnonzero(questions.sites > 0)
     kept = share_kept(candidates["votes"].to_numpy(), questions.rows)

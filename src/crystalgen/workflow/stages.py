@@ -141,7 +141,7 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
         stages["corrector"] = run(
             "corrector",
             [crystals, "src/crystalgen/reference/benchmarks.yaml", *settings("retrieval", "corrector")],
-            [f"{home}/corrector", {f"{models}/corrector": {"persist": True}}],  # networks of these crystals and settings are not trained again
+            [f"{home}/corrector", {f"{models}/corrector": {"persist": True}}],  # networks that are there are not trained again
             [figures("corrector"), tables("corrector")],
         )
     if study.search:

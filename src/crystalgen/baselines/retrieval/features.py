@@ -137,13 +137,13 @@ class _GroupDescriber:
 
     def _contacts(self, template: int) -> np.ndarray:
         """Return the least distance between atoms of each two species of a template, Å (s, s)."""
-        if template not in self.templates.contacts:
-            row = self.templates.table.iloc[template]
+        row = self.templates.table.iloc[template]
+        if row["id"] not in self.templates.contacts:
             places = (row["atomic_numbers"][:, None] == self.group.species[self.row_place[template]]).argmax(axis=1)
             near = np.full((len(self.group.counts),) * 2, np.inf)
             np.minimum.at(near, (places[:, None], places[None, :]), nearest_distances(row["lattice"], row["frac_coords"]))
-            self.templates.contacts[template] = near
-        return self.templates.contacts[template]
+            self.templates.contacts[row["id"]] = near
+        return self.templates.contacts[row["id"]]
 
     def _energies(self, members: np.ndarray, weights: np.ndarray, entry: int) -> list[float]:
         """Return energies above the hull where known: the members' weighted mean and least, and the template's, eV/atom."""

@@ -61,7 +61,7 @@ class Templates:
             if _permutation_count(counts) <= MAX_PERMUTATIONS:
                 members.setdefault(counts, []).append(row)
         groups = [(np.array(counts), np.array(rows), np.stack([species[row][0] for row in rows])) for counts, rows in members.items()]
-        self.contacts: dict[int, np.ndarray] = {}  # found when needed, see `features`
+        self.contacts: dict[str, np.ndarray] = {}  # by id, found when needed, see `features`
         self.cells: list[ReducedCell | str] = reduce_table(self.table, workers) if arrangements else []
         if arrangements:
             space_groups = self.table["space_group"].to_numpy(int, na_value=0)
@@ -85,7 +85,7 @@ class Templates:
         part.table = self.table[kept].reset_index(drop=True)
         part.row_of_id = {name: row for row, name in enumerate(part.table["id"])}
         part.cells = [cell for cell, keep in zip(self.cells, kept, strict=True) if keep] if self.cells else []
-        part.contacts, part.groups, places = {}, {}, np.cumsum(kept) - 1
+        part.groups, places = {}, np.cumsum(kept) - 1
         for counts, group in self.groups.items():
             mine = kept[group.rows]
             if mine.any():
