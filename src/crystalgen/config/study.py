@@ -202,6 +202,8 @@ class Study(Strict):
     corrector: Corrector | None = None
     search: Search | None = None
     energies: Energies | None = None
+    # studies of the same data, whose rows stand in this one's results, as their committed reports have them
+    beside: Annotated[tuple[Annotated[str, AfterValidator(check_study_name)], ...], Distinct] = ()
     report: Report = Report()
 
     @model_validator(mode="after")

@@ -51,7 +51,10 @@ def row_files(study: str, folder: Callable[[str, str], Path], file: str) -> Iter
 def collect_metrics(study: str, crystals: pd.DataFrame) -> dict:
     """Collect all headline numbers of a study: {"<row>.<metric>": {value, low, high, n, seeds, by_seed, source, task, baseline}}.
 
-    A row that was not evaluated has none; `shortfalls` names it.
+    A row that was not evaluated has none; `shortfalls` names it. Rows of the studies that stand beside come from their reports.
+
+    Raises:
+        FileNotFoundError: a study beside has no report.
     """
     metrics = {"library.structures": _count(len(crystals), study), "library.groups": _count(crystals["formula"].nunique(), study)}
     for name, row, file in row_files(study, paths.evaluation, "metrics.json"):
@@ -60,6 +63,10 @@ def collect_metrics(study: str, crystals: pd.DataFrame) -> dict:
     for folder in (paths.retrieval(study), paths.corrector(study)):
         if (file := folder / "metrics.json").is_file():
             metrics |= json.loads(file.read_text())
+    for other in load_study(study).beside:
+        if not (file := paths.REPORTS / other / "metrics.json").is_file():
+            raise FileNotFoundError(f"{file}: missing; {study} shows rows of {other}, so run that study first")
+        metrics |= {key: value for key, value in json.loads(file.read_text()).items() if not key.startswith("library.")}
     return metrics
 
 

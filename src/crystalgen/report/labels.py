@@ -8,7 +8,7 @@ import pandas as pd
 from crystalgen.baselines.prototypes import TEMPLATE
 from crystalgen.baselines.random_search import RANDOM
 from crystalgen.baselines.rows import CORRECTOR_ROWS, ROWS
-from crystalgen.config import Study
+from crystalgen.config import Study, load_study
 from crystalgen.config.study import Baseline
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def row_labels(config: Study) -> dict[str, str]:
     labels |= {name: getattr(item, "label", None) or _baseline_label(item) for name, item in config.baselines.items()}
     labels |= ROWS if config.retrieval else {}
     labels |= CORRECTOR_ROWS if config.corrector else {}
+    for other in config.beside:
+        labels |= {row: label for row, label in row_labels(load_study(other)).items() if row not in labels}
     labels.setdefault(TEMPLATE, _TEMPLATES["random"])
     return _distinct(labels | {RANDOM: "Random search"})
 

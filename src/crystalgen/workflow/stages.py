@@ -170,6 +170,7 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
          *(f"{home}/{what}/{row}" for what in ("samples", "evaluation") for row in judged),
          *([f"{home}/retrieval"] if study.retrieval else []),
          *([f"{home}/corrector"] if study.corrector else []),
+         *(f"reports/{other}/metrics.json" for other in study.beside),
          *(f"{models}/{model}/{file}" for model in study.models for file in ("card.json", "curve.csv"))],
         shown=[figures("results"), tables("results")],
         metrics=[{f"reports/{name}/metrics.json": {"cache": False}}],
