@@ -21,7 +21,8 @@ def load_data(model: MatrixModel | UniMatModel, path: Path) -> MatrixData | UniM
     """Return the data set that a model trains on, from its representation's file of tensors."""
     if isinstance(model, UniMatModel):
         return UniMatData(path, model.input)
-    return PairData(path, model.training.pairs_per_group) if model.task == "modification" else MatrixData(path)
+    described = {"augment": model.augment, "trim": model.net.name == "rows"}
+    return PairData(path, model.training.pairs_per_group, **described) if model.task == "modification" else MatrixData(path, **described)
 
 
 def load_task(task: str, path: Path) -> MatrixData | UniMatData:
@@ -81,4 +82,4 @@ def training_facts(model: MatrixModel | UniMatModel, trained: list[Trained]) -> 
 
 def _train_seed(model: MatrixModel | UniMatModel, file: Path, seed: int, checkpoint: Path, fingerprint: str) -> Trained:
     data = load_data(model, file)
-    return train(lambda: model.net.build(data.codec), model.objective.build(), data, model.training, seed, checkpoint, fingerprint)
+    return train(lambda: model.build_net(data.codec), model.objective.build(), data, model.training, seed, checkpoint, fingerprint)
