@@ -57,7 +57,10 @@ def measure(options: argparse.Namespace, objective_name: str, name: str, dtype: 
     torch.manual_seed(0)
     net, objective = model.build_net(data.codec), model.objective.build()
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3, fused=True)
-    batches, context = _item_batches(data, options.batch, 0, 0, True), (lambda: torch.autocast("cpu", torch.bfloat16)) if name == "bf16" else nullcontext
+    batches, context = (
+        _item_batches(data, options.batch, 0, 0, True),
+        (lambda: torch.autocast("cpu", torch.bfloat16)) if name == "bf16" else nullcontext,
+    )
     operations = samples = 0
     generator = torch.Generator().manual_seed(0)
 

@@ -11,7 +11,10 @@ from torch import Tensor
 from crystalgen.generative.data.format import LATTICE_ROWS
 from crystalgen.generative.torus import UNIFORM_STD, shortest
 
-LATTICE_RANGE = (0.5 - 4 * UNIFORM_STD, 0.5 + 4 * UNIFORM_STD)  # of scaled lattices; what lies outside is in the last bin, far off its centre
+LATTICE_RANGE = (
+    0.5 - 4 * UNIFORM_STD,
+    0.5 + 4 * UNIFORM_STD,
+)  # of scaled lattices; what lies outside is in the last bin, far off its centre
 OFFSET_WEIGHT = 0.2
 
 

@@ -12,7 +12,6 @@ from crystalgen.utils.compose import compose
 from crystalgen.utils.strict import Strict, StudyError, check_strict
 from crystalgen.utils.values import Count, Distinct, Dropout, Line, Name, Number, Positive, Processes, Seed, Weight, Whole
 
-
 Withheld = Literal["space_group", "formation_energy_per_atom"]
 
 
