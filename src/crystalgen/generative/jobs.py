@@ -44,10 +44,8 @@ def run_job(model: MatrixModel | UniMatModel, file: Path, checkpoints: Path, sta
     Each seed keeps its state in `checkpoints`/<seed>.pt, the finished ones too, so that a killed job loses no
     seed; remove the folder once the result is saved. Errors are those of `training.train`.
     """
-    settings, weights = (
-        model.training,
-        {seed: start / "weights" / f"{seed}.safetensors" if start else None for seed in model.training.seeds},
-    )
+    settings = model.training
+    weights = {seed: start / "weights" / f"{seed}.safetensors" if start else None for seed in settings.seeds}
     fingerprint = training_fingerprint(model, file) + "".join(file_hash(path) for path in weights.values() if path)
     jobs = (delayed(_train_seed)(model, file, seed, checkpoints / f"{seed}.pt", fingerprint, weights[seed]) for seed in settings.seeds)
     shared = int(os.environ.get("WORLD_SIZE", 1)) > 1  # by `accelerate launch`, whose processes train one seed after the other together
