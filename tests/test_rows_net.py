@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from crystalgen.generative.data.format import TRAIN
+from crystalgen.generative.data.format import TRAIN, VAL
 from crystalgen.generative.data.matrix import MatrixData, reordered
 from crystalgen.generative.jobs import load_data, run_job, trained_model
 from crystalgen.generative.nets.rows.model import RowTransformer, _place, ranks
@@ -196,13 +196,14 @@ def test_space_groups_are_dropped_apart_from_energies(file):
 # Whole runs
 
 
-def a_model(objective, sampler: str, **training) -> MatrixModel:
+def a_model(objective, sampler: str, task: str = "generation") -> MatrixModel:
     return MatrixModel.model_validate({
-        "net": {"name": "rows", "channels": 16, "blocks": 1, "heads": 2},
+        "task": task,
+        "net": {"name": "rows", "channels": 16, "blocks": 1, "heads": 2, "start": task == "modification"},
         "objective": objective,
         "augment": ["order"],
         "training": {"steps": 6, "batch_size": 8, "warmup": 2, "batches": "length", "space_group_dropout": 0.5, "condition_dropout": 0.5,
-                     "report_every": 3, "checkpoint_every": 3} | training,
+                     "report_every": 3, "checkpoint_every": 3},
         "sampling": {"a": {"sampler": sampler, "steps": 4, "withhold": ["space_group", "formation_energy_per_atom"]}},
     })  # fmt: skip
 
@@ -242,6 +243,30 @@ def test_a_run_goes_on_exactly_is_saved_and_samples_what_it_is_asked(file, tmp_p
     torch.testing.assert_close(drawn, trained.sample(condition, model.sampling["a"]))
     other = condition | {"space_group": torch.full((5,), 225), "energy": torch.zeros(5)}
     torch.testing.assert_close(trained.sample(other, model.sampling["a"]), drawn)
+
+
+@pytest.mark.parametrize(
+    ("objective", "sampler"),
+    [
+        ({"name": "flow", "prior": "structure", "wrapped": True}, "euler"),
+        ({"name": "endpoint", "start_time": 0.5}, "euler"),
+        ({"name": "bins", "bins": 8, "start_time": 0.5}, "euler"),
+        ({"name": "masked", "bins": 8}, "unmask"),
+    ],
+)
+def test_a_modification_is_trained_and_sampled(tmp_path, crystals, objective, sampler):
+    energies = np.linspace(-1, 1, len(crystals))
+    table = crystals.assign(split="train", formation_energy_per_atom=energies, energy_source="made up")
+    table.loc[table["formula"] == table["formula"].mode()[0], "split"] = "val"
+    save_tensors(matrix_tensors(table), tmp_path / "pairs.safetensors")
+    model = a_model(objective, sampler, "modification")
+    trained = trained_model(model, tmp_path / "pairs.safetensors", run_job(model, tmp_path / "pairs.safetensors", tmp_path / "states"))
+    data = load_data(model, tmp_path / "pairs.safetensors")
+    condition = data.condition(data.items(VAL)[:4])
+    drawn = trained.sample(condition, model.sampling["a"])
+    assert len(drawn) > 0 and drawn.isfinite().all()
+    other = condition | {"start": condition["start"] + 0.2}
+    assert not torch.allclose(trained.sample(other, model.sampling["a"]), drawn, atol=1e-4)
 
 
 @pytest.mark.parametrize(
