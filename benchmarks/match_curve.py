@@ -61,8 +61,9 @@ def judged(settings, data, crystals: pd.DataFrame, saved: dict, targets: int) ->
     }
     sampling = next(iter(settings.sampling.values()))
     for told, withhold in TOLD.items():
-        changed = sampling.model_copy(update={"withhold": withhold, "max_targets": targets, "per_target": 1, "temperature": 0.0})
-        matched = validation_verdicts(model, data, crystals, changed, "curve", VAL, CSP)
+        changed = sampling.model_copy(update={"withhold": withhold, "max_targets": targets, "per_target": 1, "temperature": 0.0, "steps": 50})
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.training.precision == "bf16"):
+            matched = validation_verdicts(model, data, crystals, changed, "curve", VAL, CSP, workers=1)
         low, high = clustered_bootstrap(matched["matched"].to_numpy(float), matched["formula"].to_numpy(str), 1000)
         row |= {told: matched["matched"].mean(), f"{told}_low": low, f"{told}_high": high, "targets": len(matched)}
     return row

@@ -43,8 +43,8 @@ def rates_by_steps(study: str, config: Study, crystals: pd.DataFrame) -> pd.Data
 
 
 def validation_verdicts(model: Model, data, crystals: pd.DataFrame, sampling: Sampling, row: str, split: int = VAL,
-                        tolerances: Tolerances = Tolerances()) -> pd.DataFrame:  # fmt: skip
+                        tolerances: Tolerances = Tolerances(), workers: int = 2) -> pd.DataFrame:  # fmt: skip
     """Sample what `sampling` draws of the split's crystals by each network, and match it (see `RequestedPairs.match`)."""
     requests, items = evaluation_requests(data, crystals, sampling, split)
     samples, _ = generate_for_requests(model, data, requests, items, sampling, row)
-    return pair_requests(crystals, samples, requests, list(model.nets)).match(tolerances)
+    return pair_requests(crystals, samples, requests, list(model.nets), workers).match(tolerances, workers)
