@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from crystalgen.config import Retrieval, load_study
 from crystalgen.crystals import read_crystals
-from crystalgen.experiments.generation_scores import generated_answers
+from crystalgen.experiments.generation_scores import by_consensus, generated_answers
 from crystalgen.experiments.retrieval import Targets, describe_targets, score
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.format import TEST
@@ -27,6 +28,7 @@ def main() -> None:
         parser.add_argument(name, type=kind)
     parser.add_argument("--rows", nargs="*", help="ways to sample; all of the study's without")
     parser.add_argument("--described", type=Path, required=True, help="a file that keeps what is known of the targets")
+    parser.add_argument("--bf16", action="store_true", help="sample in mixed precision, twice as fast")
     parser.add_argument("--targets", type=int, help="in place of the study's max_targets")
     options = parser.parse_args()
     settings, model = load_study(options.study).models[options.model], Model.load(options.folder)
@@ -38,18 +40,20 @@ def main() -> None:
         if options.targets:
             sampling = sampling.model_copy(update={"max_targets": options.targets})
         start = time.perf_counter()
-        found, targets = generated_answers(model, data, crystals, sampling, row, TEST)
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
+            found, targets, samples = generated_answers(model, data, crystals, sampling, row, TEST)
         seconds = time.perf_counter() - start
         judging = Retrieval(count=max(2, sampling.per_target))
         described = described_targets(training, targets, judging, options.described)
-        table, entries = score(row, found, described, judging, 2000, f"samples of {row}")
-        entries |= rates_by_size(row, table)
-        metrics |= {name: entry | {"baseline": False} for name, entry in entries.items()}
-        metrics[f"{row}.seconds_per_crystal"] = {"value": seconds / len(targets) / sampling.per_target, "n": len(targets)}
-        write_json(metrics, options.out)
-        for name, entry in metrics.items():
-            if name.startswith(f"{row}."):
-                print(name, {key: round(entry[key], 4) for key in ("value", "low", "high", "n") if key in entry}, flush=True)
+        answers = {row: found} | ({f"{row}_consensus": by_consensus(found, samples)} if sampling.per_target > 1 else {})
+        for name, answer in answers.items():
+            table, entries = score(name, answer, described, judging, 2000, f"samples of {row}")
+            entries |= rates_by_size(name, table)
+            entries[f"{name}.seconds_per_crystal"] = {"value": seconds / len(samples), "n": len(targets)}
+            metrics |= {key: entry | {"baseline": False} for key, entry in entries.items()}
+            write_json(metrics, options.out)
+            for key, entry in entries.items():
+                print(key, {part: round(entry[part], 4) for part in ("value", "low", "high", "n") if part in entry}, flush=True)
 
 
 def described_targets(training: pd.DataFrame, targets: pd.DataFrame, judging: Retrieval, file: Path) -> Targets:
