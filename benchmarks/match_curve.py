@@ -61,7 +61,8 @@ def judged(settings, data, crystals: pd.DataFrame, saved: dict, targets: int) ->
     }
     sampling = next(iter(settings.sampling.values()))
     for told, withhold in TOLD.items():
-        changed = sampling.model_copy(update={"withhold": withhold, "max_targets": targets, "per_target": 1, "temperature": 0.0, "steps": 50})
+        changes = {"withhold": withhold, "max_targets": targets, "per_target": 1, "temperature": 0.0, "steps": 50}
+        changed = sampling.model_copy(update=changes)
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.training.precision == "bf16"):
             matched = validation_verdicts(model, data, crystals, changed, "curve", VAL, CSP, workers=1)
         low, high = clustered_bootstrap(matched["matched"].to_numpy(float), matched["formula"].to_numpy(str), 1000)
