@@ -28,6 +28,7 @@ def main() -> None:
         parser.add_argument(name, type=kind)
     parser.add_argument("--rows", nargs="*", help="ways to sample; all of the study's without")
     parser.add_argument("--described", type=Path, required=True, help="a file that keeps what is known of the targets")
+    parser.add_argument("--first", action="store_true", help="one crystal for each target, the most probable one")
     parser.add_argument("--bf16", action="store_true", help="sample in mixed precision, twice as fast")
     parser.add_argument("--targets", type=int, help="in place of the study's max_targets")
     options = parser.parse_args()
@@ -37,6 +38,8 @@ def main() -> None:
     metrics = {}
     for row in options.rows or settings.sampling:
         sampling = settings.sampling[row]
+        if options.first:
+            sampling = sampling.model_copy(update={"per_target": 1, "temperature": 0.0})
         if options.targets:
             sampling = sampling.model_copy(update={"max_targets": options.targets})
         start = time.perf_counter()

@@ -245,6 +245,19 @@ def test_a_run_goes_on_exactly_is_saved_and_samples_what_it_is_asked(file, tmp_p
     torch.testing.assert_close(trained.sample(other, model.sampling["a"]), drawn)
 
 
+def test_training_goes_on_from_trained_weights(file, tmp_path):
+    model = a_model({"name": "masked", "bins": 8}, "unmask")
+    trained = run_job(model, file, tmp_path / "first")
+    trained_model(model, file, trained).save(tmp_path / "saved")
+    slow = model.model_copy(update={"training": model.training.model_copy(update={"learning_rate": 1e-12})})
+    fresh = run_job(slow, file, tmp_path / "states")[0].net.state_dict()
+    again = run_job(slow, file, tmp_path / "states", start=tmp_path / "saved")[0]
+    assert not again.resumed, "a run from other weights is another run"
+    for name, value in trained[0].net.state_dict().items():
+        torch.testing.assert_close(again.net.state_dict()[name], value, atol=1e-6, rtol=1e-5)
+    assert any(not torch.allclose(fresh[name], value, atol=1e-4) for name, value in again.net.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("objective", "sampler"),
     [
