@@ -26,7 +26,7 @@ table = read_crystals("data/library/crystals.parquet")
 table = table[table["nsites"] <= 5].head(200).reset_index(drop=True)
 table["split"] = ["val" if i % 5 == 0 else "train" for i in range(len(table))]
 save_tensors(matrix_tensors(table), folder / "matrix.safetensors")
-model = load_study("rows").models["matrix_generation_rows"]
+model = load_study("encoder").models["matrix_generation_encoder"]
 model = model.model_copy(update={"training": model.training.model_copy(update={"steps": 3, "batch_size": 8, "threads": 1})})
 (run,) = run_job(model, folder / "matrix.safetensors", folder / "checkpoints")
 data = load_data(model, folder / "matrix.safetensors")
@@ -50,8 +50,8 @@ def copy(tmp_path):
         done = subprocess.run(["patch", "-p1", "--fuzz=0"], cwd=folder, input=block, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + block
     (study,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.S | re.M)
-    (folder / "studies/rows").mkdir()
-    (folder / "studies/rows/study.yaml").write_text(study)
+    (folder / "studies/encoder").mkdir()
+    (folder / "studies/encoder/study.yaml").write_text(study)
     return folder
 
 
@@ -59,7 +59,7 @@ def test_the_worked_example_applies_trains_and_does_not_hear_padding(copy, tmp_p
     environment = {**os.environ, "PYTHONPATH": str(copy / "src"), "CRYSTALGEN_ROOT": str(copy)}
     done = subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path)], cwd=copy, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split() == ["RowTransformer", "True"]
+    assert done.stdout.split() == ["RowEncoder", "True"]
 
 
 def test_the_worked_example_is_short():

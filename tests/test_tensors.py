@@ -6,6 +6,7 @@ import torch
 
 from crystalgen.generative.data.format import HELD_OUT, TEST, TRAIN, VAL
 from crystalgen.generative.data.matrix import MatrixData
+from crystalgen.generative.data.pairs import PairData
 from crystalgen.generative.data.unimat import UniMatData
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
 from crystalgen.utils.lattice import lattices_from_parameters
@@ -167,7 +168,13 @@ def test_more_rows_are_more_padding_and_the_same_crystals(table, tmp_path):
         assert (one[:, atoms:-3] == 0).all()
 
 
-def test_a_crystal_without_an_energy_is_named(table):
+def test_an_energy_that_a_crystal_lacks_is_unknown_and_makes_no_pair(table, tmp_path):
     table.loc[8, ["formation_energy_per_atom", "energy_source"]] = [np.nan, None]
-    with pytest.raises(ValueError, match="crystal '8:.*has no formation_energy_per_atom"):
-        matrix_tensors(table)
+    save_tensors(matrix_tensors(table), tmp_path / "matrix.safetensors")
+    data = MatrixData(tmp_path / "matrix.safetensors")
+    condition = data.condition(torch.arange(len(table)))
+    assert torch.nonzero(~condition["energy_known"]).flatten().tolist() == [8]
+    assert condition["energy"].isfinite().all() and condition["energy"][8] == 0
+    assert data.codec.tensors["energy_mean"].isfinite()
+    with pytest.raises(ValueError, match="1 crystals have no formation energy"):
+        PairData(tmp_path / "matrix.safetensors", 4)

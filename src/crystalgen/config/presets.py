@@ -5,12 +5,12 @@ from operator import or_
 from pathlib import Path
 
 from crystalgen.generative.nets.settings import NetSettings
-from crystalgen.generative.objectives.settings import Diffusion, Flow, Regression
+from crystalgen.generative.objectives.settings import BinsFlow, Diffusion, Endpoint, Flow, Masked, Regression
 from crystalgen.generative.settings import Training
 from crystalgen.utils.compose import PRESET_KEYS, PRESETS, presets_of, spelt_out
 from crystalgen.utils.strict import Strict, StudyError, check_strict
 
-_KINDS = {"objective": (Regression, Flow, Diffusion), "training": (Training,)}
+_KINDS = {"objective": (Regression, Flow, Diffusion, Endpoint, BinsFlow, Masked), "training": (Training,)}
 
 
 def check_presets(path: Path) -> None:

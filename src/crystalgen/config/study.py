@@ -92,6 +92,7 @@ class Data(Strict):
 class Representations(Strict):
     """What is encoded. UniMat's table grows with the elements, so that a CPU may want fewer of them."""
 
+    cell: Literal["given", "reduced"] = "given"  # as the source has it, or one that does not depend on it (see `represent.reduced`)
     matrix_rows: Sites | None = None  # 64 in paper B; without a number, as many as the longest crystal needs
     unimat_elements: Symbols | None = None
 

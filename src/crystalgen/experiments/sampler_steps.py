@@ -7,7 +7,7 @@ from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.format import VAL
 from crystalgen.generative.jobs import load_task
 from crystalgen.generative.settings import Sampling
-from crystalgen.matching.match import pair_requests
+from crystalgen.matching.match import Tolerances, pair_requests
 from crystalgen.metrics.study_results import study_rows
 from crystalgen.represent.generate import evaluation_requests, generate_for_requests
 from crystalgen.utils import paths
@@ -42,8 +42,9 @@ def rates_by_steps(study: str, config: Study, crystals: pd.DataFrame) -> pd.Data
     return pd.DataFrame(rates, columns=["row", "sampler", "steps", "value", "low", "high", "n"])
 
 
-def validation_verdicts(model: Model, data, crystals: pd.DataFrame, sampling: Sampling, row: str) -> pd.DataFrame:
-    """Sample what `sampling` draws of the validation crystals by each network, and match it (see `RequestedPairs.match`)."""
-    requests, items = evaluation_requests(data, crystals, sampling, VAL)
+def validation_verdicts(model: Model, data, crystals: pd.DataFrame, sampling: Sampling, row: str, split: int = VAL,
+                        tolerances: Tolerances = Tolerances(), workers: int = 2) -> pd.DataFrame:  # fmt: skip
+    """Sample what `sampling` draws of the split's crystals by each network, and match it (see `RequestedPairs.match`)."""
+    requests, items = evaluation_requests(data, crystals, sampling, split)
     samples, _ = generate_for_requests(model, data, requests, items, sampling, row)
-    return pair_requests(crystals, samples, requests, list(model.nets)).match()
+    return pair_requests(crystals, samples, requests, list(model.nets), workers).match(tolerances, workers)

@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("model", nargs="?", help="one of the study's models")
     parser.add_argument("tensors", type=Path, help="data/processed/NAME/tensors/matrix.safetensors or unimat.safetensors")
     parser.add_argument("--out", type=Path, required=True, help="folder for the trained model, curve.csv and card.json")
+    parser.add_argument("--start", type=Path, help="a trained model's folder, whose weights training goes on from; a warm restart")
     options = parser.parse_args(arguments)
     try:
         _train(options)
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> None:
     model, checkpoints = read_model(options.settings, options.model), options.out / "checkpoints"
-    trained = run_job(model, options.tensors, checkpoints)
+    trained = run_job(model, options.tensors, checkpoints, options.start)
     if not PartialState().is_main_process:
         return
     with atomic(options.out / "curve.csv") as partial, partial.open("w", newline="") as file:

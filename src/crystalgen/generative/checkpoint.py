@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from crystalgen.generative.data.conditions import Seen
+from crystalgen.generative.data.conditions import Seen, withheld
 from crystalgen.generative.data.matrix import MatrixCodec
 from crystalgen.generative.data.unimat import UniMatCodec
 from crystalgen.generative.objectives.base import Objective
@@ -51,6 +51,7 @@ class Model:
             seed: which network; the first without.
         """
         net = self.nets[next(iter(self.nets)) if seed is None else seed]
+        condition = withheld(condition, sampling.withhold)
         count = len(next(iter(condition.values()))) if condition else sampling.count
         return self.codec.unscale(draw_samples(net, self.objective, self.codec.shape, condition, count, sampling), condition)
 
@@ -102,6 +103,6 @@ def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
 def _load_net(settings: MatrixModel | UniMatModel, codec: MatrixCodec | UniMatCodec, path: Path) -> nn.Module:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no trained weights; train this seed first")
-    net = settings.net.build(codec)
+    net = settings.build_net(codec)
     net.load_state_dict(load_file(path))
     return net.eval()

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from joblib import Parallel, delayed
+from safetensors.torch import load_file
 
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.matrix import MatrixData
@@ -21,7 +22,8 @@ def load_data(model: MatrixModel | UniMatModel, path: Path) -> MatrixData | UniM
     """Return the data set that a model trains on, from its representation's file of tensors."""
     if isinstance(model, UniMatModel):
         return UniMatData(path, model.input)
-    return PairData(path, model.training.pairs_per_group) if model.task == "modification" else MatrixData(path)
+    described = {"augment": model.augment, "trim": model.net.name == "rows"}
+    return PairData(path, model.training.pairs_per_group, **described) if model.task == "modification" else MatrixData(path, **described)
 
 
 def load_task(task: str, path: Path) -> MatrixData | UniMatData:
@@ -34,14 +36,18 @@ def load_task(task: str, path: Path) -> MatrixData | UniMatData:
     return PairData(path, per_group=1) if task == "modification" else MatrixData(path)
 
 
-def run_job(model: MatrixModel | UniMatModel, file: Path, checkpoints: Path) -> list[Trained]:
+def run_job(model: MatrixModel | UniMatModel, file: Path, checkpoints: Path, start: Path | None = None) -> list[Trained]:
     """Train every seed of `model.training.seeds`, `model.training.processes` at a time.
+
+    start: a trained model's folder; each seed goes on from its weights, with a learning rate and averages of its own.
 
     Each seed keeps its state in `checkpoints`/<seed>.pt, the finished ones too, so that a killed job loses no
     seed; remove the folder once the result is saved. Errors are those of `training.train`.
     """
-    settings, fingerprint = model.training, training_fingerprint(model, file)
-    jobs = (delayed(_train_seed)(model, file, seed, checkpoints / f"{seed}.pt", fingerprint) for seed in settings.seeds)
+    settings = model.training
+    weights = {seed: start / "weights" / f"{seed}.safetensors" if start else None for seed in settings.seeds}
+    fingerprint = training_fingerprint(model, file) + "".join(file_hash(path) for path in weights.values() if path)
+    jobs = (delayed(_train_seed)(model, file, seed, checkpoints / f"{seed}.pt", fingerprint, weights[seed]) for seed in settings.seeds)
     shared = int(os.environ.get("WORLD_SIZE", 1)) > 1  # by `accelerate launch`, whose processes train one seed after the other together
     return Parallel(n_jobs=1 if shared else min(settings.processes, len(settings.seeds)))(jobs)
 
@@ -79,6 +85,14 @@ def training_facts(model: MatrixModel | UniMatModel, trained: list[Trained]) -> 
     }
 
 
-def _train_seed(model: MatrixModel | UniMatModel, file: Path, seed: int, checkpoint: Path, fingerprint: str) -> Trained:
+def _train_seed(model: MatrixModel | UniMatModel, file: Path, seed: int, checkpoint: Path, fingerprint: str,
+                weights: Path | None) -> Trained:  # fmt: skip
     data = load_data(model, file)
-    return train(lambda: model.net.build(data.codec), model.objective.build(), data, model.training, seed, checkpoint, fingerprint)
+
+    def make_net():
+        net = model.build_net(data.codec)
+        if weights is not None:
+            net.load_state_dict({name: value.float() for name, value in load_file(weights).items()})
+        return net
+
+    return train(make_net, model.objective.build(), data, model.training, seed, checkpoint, fingerprint)

@@ -26,14 +26,22 @@ def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], c
     device = next(net.parameters()).device
     model = guided(net, sampling.guidance)
     size = batch_size(net, shape, {name: value[:1] for name, value in condition.items()}, device)
-    drawn = []
-    for start in range(0, count, size):
-        numbers = range(start, min(start + size, count))
-        part = {name: value[start : start + size].to(device) for name, value in condition.items()}
-        generators = [torch.Generator().manual_seed(sampling.seed * 1_000_003 + number) for number in numbers]
+    drawn = torch.zeros(count, *shape)
+    if sampling.temperature and sampling.per_target > 1:
+        condition = condition | {"greedy": torch.arange(count) % sampling.per_target == 0}
+    for numbers in _order(net, condition, count).split(size):
+        part = {name: value[numbers].to(device) for name, value in condition.items()}
+        generators = [torch.Generator().manual_seed(sampling.seed * 1_000_003 + number) for number in numbers.tolist()]
         noise = objective.prior((len(numbers), *shape), part, generators).to(device)
-        drawn.append(objective.sample(model, noise, part, sampling, generators).cpu())
-    return torch.cat(drawn)
+        drawn[numbers] = objective.sample(model, noise, part, sampling, generators).cpu()
+    return drawn
+
+
+def _order(net: nn.Module, condition: dict[str, Tensor], count: int) -> Tensor:
+    """The samples as they are drawn: crystals of a length together where the network is the faster for it."""
+    if not getattr(net, "trims", False):
+        return torch.arange(count)
+    return (condition["atomic_numbers"] > 0).sum(dim=1).argsort(stable=True)
 
 
 def draw_trajectory(net: nn.Module, objective: Objective, shape: tuple[int, ...], condition: dict[str, Tensor], count: int,

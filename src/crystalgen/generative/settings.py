@@ -7,22 +7,29 @@ from pydantic import Field, field_validator, model_validator
 
 from crystalgen.generative.data.settings import UniMatInput
 from crystalgen.generative.nets import net_field
-from crystalgen.generative.objectives.settings import Diffusion, Flow, Regression
+from crystalgen.generative.objectives.settings import BinsFlow, Diffusion, Endpoint, Flow, Masked, Regression
 from crystalgen.utils.compose import compose
 from crystalgen.utils.strict import Strict, StudyError, check_strict
 from crystalgen.utils.values import Count, Distinct, Dropout, Line, Name, Number, Positive, Processes, Seed, Weight, Whole
+
+Withheld = Literal["space_group", "formation_energy_per_atom"]
 
 
 class Sampling(Strict):
     """How samples are drawn. `count` is of unconditional samples, `max_targets` of conditions taken from the test set."""
 
-    sampler: Literal["one_step", "euler", "ddpm", "ddim"]
+    sampler: Literal["one_step", "euler", "ddpm", "ddim", "unmask"]
     steps: Count
     seed: Seed = 0
     guidance: Weight = 0.0  # weight of classifier-free guidance towards the energy; 0 is plain conditional sampling
     count: Count = 500
     max_targets: Count | None = None
     per_target: Count = 1  # samples for each condition
+    speed: Weight = 0.0  # of a flow of matrices: coordinates move (1 + speed t) times as fast as the network says
+    # of masked prediction: 0 is the most probable bin everywhere, 1 draws from the posteriors; of several samples for a condition
+    # the first is always the most probable one
+    temperature: Weight = 0.0
+    withhold: Annotated[tuple[Withheld, ...], Distinct] = ()  # what the network is not told; it must have been trained to do without
 
     @model_validator(mode="after")
     def _one_step_is_one(self):
@@ -42,7 +49,9 @@ class Training(Strict):
     ema: Annotated[Number, Field(ge=0, lt=1)] = 0.999
     clip: Positive = 1.0
     pairs_per_group: Count = 16  # for modification: pairs of each kind that a formula gives an epoch, at most
-    condition_dropout: Dropout = 0.0  # share of samples whose properties are unknown, for guidance
+    condition_dropout: Dropout = 0.0  # share of samples whose properties are unknown, for guidance; of matrices, whose energy is
+    space_group_dropout: Dropout = 0.0  # share of matrices whose space group is unknown, drawn apart from it
+    batches: Literal["shuffled", "length"] = "shuffled"  # by length, a batch is of crystals with as many atoms: no padding
     # each seed keeps a checkpoint of its own
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100), Distinct] = (42,)
     processes: Processes = 1  # seeds trained at a time
@@ -82,11 +91,44 @@ class MatrixModel(_ModelBase):
     representation: Literal["matrix"] = "matrix"
     task: Literal["generation", "modification"] = "generation"
     net: net_field("matrix", default="unet1d") = Field(default="lean", validate_default=True)
-    objective: Regression | Flow | Diffusion = Field(default=Flow(), discriminator="name")
+    objective: Regression | Flow | Diffusion | Endpoint | BinsFlow | Masked = Field(default=Flow(), discriminator="name")
+    augment: Annotated[tuple[Literal["order"], ...], Distinct] = ()  # in half of what is trained on, an element's atoms change places
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the network gives for each value."""
+        return getattr(self.objective, "outputs", 1)
+
+    def build_net(self, codec):
+        """Build the network, see `NetSettings.build`."""
+        return self.net.build(codec) if self.outputs == 1 else self.net.build(codec, self.outputs)
+
+    @model_validator(mode="after")
+    def _rows_fit(self):
+        """The transformer over rows alone hides values, gives posteriors, and does without padding or a space group."""
+        if self.net.name == "rows":
+            return self
+        if self.outputs > 1:
+            raise ValueError(f"objective {self.objective.name}: the network {self.net.name} gives no posteriors; expected net rows")
+        if self.training.batches == "length" or self.training.space_group_dropout:
+            raise ValueError(f"batches by length and space_group_dropout are not for the network {self.net.name}; expected net rows")
+        return self
+
+    @model_validator(mode="after")
+    def _withheld_is_dropped(self):
+        dropped = {"space_group": self.training.space_group_dropout, "formation_energy_per_atom": self.training.condition_dropout}
+        for row, sampling in self.sampling.items():
+            if strange := [name for name in sampling.withhold if not dropped[name]]:
+                raise ValueError(f"sampling '{row}': withholds {strange[0]}; expected a model trained with a dropout of it above 0")
+            if sampling.speed and self.objective.name not in ("flow", "endpoint", "bins"):
+                raise ValueError(f"sampling '{row}': speed of {self.objective.name}; expected an objective flow, endpoint or bins")
+        return self
 
     @model_validator(mode="after")
     def _start_fits(self):
         from_structure = self.objective.name == "regression" or (self.objective.name == "flow" and self.objective.prior == "structure")
+        if self.task == "generation" and getattr(self.objective, "start_time", 0):
+            raise ValueError("objective.start_time: generation has no structure to start from; expected 0")
         if self.task == "generation" and (from_structure or self.net.start):
             raise ValueError("generation has no structure to start from; expected another objective or prior, and net.start false")
         if self.task == "modification" and not (from_structure or self.net.start):
@@ -102,10 +144,22 @@ class UniMatModel(_ModelBase):
     net: net_field("unimat", default="unet3d") = Field(default="demo", validate_default=True)
     objective: Flow | Diffusion = Field(default=Diffusion(), discriminator="name")
 
+    def build_net(self, codec):
+        """Build the network, see `NetSettings.build`."""
+        return self.net.build(codec)
+
     @property
     def task(self) -> str | None:
         """What a row of its samples is asked: `composition`, or nothing."""
         return None if self.input.composition == "none" else "composition"
+
+    @model_validator(mode="after")
+    def _no_matrix_settings(self):
+        if self.training.batches != "shuffled" or self.training.space_group_dropout:
+            raise ValueError("batches by length and space_group_dropout are for matrices; expected neither")
+        if any(sampling.speed or sampling.withhold for sampling in self.sampling.values()):
+            raise ValueError("sampling with speed or withhold is for matrices; expected neither")
+        return self
 
     @field_validator("objective")
     @classmethod

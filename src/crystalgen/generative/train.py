@@ -27,7 +27,7 @@ from crystalgen.generative.settings import Training
 from crystalgen.utils.files import atomic
 
 VALIDATION_ITEMS = 512  # at most; the same items and noise each time, so that the curve is smooth
-_STREAMS = {"order": 1, "step": 2, "validation": 3, "weights": 4, "dropout": 5, "augmentation": 6}
+_STREAMS = {"order": 1, "step": 2, "validation": 3, "weights": 4, "dropout": 5, "augmentation": 6, "space_group": 7, "batches": 8}
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
     torch.manual_seed(_seed(seed, "weights", 0))
     net = make_net()
     accelerator = Accelerator(mixed_precision=settings.precision)
-    share = _share(settings.batch_size, accelerator)
+    share = _share(settings, accelerator)
     average = AveragedModel(net, device=accelerator.device, multi_avg_fn=_ema(settings.ema), use_buffers=False)
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _learning_rate_factor(step, settings))
@@ -77,11 +77,12 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
         parts["scaler"] = accelerator.scaler
     resumed = _load(checkpoint, fingerprint, parts, state)
     losses, start = state["losses"], time.perf_counter() - state["seconds"]
-    batches = _item_batches(data, settings.batch_size, seed, state["step"])
+    batches = _item_batches(data, settings.batch_size, seed, state["step"], settings.batches == "length")
     for step in range(state["step"], settings.steps):
         net.train()
         batch = data.batch(next(batches), torch.Generator().manual_seed(_seed(seed, "augmentation", step)))
         batch = _drop_conditions(batch, settings.condition_dropout, _seed(seed, "dropout", step))
+        batch = _drop_space_groups(batch, settings.space_group_dropout, _seed(seed, "space_group", step))
         loss = _step_loss(net, objective, batch.to(accelerator.device), _seed(seed, "step", step), accelerator, share)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {float(loss)} at step {step}; try a lower learning_rate than {settings.learning_rate}")
@@ -103,10 +104,13 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
     return Trained(seed, average.module.cpu().eval(), state["curve"], state["seconds"], resumed)
 
 
-def _share(batch_size: int, accelerator: Accelerator) -> slice:
+def _share(settings: Training, accelerator: Accelerator) -> slice:
     """The samples of a batch that this process takes."""
-    if batch_size % accelerator.num_processes:
-        raise ValueError(f"batch_size {batch_size}: expected a multiple of the {accelerator.num_processes} processes that share it")
+    count = accelerator.num_processes
+    if settings.batch_size % count:
+        raise ValueError(f"batch_size {settings.batch_size}: expected a multiple of the {count} processes that share it")
+    if settings.batches == "length" and count > 1:
+        raise ValueError(f"batches by length are not all of a size, which {count} processes cannot share; expected one process")
     return slice(accelerator.process_index, None, accelerator.num_processes)
 
 
@@ -143,6 +147,14 @@ def _drop_conditions(batch: Batch, share: float, number: int) -> Batch:
     return replace(batch, condition=batch.condition | {name: known & kept for name, known in masks.items()})
 
 
+def _drop_space_groups(batch: Batch, share: float, number: int) -> Batch:
+    """Make the space groups of a share of matrices unknown, see `_drop_conditions`."""
+    if share == 0:
+        return batch
+    kept = torch.rand(len(batch.x), generator=torch.Generator().manual_seed(number)) >= share
+    return replace(batch, condition=batch.condition | {"space_group": batch.condition["space_group"] * kept})
+
+
 def _report(step: int, losses: list[float], net, objective, data, settings: Training, seed: int, schedule,
             accelerator: Accelerator) -> dict:  # fmt: skip
     net.eval()
@@ -153,24 +165,28 @@ def _report(step: int, losses: list[float], net, objective, data, settings: Trai
     return entry
 
 
-def _item_batches(data: MatrixData | UniMatData, batch_size: int, seed: int, first: int) -> Iterator[Tensor]:
-    """Batches of a fresh epoch each time, starting with that of step `first`; an epoch's last, short batch is dropped.
+def _item_batches(data: MatrixData | UniMatData, batch_size: int, seed: int, first: int, by_length: bool = False) -> Iterator[Tensor]:
+    """Batches of a fresh epoch each time, starting with that of step `first`.
 
-    An epoch shorter than a batch is taken whole; an empty one is a ValueError.
+    An epoch's last, short batch is dropped; an epoch shorter than a batch is taken whole. By length, every item is in a batch: the
+    last ones of a length are a short batch, and the batches stand in random order. An empty epoch is a ValueError.
     """
 
-    def epoch_items(epoch: int) -> Tensor:
-        return data.epoch(torch.Generator().manual_seed(_seed(seed, "order", epoch)))
+    def epoch_batches(epoch: int) -> list[Tensor]:
+        items = data.epoch(torch.Generator().manual_seed(_seed(seed, "order", epoch)))
+        if not by_length:
+            return list(items.split(batch_size))[: max(len(items) // batch_size, 1)]
+        lengths = data.lengths(items)
+        batches = [part for length in lengths.unique() for part in items[lengths == length].split(batch_size)]
+        order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(_seed(seed, "batches", epoch)))
+        return [batches[i] for i in order.tolist()]
 
-    count = len(epoch_items(0))
-    if count == 0:
+    batches = epoch_batches(0)
+    if not batches or len(batches[0]) == 0:
         raise ValueError("there is nothing to train on: no crystal, or for modification no pair of polymorphs, on the side 'train'")
-    per_epoch = max(count // batch_size, 1)
-    epoch, skip = divmod(first, per_epoch)
+    epoch, skip = divmod(first, len(batches))  # as many in each
     while True:
-        items = epoch_items(epoch)
-        for i in range(skip, per_epoch):
-            yield items[i * batch_size : (i + 1) * batch_size]
+        yield from epoch_batches(epoch)[skip:]
         epoch, skip = epoch + 1, 0
 
 

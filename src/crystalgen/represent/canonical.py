@@ -1,7 +1,7 @@
 """One description per crystal, as far as that is cheap: order, origin and orientation.
 
 The same crystal has many descriptions and a network that sees them all has to learn them all. Cells are
-taken as the source reduced them (the library and the CDVAE sets are Niggli-reduced).
+taken as the source has them (the library's are Niggli-reduced; of MP-20's, 57 % are: see `represent.reduced`).
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def canonicalise(table: pd.DataFrame) -> pd.DataFrame:
 
 def ordered_numbers(atomic_numbers: np.ndarray) -> np.ndarray:
     """Atomic numbers in the order of canonical sites: rarer species first, then the lighter."""
-    return atomic_numbers[np.argsort(_species_keys(atomic_numbers), kind="stable")]
+    return atomic_numbers[np.argsort(species_keys(atomic_numbers), kind="stable")]
 
 
 def composition_numbers(composition: str) -> np.ndarray:
@@ -49,14 +49,15 @@ def wrap(frac_coords: np.ndarray) -> np.ndarray:
 def _canonical(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray):
     lattice, coords = right_handed(lattice, coords)
     lattice = np.linalg.cholesky(lattice @ lattice.T)
-    keys = _species_keys(numbers)
+    keys = species_keys(numbers)
     first = np.flatnonzero(keys == keys.min())
     best = min((_ordered(keys, coords - coords[i]) for i in first), key=lambda item: item[0])
     _, order, shifted = best
     return lattice, numbers[order], shifted[order]
 
 
-def _species_keys(numbers: np.ndarray) -> np.ndarray:
+def species_keys(numbers: np.ndarray) -> np.ndarray:
+    """Return what sites are ordered by: the count of their species, then the atomic number."""
     return np.bincount(numbers, minlength=120)[numbers] * 1000 + numbers
 
 

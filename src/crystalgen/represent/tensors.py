@@ -24,19 +24,15 @@ def matrix_tensors(table: pd.DataFrame, rows: int | None = None) -> dict[str, np
     Returns the tensors of `generative.data.format`: element_properties (104, 22), operations (231, 192, 4, 4) with only the
     groups in use filled, and the mean and spread of lattice (3, 3; of vectors over nsites^(1/3), Å) and energy (eV/atom).
 
-    Raises:
-        ValueError: a crystal has no formation energy; its id is named.
+    An energy that a crystal lacks is NaN.
     """
-    unknown = table["formation_energy_per_atom"].isna()
-    if unknown.any():
-        first = table.loc[unknown, "id"].iloc[0]
-        raise ValueError(f"crystal '{first}' has no formation_energy_per_atom ({int(unknown.sum())} in all); conditional models need it")
     encoded = matrix.encode(table, rows)
     split = _split_codes(table)
     nsites = table["nsites"].to_numpy(np.float32)
     scaled = encoded.x[:, -LATTICE_ROWS:] / np.cbrt(nsites)[:, None, None]
     energy = table["formation_energy_per_atom"].to_numpy(np.float32)
     train = split == SPLITS["train"]
+    energies = energy[train & np.isfinite(energy)]
     groups = table["space_group"].to_numpy(dtype=np.int64, na_value=0)
     operations = np.zeros((SPACE_GROUPS, MAX_OPERATIONS, 4, 4), dtype=np.float32)
     for number in np.unique(groups[groups > 0]):
@@ -53,8 +49,8 @@ def matrix_tensors(table: pd.DataFrame, rows: int | None = None) -> dict[str, np
         "operations": operations,
         "lattice_mean": _mean(scaled[train]),
         "lattice_std": _spread(scaled[train]),
-        "energy_mean": _mean(energy[train])[None],
-        "energy_std": _spread(energy[train])[None],
+        "energy_mean": _mean(energies)[None] if len(energies) else np.zeros(1, np.float32),
+        "energy_std": _spread(energies)[None] if len(energies) else np.ones(1, np.float32),
     }
 
 

@@ -35,6 +35,13 @@ def encode_properties(columns: Iterable[str], values: dict[str, Tensor], scales:
     return encoded
 
 
+def withheld(condition: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """Return a matrix's condition as if the named properties were unknown."""
+    changes = {"space_group": ("space_group",), "formation_energy_per_atom": ("energy_known", "energy_difference_known")}
+    unknown = [key for name in names for key in changes[name] if key in condition]
+    return condition | {key: torch.zeros_like(condition[key]) for key in unknown}
+
+
 @dataclass(frozen=True)
 class Seen:
     """What the training crystals held, so that a request for something else is refused.

@@ -11,8 +11,9 @@ from crystalgen.generative.data.conditions import Seen, encode_properties
 from crystalgen.generative.data.files import read_tensors
 from crystalgen.generative.data.format import EXTRA_ROWS, LATTICE_ROWS, TABLES, TRAIN
 from crystalgen.generative.data.scales import Scales
+from crystalgen.generative.torus import UNIFORM_STD
 
-UNIFORM_STD = 12**-0.5  # of U(0, 1): scaled lattices get its mean and spread, whatever the prior
+PERMUTED_SHARE = 0.5  # of training crystals whose atoms change their order within an element
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,8 @@ class MatrixData(CrystalData):
 
     energy = "energy"
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, augment: Sequence[str] = (), trim: bool = False):
+        self.augment, self.trim = augment, trim
         self.tensors = t = read_tensors(path, "matrix")
         self.codec = MatrixCodec.of_file(t, self.energy)
         self.x = self.codec.scale(t["x"], t["nsites"])
@@ -137,15 +139,41 @@ class MatrixData(CrystalData):
         """Return row numbers (n,), in the study's table, of the crystals that a network should give for the items."""
         return items
 
+    def lengths(self, items: Tensor) -> Tensor:
+        """Return the number of atoms of each item, (n,)."""
+        return self.tensors["nsites"][self.targets(items)].long()
+
     def batch(self, items: Tensor, generator: torch.Generator | None = None) -> Batch:
-        """Return the crystals of the items; the generator, which training gives, is for `UniMatData`, which augments them."""
-        rows = self.targets(items)
-        return Batch(self.x[rows], self.weight[rows], self.condition(items))
+        """Return the crystals of the items; with a generator, described anew as `augment` says; with `trim`, without common padding."""
+        rows, condition = self.targets(items), self.condition(items)
+        x, weight = self.x[rows], self.weight[rows]
+        if generator is not None and "order" in self.augment:
+            order = reordered(condition["atomic_numbers"], generator)[..., None].expand_as(x)
+            x = x.gather(1, order)
+            condition |= {name: condition[name].gather(1, order) for name in ("start",) if name in condition}
+        if not self.trim:
+            return Batch(x, weight, condition)
+        longest = int(self.lengths(items).max())
+        kept = torch.cat([torch.arange(longest), torch.arange(x.shape[1] - LATTICE_ROWS, x.shape[1])])
+        condition |= {name: condition[name][:, kept] for name in ("atomic_numbers", "start") if name in condition}
+        return Batch(x[:, kept], weight[:, kept], condition)
 
     def condition(self, items: Tensor) -> dict[str, Tensor]:
         """Return what a network is told of the items, see `MatrixCodec.conditions`."""
         t = self.tensors
         return self.codec.conditions(t["atomic_numbers"][items], t["space_group"][items], t["energy"][items])
+
+
+def reordered(numbers: Tensor, generator: torch.Generator) -> Tensor:
+    """Return rows of matrices in another order, (n, rows): in a share of them the atoms of an element change places, equally likely.
+
+    numbers: (n, rows), atoms of an element one after the other.
+    """
+    u = torch.rand(numbers.shape, generator=generator)
+    changed = torch.rand(len(numbers), 1, generator=generator) < PERMUTED_SHARE
+    row = torch.arange(numbers.shape[1]).expand_as(numbers)
+    first = (numbers[:, :, None] == numbers[:, None, :]).int().argmax(dim=2)
+    return torch.where(changed & (numbers > 0), first + u.clamp(max=0.999), row).argsort(dim=1, stable=True)
 
 
 def _cell_size(nsites: Tensor) -> Tensor:

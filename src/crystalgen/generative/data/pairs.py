@@ -1,5 +1,6 @@
 """B's pairs of polymorphs, a less stable crystal and what it should become (B §2.2). Torch only."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,10 +19,12 @@ class PairData(MatrixData):
 
     energy = "energy_difference"
 
-    def __init__(self, path: Path, per_group: int):
-        super().__init__(path)
+    def __init__(self, path: Path, per_group: int, augment: Sequence[str] = (), trim: bool = False):
+        super().__init__(path, augment, trim)
         self.per_group = per_group
         t = self.tensors
+        if unknown := int(t["energy"].isnan().sum()):
+            raise ValueError(f"{path}: {unknown} crystals have no formation energy; pairs of polymorphs need one of each")
         order = torch.argsort(t["energy"], stable=True)
         self.order = order[torch.argsort(t["group"][order], stable=True)]  # rows by group, then by energy
         _, sizes = torch.unique_consecutive(t["group"][self.order], return_counts=True)

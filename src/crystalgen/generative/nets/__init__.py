@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from crystalgen.generative.nets.places.settings import PlacesConfig as _places  # noqa: F401
+from crystalgen.generative.nets.rows.settings import RowsConfig as _rows  # noqa: F401
 from crystalgen.generative.nets.settings import NetSettings
 from crystalgen.generative.nets.unet1d.settings import UNet1dConfig as _unet1d  # noqa: F401
 from crystalgen.generative.nets.unet3d.settings import UNet3dConfig as _unet3d  # noqa: F401

@@ -9,6 +9,7 @@ from crystalgen.generative.objectives.base import Corrupted
 from crystalgen.generative.objectives.settings import Flow
 from crystalgen.generative.samplers import Generators, Net, draw, euler
 from crystalgen.generative.settings import Sampling
+from crystalgen.generative.torus import faster
 
 
 class FlowMatching:
@@ -45,4 +46,4 @@ class FlowMatching:
 
     def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators) -> Tensor:
         """Integrate the velocity from t = 0 to 1."""
-        return euler(net, x, condition, sampling.steps)
+        return euler(faster(net, sampling.speed), x, condition, sampling.steps)

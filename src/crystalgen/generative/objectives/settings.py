@@ -5,8 +5,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from crystalgen.utils.strict import Strict
-from crystalgen.utils.values import Count, Number, Positive
+from crystalgen.utils.values import Count, Number, Positive, Weight, Whole
 
+Bin = Annotated[Whole, Field(ge=4, le=1024)]
+Time = Annotated[Number, Field(ge=0, lt=1)]
 Mean = Annotated[Number, Field(ge=-1000, le=1000)]
 Spread = Annotated[Positive, Field(le=1000)]
 
@@ -65,3 +67,67 @@ class Diffusion(Strict):
         from crystalgen.generative.objectives.diffusion import DenoisingDiffusion
 
         return DenoisingDiffusion(self)
+
+
+class _Torus(Strict):
+    """What objectives on the torus of fractional coordinates share; they are for the matrix representation."""
+
+    lattice_weight: Positive = 0.1  # of the lattice together, where the coordinates together have 1
+
+
+class Endpoint(_Torus):
+    """Flow on the torus from uniform coordinates and normal lattices; the network predicts where it ends, judged by L1."""
+
+    samplers: ClassVar[tuple[str, ...]] = ("euler",)
+
+    name: Literal["endpoint"] = "endpoint"
+    start_time: Time = 0.0  # at which sampling of a modification starts, on the way from noise to the structure to modify
+
+    def build(self):
+        """Return the objective, see `objectives.base.Objective`."""
+        from crystalgen.generative.objectives.endpoint import EndpointFlow
+
+        return EndpointFlow(self)
+
+
+class BinsFlow(_Torus):
+    """The same flow; the network gives a posterior over bins of each value, with an offset in each bin."""
+
+    samplers: ClassVar[tuple[str, ...]] = ("euler",)
+
+    name: Literal["bins"] = "bins"
+    start_time: Time = 0.0  # see `Endpoint`
+    bins: Bin = 64
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a network gives for each value."""
+        return 2 * self.bins
+
+    def build(self):
+        """Return the objective, see `objectives.base.Objective`."""
+        from crystalgen.generative.objectives.bins import BinnedFlow
+
+        return BinnedFlow(self)
+
+
+class Masked(_Torus):
+    """Masked prediction with the same posteriors (MaskGXT, arXiv 2606.22866)."""
+
+    samplers: ClassVar[tuple[str, ...]] = ("unmask",)
+
+    name: Literal["masked"] = "masked"
+    bins: Bin = 64
+    unit: Literal["row", "value"] = "row"  # what is hidden and shown at once
+    noise: Weight = 0.005  # of coordinates that are shown in training, in units of the cell
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a network gives for each value."""
+        return 2 * self.bins
+
+    def build(self):
+        """Return the objective, see `objectives.base.Objective`."""
+        from crystalgen.generative.objectives.masked import MaskedPrediction
+
+        return MaskedPrediction(self)

@@ -1,0 +1,87 @@
+"""Masked prediction: rows are hidden, and the network says what stands there (MaskGXT, arXiv 2606.22866). Torch only."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from crystalgen.generative.binned import Bins
+from crystalgen.generative.data.format import LATTICE_ROWS
+from crystalgen.generative.objectives.base import Corrupted
+from crystalgen.generative.objectives.endpoint import lighter_lattice
+from crystalgen.generative.objectives.settings import Masked
+from crystalgen.generative.samplers import Generators, Net, draw
+from crystalgen.generative.settings import Sampling
+from crystalgen.generative.torus import ATOMS
+
+
+class MaskedPrediction:
+    """See `objectives.base.Objective`; what is hidden is NaN in x_t, what is not asked NaN in the target, and t the share shown."""
+
+    def __init__(self, settings: Masked):
+        self.settings, self.bins = settings, Bins(settings.bins)
+
+    def corrupt(self, x: Tensor, condition: dict[str, Tensor], generator: torch.Generator) -> Corrupted:
+        """Hide a share of the rows, drawn from U(0, 1), at least one; coordinates that are shown are off by a little noise."""
+        score = torch.rand(len(x), x.shape[1], self._per_row, generator=generator)
+        share = torch.rand(len(x), 1, 1, generator=generator)
+        noise = self.settings.noise * torch.randn(x.shape, generator=generator)
+        score = score.masked_fill(~_meaning(condition).cpu()[..., None], math.inf)
+        hidden = ((score < share) | (score == score.amin(dim=(1, 2), keepdim=True))).expand(x.shape).to(x.device)
+        shown = x.clone()
+        shown[:, ATOMS] += noise[:, ATOMS].to(x.device)
+        return Corrupted(shown.masked_fill(hidden, math.nan), 1 - share.flatten().to(x.device), x.masked_fill(~hidden, math.nan))
+
+    def loss(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Return the weighted mean of `Bins.loss` over what is asked; prediction (B, rows, 3, 2 K)."""
+        asked = ~target.isnan()
+        weight = lighter_lattice(weight.expand_as(target), self.settings.lattice_weight) * asked
+        return (self.bins.loss(prediction, torch.nan_to_num(target)) * weight).sum() / weight.sum()
+
+    def prior(self, shape: tuple[int, ...], condition: dict[str, Tensor], generators: Generators) -> Tensor:
+        """Hide everything."""
+        return torch.full(shape, math.nan)
+
+    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators) -> Tensor:
+        """Show rows by and by, the surest first, so many as a cosine says; with a temperature, values and order are drawn.
+
+        The condition's `greedy`, where it has one, (B,), says of which samples nothing is drawn.
+        """
+        meaning = _meaning(condition)[..., None].expand(-1, -1, self._per_row)
+        counts, shown = meaning.sum(dim=(1, 2)), torch.zeros_like(meaning)
+        temperature = sampling.temperature * (1 - condition.get("greedy", torch.zeros(len(x), device=x.device)).float())
+        x = torch.where(_meaning(condition)[..., None], x, 0.0)
+        for step in range(sampling.steps):
+            left = (counts * math.cos(math.pi / 2 * (step + 1) / sampling.steps) + 1e-6).floor().long()
+            if step == sampling.steps - 1:
+                left = torch.zeros_like(left)
+            if (counts - shown.sum(dim=(1, 2)) <= left).all():
+                continue  # there are more steps than rows
+            prediction = net(x, shown.sum(dim=(1, 2)) / counts, condition)
+            noise = self._gumbel(prediction.shape[:3] + (self.bins.count,), temperature, generators) if sampling.temperature else 0.0
+            values, logs = self.bins.choose(prediction, noise)
+            sure = logs if self._per_row == 3 else logs.sum(dim=2, keepdim=True)
+            if sampling.temperature:
+                sure = sure + self._gumbel(sure.shape, temperature * (1 - (step + 1) / sampling.steps), generators)
+            sure = sure.masked_fill(~meaning, -math.inf).masked_fill(shown, math.inf)
+            rank = sure.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(sure)
+            now = (rank < (counts - left)[:, None, None]) & meaning
+            x = torch.where((now & ~shown).expand(x.shape), values, x)
+            shown = now
+        return x
+
+    @property
+    def _per_row(self) -> int:
+        return 3 if self.settings.unit == "value" else 1
+
+    @staticmethod
+    def _gumbel(shape: tuple[int, ...], temperature: Tensor, generators: Generators) -> Tensor:
+        uniform = draw(torch.rand, tuple(shape), generators).to(temperature.device).clamp(1e-9, 1 - 1e-7)
+        return -torch.log(-torch.log(uniform)) * temperature.view(-1, *[1] * (len(shape) - 1))
+
+
+def _meaning(condition: dict[str, Tensor]) -> Tensor:
+    """Rows that are no padding, bool (B, rows)."""
+    rows = condition["atomic_numbers"] > 0
+    rows[:, -LATTICE_ROWS:] = True
+    return rows
