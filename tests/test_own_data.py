@@ -36,6 +36,19 @@ def test_a_folder_becomes_a_study_that_can_be_read(cifs):
         write_study(cifs, name="a b/c")
 
 
+def test_looking_up_is_offered_where_crystals_are_alike(cifs, crystals):
+    write_study(cifs, steps=40)
+    study = load_study("my_cifs")
+    assert study.corrector and study.corrector.scoring.epochs == 30
+    few = [file for file in sorted(cifs.iterdir()) if file.is_file()][:30]
+    other = cifs.parent / "few"
+    other.mkdir()
+    for file in few:
+        shutil.copy(file, other)
+    write_study(other, steps=40)
+    assert load_study("few").retrieval is None and load_study("few").corrector is None
+
+
 @pytest.mark.parametrize(
     ("folder", "name"),
     [

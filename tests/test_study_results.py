@@ -76,6 +76,20 @@ def test_collected_metrics_know_their_task(evaluated):
         galleries.best_row({key: row for key, row in metrics.items() if row.get("baseline")}, "modification")
 
 
+def test_rows_of_a_study_beside_come_from_its_report(evaluated, study, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "REPORTS", tmp_path / "reports")
+    beside = study.model_copy(update={"beside": ("other",)})
+    monkeypatch.setattr(study_results, "load_study", lambda _: beside)
+    with pytest.raises(FileNotFoundError, match="other.*metrics.json: missing; s shows rows of other"):
+        study_results.collect_metrics("s", evaluated)
+    file = tmp_path / "reports" / "other" / "metrics.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"library.structures": {"value": 3}, "generator.match_rate_csp": {"value": 0.5, "task": "composition"}}))
+    metrics = study_results.collect_metrics("s", evaluated)
+    assert metrics["generator.match_rate_csp"]["value"] == 0.5
+    assert metrics["library.structures"]["value"] == len(evaluated)
+
+
 def test_rates_by_size_count_what_was_asked_for_once_for_all_seeds(evaluated):
     rates = study_results.rates_by_size("s", 50, "generation")
     assert set(rates["model"]) == {"matrix_generation_ddim", "guided", "matrix_generation_flow_normal", "template"}

@@ -142,7 +142,7 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
             "corrector",
             [crystals, "src/crystalgen/reference/benchmarks.yaml", *settings("retrieval", "corrector")],
             [f"{home}/corrector", {f"{models}/corrector": {"persist": True}}],  # networks that are there are not trained again
-            [figures("corrector"), tables("corrector")],
+            [tables("corrector")],
         )
     if study.search:
         stages["search"] = run(
