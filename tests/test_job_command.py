@@ -59,7 +59,7 @@ def test_a_model_may_stand_in_a_file_of_several_or_in_json(settings, folder):  #
     [
         ({}, "flwo", "has no model 'flwo'; expected one of []"),
         ({"nett": "lean"}, None, "unknown key 'nett'; expected some of label"),
-        ({"net": "leen"}, None, "'leen' is no preset; expected one of ['lean', 'published']"),
+        ({"net": "leen"}, None, "'leen' is no preset; expected one of ['lean', 'published', 'rows_cpu', 'rows_gpu', 'rows_small']"),
         ({"objective": {"name": "diffusion"}}, None, "sampler 'euler' cannot sample a diffusion model"),
         ({"representation": "unimat"}, None, "matrix.safetensors: lacks"),
     ],
