@@ -113,4 +113,4 @@ def losses(verdicts: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
         for name, inside in bins
         if inside.any()
     }
-    return pd.DataFrame.from_dict(rows, orient="index").round(1).rename_axis("energy above the hull")
+    return pd.DataFrame.from_dict(rows, orient="index").round(1).rename_axis("Energy above the hull").reset_index()

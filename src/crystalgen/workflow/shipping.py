@@ -1,4 +1,4 @@
-"""What took hours and comes with the repository, data/shipped/STUDY: models that stages ask, sets, their relaxations."""
+"""What took hours and comes with the repository, data/shipped/STUDY: models, sets, their relaxations."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,8 @@ MOST_BYTES = 16 * 2**20  # of a file in git
 
 
 def ship(study: str) -> list[str]:
-    """Copy each model that the search or the energies ask, its first seed's weights alone, and sets; pack finished relaxations.
+    """Copy each model that the search or the energies ask, its first seed's weights alone, networks that choose and correct, and sets;
+    pack finished relaxations.
 
     Returns:
         lines to print: what was added.
@@ -30,10 +31,14 @@ def ship(study: str) -> list[str]:
         weights = paths.weights(study, name, config.models[name].training.seeds[0])
         if not weights.is_file():
             raise FileNotFoundError(f"{weights}: no trained weights to ship; train {name} first")
-        if weights.stat().st_size > MOST_BYTES:
-            raise ValueError(f"{weights}: {weights.stat().st_size / 2**20:.0f} MiB; expected {MOST_BYTES // 2**20} MiB at most")
         files = (weights, folder / SETTINGS, folder / SCALES, folder / "card.json")
         lines += [str(_copy(file, home / file.relative_to(folder))) for file in files]
+    if config.corrector:
+        folder = paths.model(study, "corrector")
+        if not (folder / "card.json").is_file():
+            raise FileNotFoundError(f"{folder}: no trained networks to ship; run the stage `corrector` first")
+        home = paths.shipped(study) / "models" / "corrector"
+        lines += [str(_copy(file, home / file.name)) for file in sorted(folder.iterdir()) if file.is_file()]
     made = [paths.sets(study) / name for name in (TABLE, BASIS)]
     lines += [str(_copy(file, paths.shipped(study) / file.name)) for file in made if file.is_file()]
     added = pack(relax, paths.relaxations(study), paths.shipped(study) / "relaxations")
@@ -64,12 +69,14 @@ def use_shipped(study: str) -> list[str]:
 
 def _asked(study: str, config: Study) -> list[str]:
     rows = [row for stage in (config.search, config.energies) if stage for row in stage.rows]
-    if not rows:
-        raise ValueError(f"study {study}: neither search nor energies, whose models could be shipped")
+    if not rows and not config.corrector:
+        raise ValueError(f"study {study}: neither search nor energies nor a corrector, whose models could be shipped")
     return sorted({config.model_of(row) for row in rows})
 
 
 def _copy(source: Path, target: Path) -> Path:
+    if source.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{source}: {source.stat().st_size / 2**20:.0f} MiB; expected {MOST_BYTES // 2**20} MiB at most")
     with atomic(target) as partial:
         shutil.copyfile(source, partial)
     return target
