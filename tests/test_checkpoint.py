@@ -19,7 +19,7 @@ from crystalgen.represent.canonical import composition_numbers
 from crystalgen.represent.generate import generate_for_conditions
 from crystalgen.utils.strict import StudyError
 
-SHIPPED = sorted((ROOT / "data/shipped").glob("*/models/*"))
+SHIPPED = sorted(file.parent for file in (ROOT / "data/shipped").glob("*/models/*/model.json"))
 UNIMAT = {
     "input": {"cell": "token", "composition": "exact", "conditions": ["formation_energy_per_atom", "space_group"]},
     "net": {"name": "places", "channels": 16, "blocks": 1},

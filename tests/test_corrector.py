@@ -9,7 +9,7 @@ from pymatgen.core import Lattice, Structure
 from crystalgen.baselines.retrieval.retrieve import candidate_cells, find_candidates
 from crystalgen.baselines.retrieval.templates import Templates
 from crystalgen.chemistry.spacegroups import find_space_groups
-from crystalgen.config import Corrector
+from crystalgen.config import Corrector, load_study
 from crystalgen.corrector.candidates import MEMBERS, describe_candidates
 from crystalgen.corrector.correcting import corrected_cells, training_pairs
 from crystalgen.corrector.model import CORRECTOR, Networks, basis_of, networks_of
@@ -20,6 +20,7 @@ from crystalgen.experiments.correcting import Choosing
 from crystalgen.matching.match import CSP
 from crystalgen.matching.matcher import compare
 from crystalgen.matching.reduction import reduce_cell
+from crystalgen.utils import paths
 from crystalgen.utils.strict import StudyError, check_strict
 
 CATIONS, ANIONS, METALS = ("Li", "Na", "K", "Rb", "Ag", "Mg", "Ca", "Sr"), ("F", "Cl", "Br", "O", "S"), ("Fe", "Co", "Ni", "Al", "Ti")
@@ -111,6 +112,12 @@ def test_networks_come_back_from_their_folder(choosing, asked, tmp_path):
     again, runs = networks_of(choosing.templates, choosing.sites, choosing.distances, _settings(), tmp_path)
     assert not runs
     assert again.basis == loaded.basis
+
+
+def test_shipped_networks_can_be_read():
+    networks = Networks.load(paths.SHIPPED / "mp_20" / "models" / "corrector")
+    assert len(networks.scorers) == networks.settings.scorers == 3
+    assert load_study("mp_20").corrector == networks.settings, "networks of other settings would be trained anew"
 
 
 def test_a_missing_file_is_named(choosing, tmp_path):

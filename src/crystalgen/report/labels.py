@@ -14,7 +14,8 @@ from crystalgen.config.study import Baseline
 if TYPE_CHECKING:
     from crystalgen.generative.settings import Model
 
-_OBJECTIVES = {"regression": "regression", "flow": "flow matching", "diffusion": "diffusion"}
+_OBJECTIVES = {"regression": "regression", "flow": "flow matching", "diffusion": "diffusion", "endpoint": "flow to its end point"}
+_OBJECTIVES |= {"bins": "flow by bins", "masked": "masked prediction"}
 _PRIORS = {"uniform": " from U(0,1)", "normal": " from normal noise", "structure": ""}
 _TEMPLATES = {"random": "Template substitution", "nearest_energy": "Template of nearest energy"}
 _TEMPLATES |= {"nearest_composition": "Template of nearest composition"}
