@@ -66,7 +66,7 @@ def collect_metrics(study: str, crystals: pd.DataFrame) -> dict:
     for other in load_study(study).beside:
         if not (file := paths.REPORTS / other / "metrics.json").is_file():
             raise FileNotFoundError(f"{file}: missing; {study} shows rows of {other}, so run that study first")
-        metrics |= {key: value for key, value in json.loads(file.read_text()).items() if not key.startswith("library.")}
+        metrics |= {key: value for key, value in json.loads(file.read_text()).items() if "task" in value}
     return metrics
 
 
