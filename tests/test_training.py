@@ -20,7 +20,7 @@ from crystalgen.generative.data.unimat import UniMatData
 from crystalgen.generative.nets.unet1d.settings import UNet1dConfig
 from crystalgen.generative.objectives.settings import Flow
 from crystalgen.generative.settings import MatrixModel, Sampling, Training, UniMatModel
-from crystalgen.generative.train import _drop_conditions, _ema, _item_batches, train
+from crystalgen.generative.train import _drop_conditions, _item_batches, ema, train
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
 
 JOB = """
@@ -210,7 +210,7 @@ def test_gradients_are_clipped(job, monkeypatch):
 
 def test_the_average_reaches_its_decay_and_forgets_its_start():
     average, value = [torch.zeros(1)], [torch.ones(1)]
-    update = _ema(0.9)
+    update = ema(0.9)
     for count in range(1, 60):
         update(average, value, torch.tensor(count))
     assert average[0].item() == pytest.approx(1.0, abs=0.01)

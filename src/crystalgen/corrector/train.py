@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from crystalgen.config import NetworkTraining
+from crystalgen.generative.train import ema
 from crystalgen.utils.files import atomic
 
 _LOG = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ class Run:
 
 
 def train(make_net: Callable[[], nn.Module], batches: Callable[[np.random.Generator], Sequence[np.ndarray]],
-          loss: Callable[[nn.Module, np.ndarray], Tensor], settings: NetworkTraining, checkpoint: Path, fingerprint: str,
-          judge: Callable[[nn.Module], str] | None = None) -> Run:  # fmt: skip
+          loss: Callable[[nn.Module, np.ndarray], Tensor], settings: NetworkTraining, checkpoint: Path,
+          fingerprint: str) -> Run:  # fmt: skip
     """Train for `settings.epochs`.
 
     Every random choice of an epoch follows from (seed, epoch), so that a resumed run ends in the same weights.
@@ -43,7 +44,6 @@ def train(make_net: Callable[[], nn.Module], batches: Callable[[np.random.Genera
         loss: of a batch.
         checkpoint: where the state is kept after every epoch.
         fingerprint: of all that decides the run; a checkpoint of another is not taken up.
-        judge: says in words how good the averaged network is, after each epoch.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
@@ -51,7 +51,7 @@ def train(make_net: Callable[[], nn.Module], batches: Callable[[np.random.Genera
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     net = make_net()
-    average = AveragedModel(net, multi_avg_fn=_average(settings.ema))
+    average = AveragedModel(net, multi_avg_fn=ema(settings.ema), use_buffers=False)
     optimiser = torch.optim.AdamW(net.parameters(), settings.learning_rate, (0.9, 0.98), weight_decay=settings.weight_decay, fused=True)
     parts = {"net": net, "average": average, "optimiser": optimiser}
     state = {"epoch": 0, "steps": 0, "seconds": 0.0, "losses": []}
@@ -88,9 +88,7 @@ def train(make_net: Callable[[], nn.Module], batches: Callable[[np.random.Genera
         with atomic(checkpoint) as partial:
             saved = {name: part.state_dict() for name, part in parts.items()}
             torch.save({"fingerprint": fingerprint, "state": state, "parts": saved}, partial)
-        average.module.eval()
-        verdict = f"; {judge(average.module)}" if judge else ""
-        _LOG.info("epoch %d of %d, %.0f s, loss %.4f%s", epoch + 1, settings.epochs, state["seconds"], state["losses"][-1], verdict)
+        _LOG.info("epoch %d of %d, %.0f s, loss %.4f", epoch + 1, settings.epochs, state["seconds"], state["losses"][-1])
     return Run(average.module.eval(), state["losses"], state["steps"], state["seconds"])
 
 
@@ -111,13 +109,3 @@ def equal_batches(kinds: np.ndarray, size: int, rng: np.random.Generator, items:
 def _rate(progress: float, steps: int) -> float:
     cosine = 0.5 * (1 + math.cos(math.pi * progress))
     return min(1.0, (steps + 1) / _WARM_UP) * (_LEAST_RATE + (1 - _LEAST_RATE) * cosine)
-
-
-def _average(decay: float):
-    """Exponential moving average that forgets its start."""
-
-    @torch.no_grad()
-    def update(averages: list[Tensor], values: list[Tensor], count: Tensor) -> None:
-        torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + float(count)) / (10 + float(count))))
-
-    return update

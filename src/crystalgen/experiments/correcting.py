@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from crystalgen.baselines.retrieval.ranker import by_probability
 from crystalgen.baselines.retrieval.retrieve import candidate_cells, find_candidates
 from crystalgen.baselines.retrieval.templates import Templates
 from crystalgen.corrector.candidates import describe_candidates
@@ -44,8 +45,7 @@ class Choosing:
             described = describe_candidates(self.templates, requests, first, self.distances)
             found = chances(self.networks.scorers, Questions(first, described, self.sites, count, len(requests)))
             ranked.loc[first.index, "probability"] = found[first["request"], first["rank"]]
-        ranked = ranked.sort_values(["request", "probability", "rank"], ascending=[True, False, True], ignore_index=True)  # NaN last
-        return ranked.assign(rank=ranked.groupby("request").cumcount())
+        return by_probability(ranked)
 
     def corrected(self, requests: pd.DataFrame, candidates: pd.DataFrame) -> list[ReducedCell | str]:
         """Return the candidates' cells, corrected, at their templates' volume."""

@@ -67,7 +67,7 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
     net = make_net()
     accelerator = Accelerator(mixed_precision=settings.precision)
     share = _share(settings, accelerator)
-    average = AveragedModel(net, device=accelerator.device, multi_avg_fn=_ema(settings.ema), use_buffers=False)
+    average = AveragedModel(net, device=accelerator.device, multi_avg_fn=ema(settings.ema), use_buffers=False)
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _learning_rate_factor(step, settings))
     net, optimiser = accelerator.prepare(net, optimiser)
@@ -198,8 +198,8 @@ def _learning_rate_factor(step: int, settings: Training) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def _ema(decay: float):
-    """Exponential moving average whose decay grows to its value, so that a short run forgets its start."""
+def ema(decay: float):
+    """Return an exponential moving average whose decay grows to its value, so that a short run forgets its start."""
 
     @torch.no_grad()
     def update(averages: list[Tensor], values: list[Tensor], count: Tensor) -> None:

@@ -61,5 +61,10 @@ def rank_candidates(ranker: Trees, templates: Templates, requests: pd.DataFrame,
     if len(first):
         columns = candidate_features(templates, requests, first, distances, exclude)
         ranked.loc[first.index, "probability"] = ranker.probabilities(columns)
-    ranked = ranked.sort_values(["request", "probability", "rank"], ascending=[True, False, True], ignore_index=True)  # NaN last
-    return ranked.assign(rank=ranked.groupby("request").cumcount())
+    return by_probability(ranked)
+
+
+def by_probability(candidates: pd.DataFrame) -> pd.DataFrame:
+    """Return candidates with new ranks by falling `probability`; those that have none, NaN, follow as they were."""
+    ordered = candidates.sort_values(["request", "probability", "rank"], ascending=[True, False, True], ignore_index=True)  # NaN last
+    return ordered.assign(rank=ordered.groupby("request").cumcount())
