@@ -1,10 +1,13 @@
 """Tables of results: verdicts are careful, rows complete and in order, files escaped."""
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
 from present_case import REFERENCE, made_up_metrics, made_up_study, metric
 
+from crystalgen.generative.settings import Sampling
 from crystalgen.metrics.catalogue import MEASURES, notes
 from crystalgen.report.labels import row_labels
 from crystalgen.report.paper_tables import paper_note, paper_table
@@ -85,6 +88,15 @@ def test_table_1_has_samplers_and_the_papers_values(metrics, study):
     assert table.loc["Template substitution"].tolist() == ["0.500 [0.4, 0.6]", "1.00 [1, 1]", "100", "–", "–", "", ""]
     assert "mean 0.5 and standard deviation 0.25" in paper_note("generation", study)
     assert "standard deviation" not in paper_note("modification", study)
+
+
+@pytest.mark.parametrize("sampler", get_args(Sampling.model_fields["sampler"].annotation))
+def test_table_1_names_every_sampler_that_a_study_may_use(metrics, study, sampler):
+    for model in study.models.values():
+        for row in model.sampling:
+            model.sampling[row] = Sampling(sampler=sampler, steps=1)
+    table = paper_table("generation", metrics, LABELS, REFERENCE, study).set_index("Method")
+    assert len(table.loc[DDIM, "Sampler"]) > 3
 
 
 def test_a_note_explains_the_columns_that_are_shown():

@@ -14,7 +14,7 @@ from crystalgen.report.tables import UNKNOWN, baseline_verdict, ordered, paper_v
 from crystalgen.utils import paths
 
 NUMBERS = {"generation": "paper B, Table 1", "modification": "paper B, Table 2"}
-_SAMPLERS = {"one_step": "one step", "euler": "Euler", "ddpm": "DDPM", "ddim": "DDIM"}
+_SAMPLERS = {"one_step": "one step", "euler": "Euler", "ddpm": "DDPM", "ddim": "DDIM", "unmask": "unmasking"}
 _OURS = {"unconditional": ("unimat", "UniMat (paper)", "A, Table 1"), "structure_prediction": ("unimat_composition", "DiffCSP", "DiffCSP")}
 
 
