@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from crystalgen.config import Retrieval, load_study
 from crystalgen.crystals import read_crystals
@@ -29,7 +28,6 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", help="ways to sample; all of the study's without")
     parser.add_argument("--described", type=Path, required=True, help="a file that keeps what is known of the targets")
     parser.add_argument("--first", action="store_true", help="one crystal for each target, the most probable one")
-    parser.add_argument("--bf16", action="store_true", help="sample in mixed precision, twice as fast")
     parser.add_argument("--targets", type=int, help="in place of the study's max_targets")
     options = parser.parse_args()
     settings, model = load_study(options.study).models[options.model], Model.load(options.folder)
@@ -43,8 +41,7 @@ def main() -> None:
         if options.targets:
             sampling = sampling.model_copy(update={"max_targets": options.targets})
         start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
-            found, targets, samples = generated_answers(model, data, crystals, sampling, row, TEST)
+        found, targets, samples = generated_answers(model, data, crystals, sampling, row, TEST)
         seconds = time.perf_counter() - start
         judging = Retrieval(count=max(2, sampling.per_target))
         described = described_targets(training, targets, judging, options.described)

@@ -63,8 +63,7 @@ def judged(settings, data, crystals: pd.DataFrame, saved: dict, targets: int) ->
     for told, withhold in TOLD.items():
         changes = {"withhold": withhold, "max_targets": targets, "per_target": 1, "temperature": 0.0, "steps": 50}
         changed = sampling.model_copy(update=changes)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.training.precision == "bf16"):
-            matched = validation_verdicts(model, data, crystals, changed, "curve", VAL, CSP, workers=1)
+        matched = validation_verdicts(model, data, crystals, changed, "curve", VAL, CSP, workers=1)
         low, high = clustered_bootstrap(matched["matched"].to_numpy(float), matched["formula"].to_numpy(str), 1000)
         row |= {told: matched["matched"].mean(), f"{told}_low": low, f"{told}_high": high, "targets": len(matched)}
     return row

@@ -56,13 +56,15 @@ def _widened(array: np.ndarray, most: int) -> np.ndarray:
 
 
 def describe_candidates(templates: Templates, requests: pd.DataFrame, candidates: pd.DataFrame, distances: np.ndarray,
-                        exclude: Sequence[Collection[str]] | None = None, with_facts: bool = True) -> Candidates:  # fmt: skip
+                        exclude: Sequence[Collection[str]] | None = None, with_facts: bool = True,
+                        told: bool = False) -> Candidates:  # fmt: skip
     """Describe what `find_candidates` chose.
 
     Args:
         templates, requests, distances, exclude: as for `find_candidates`.
         candidates: from it.
         with_facts: whether a ranker's features are told, too; of one request they need at most one candidate per arrangement.
+        told: whether the last fact says if a candidate's template is of the request's space group, 1 or -1; it is 0 without.
     """
     kinds = [ordered_species(numbers) for numbers in requests["atomic_numbers"]]
     most = max(len(species) for species, _ in kinds)
@@ -89,7 +91,12 @@ def describe_candidates(templates: Templates, requests: pd.DataFrame, candidates
             np.put_along_axis(aligned, group.permutations[taken], group.species[rows], axis=1)
             before[place, : len(members), :kinds_of] = aligned
             shares[place, : len(members)] = np.exp(np.minimum(apart.ravel()[own] - apart.ravel()[members], 0))
-    facts = candidate_facts(candidate_features(templates, requests, candidates, distances, exclude)) if with_facts else np.zeros((count, 1))
+    facts = np.zeros((count, 1))
+    if told:
+        wanted, groups = (table["space_group"].to_numpy(int, na_value=0) for table in (requests, templates.table))
+        facts[:, 0] = np.where(wanted[candidates["request"]] == groups[candidates["template"]], 1.0, -1.0)
+    if with_facts:
+        facts = np.concatenate([candidate_facts(candidate_features(templates, requests, candidates, distances, exclude)), facts], axis=1)
     return Candidates(candidates["template"].to_numpy(), permutation, asked, before, shares, facts.astype(np.float32))
 
 

@@ -21,6 +21,7 @@ from crystalgen.corrector.train import Run, equal_batches, train
 
 _KEEP = 3.0  # a question is drawn in an epoch with this times the chance that votes alone would fail, see `share_kept`
 _LEAST_KEPT = 0.2
+_BEYOND = 7.0  # added to the distance of templates of another space group than the one that is asked for
 
 
 def element_descriptors() -> Tensor:
@@ -59,17 +60,27 @@ def share_kept(votes: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.clip(_KEEP * (1 - first), _LEAST_KEPT, 1.0)
 
 
+def search_settings(told: bool) -> dict:
+    """Return the settings of `find_candidates` for requests that are told with their space group, or without."""
+    return {"within_space_group": True, "beyond": _BEYOND} if told else {}
+
+
 def train_scorers(templates: Templates, sites: Sites, distances: np.ndarray, settings: Settings, checkpoints: Path,
                   fingerprint: str) -> dict[str, Run]:  # fmt: skip
-    """Train scorers, of different seeds, on training crystals that are held out; the runs by name."""
+    """Train scorers, of different seeds, on training crystals that are held out; the runs by name.
+
+    Each crystal is asked for twice, with its space group and without.
+    """
     parts, tables, labels = [], [], []
-    for fold in held_out_folds(templates, distances, settings.candidates, settings.scoring.seed):
-        part = describe_candidates(fold.others, fold.asked, fold.candidates, distances)
-        parts.append(replace(part, template=fold.kept[part.template]))
-        tables.append(fold.candidates.assign(request=fold.rows[fold.candidates["request"]]))
-        labels.append(fold.right(settings.workers))
+    for told in (False, True):
+        for fold in held_out_folds(templates, distances, settings.candidates, settings.scoring.seed, **search_settings(told)):
+            part = describe_candidates(fold.others, fold.asked, fold.candidates, distances, told=told)
+            parts.append(replace(part, template=fold.kept[part.template]))
+            question = fold.rows[fold.candidates["request"]] + told * len(templates)
+            tables.append(fold.candidates.assign(request=question))
+            labels.append(fold.right(settings.workers))
     candidates, described, right = pd.concat(tables, ignore_index=True), Candidates.joined(parts), np.concatenate(labels)
-    questions = Questions(candidates, described, sites, settings.candidates, len(templates))
+    questions = Questions(candidates, described, sites, settings.candidates, 2 * len(templates))
     scale = np.stack([described.facts.mean(axis=0), described.facts.std(axis=0) + 1e-3])
     usable = np.flatnonzero(questions.sites > 0)
     kept = share_kept(candidates["votes"].to_numpy(), questions.rows)

@@ -10,7 +10,7 @@ from crystalgen.baselines.retrieval.ranker import by_probability
 from crystalgen.baselines.retrieval.retrieve import candidate_cells, find_candidates
 from crystalgen.baselines.retrieval.templates import Templates
 from crystalgen.corrector.candidates import describe_candidates
-from crystalgen.corrector.choosing import Questions, chances
+from crystalgen.corrector.choosing import Questions, chances, search_settings
 from crystalgen.corrector.correcting import corrected_cells
 from crystalgen.corrector.model import Networks
 from crystalgen.corrector.sites import Sites
@@ -30,8 +30,10 @@ class Choosing:
     distances: np.ndarray
     networks: Networks
 
-    def ranked(self, requests: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
+    def ranked(self, requests: pd.DataFrame, candidates: pd.DataFrame, told: bool = False) -> pd.DataFrame:
         """Put the first candidate of each request's first arrangements in the scorer's order; the others follow as they were.
+
+        told: whether the requests' space groups are.
 
         Returns:
             the candidates with new ranks and `probability`, NaN where not scored.
@@ -42,7 +44,7 @@ class Choosing:
         first = first[first["rank"] < count]
         ranked = candidates.assign(probability=np.nan)
         if len(first):
-            described = describe_candidates(self.templates, requests, first, self.distances)
+            described = describe_candidates(self.templates, requests, first, self.distances, told=told)
             found = chances(self.networks.scorers, Questions(first, described, self.sites, count, len(requests)))
             ranked.loc[first.index, "probability"] = found[first["request"], first["rank"]]
         return by_probability(ranked)
@@ -86,8 +88,8 @@ def corrector_answers(choosing: Choosing, targets: pd.DataFrame, count: int) -> 
     voted = find_candidates(choosing.templates, targets, choosing.distances, count)
     yield "corrector", choosing.answers(targets, voted)
     yield "corrector_ranked", choosing.answers(targets, choosing.ranked(targets, voted))
-    inside = find_candidates(choosing.templates, targets, choosing.distances, count, within_space_group=True)
-    yield "corrector_space_group", choosing.answers(targets, choosing.ranked(targets, inside))
+    inside = find_candidates(choosing.templates, targets, choosing.distances, count, **search_settings(told=True))
+    yield "corrector_space_group", choosing.answers(targets, choosing.ranked(targets, inside, told=True))
 
 
 def losses(verdicts: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,7 @@ SETTINGS, SCALES = "model.json", "scales.safetensors"
 
 @dataclass
 class Model:
-    """A trained model.
+    """A trained model; it is sampled in the precision that it was trained in.
 
     settings: its settings.
     codec: between crystals and what its networks see; `codec.request` encodes what is asked, `codec.seen` knows what can be.
@@ -53,7 +53,10 @@ class Model:
         net = self.nets[next(iter(self.nets)) if seed is None else seed]
         condition = withheld(condition, sampling.withhold)
         count = len(next(iter(condition.values()))) if condition else sampling.count
-        return self.codec.unscale(draw_samples(net, self.objective, self.codec.shape, condition, count, sampling), condition)
+        device = next(net.parameters()).device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.settings.training.precision == "bf16"):
+            drawn = draw_samples(net, self.objective, self.codec.shape, condition, count, sampling)
+        return self.codec.unscale(drawn, condition)
 
     def save(self, folder: Path) -> None:
         """Write the folder, but for the card."""

@@ -39,11 +39,13 @@ class Fold:
         return match_cells(samples, self.cells, pairs, tolerances, workers, with_rms=False)["matched"].to_numpy(bool)
 
 
-def held_out_folds(templates: Templates, distances: np.ndarray, count: int, seed: int = 0, folds: int = FOLDS) -> Iterator[Fold]:
+def held_out_folds(templates: Templates, distances: np.ndarray, count: int, seed: int = 0, folds: int = FOLDS,
+                   **settings) -> Iterator[Fold]:  # fmt: skip
     """Yield folds, drawn by the seed; those for which nothing is proposed are left out.
 
     Args:
         templates, distances: as for `find_candidates`. count: candidates of a request at most, each of another arrangement.
+        **settings: further ones of `find_candidates`.
 
     Raises:
         ValueError: nothing is proposed for any crystal.
@@ -53,7 +55,7 @@ def held_out_folds(templates: Templates, distances: np.ndarray, count: int, seed
     for number in range(fold_of.max() + 1):
         rows, kept = np.flatnonzero(fold_of == number), np.flatnonzero(fold_of != number)
         asked, others = templates.table.iloc[rows].reset_index(drop=True), templates.subset(fold_of != number)
-        candidates = find_candidates(others, asked, distances, count, repeats=False)
+        candidates = find_candidates(others, asked, distances, count, repeats=False, **settings)
         if len(candidates):
             empty = False
             yield Fold(rows, kept, others, asked, [templates.cells[row] for row in rows], candidates)

@@ -38,8 +38,8 @@ def retrieve(templates: Templates, requests: pd.DataFrame, distances: np.ndarray
 
 
 def find_candidates(templates: Templates, requests: pd.DataFrame, distances: np.ndarray, count: int = 1, vote: bool = True,
-                    within_space_group: bool = False, max_e_above_hull: float | None = None, repeats: bool = True,
-                    exclude: Sequence[Collection[str]] | None = None) -> pd.DataFrame:  # fmt: skip
+                    within_space_group: bool = False, beyond: float = np.inf, max_e_above_hull: float | None = None,
+                    repeats: bool = True, exclude: Sequence[Collection[str]] | None = None) -> pd.DataFrame:  # fmt: skip
     """Choose templates and permutations for compositions.
 
     Args:
@@ -47,6 +47,8 @@ def find_candidates(templates: Templates, requests: pd.DataFrame, distances: np.
         vote: whether arrangements go by the votes of all their templates, each represented by its nearest; without it the
             nearest templates are taken, at most three of a space group.
         within_space_group: whether templates of the request's space group alone are used, where there is one.
+        beyond: what is then added to the distance of the others in place of leaving them out; symmetry is found within a tolerance, so
+            that the right template is now and then of another group.
         max_e_above_hull: eV/atom; templates that are known to lie higher are not used. Needs e_above_hull in the training table.
         repeats: whether an arrangement may be answered with more than one of its templates.
         exclude: for each request the ids of training crystals that may not be its templates (leave-one-out).
@@ -80,7 +82,7 @@ def find_candidates(templates: Templates, requests: pd.DataFrame, distances: np.
                 if within_space_group:
                     inside = search.space_groups == requests["space_group"].iloc[row]
                     if np.isfinite(apart[place, inside]).any():
-                        apart[place, ~inside] = np.inf
+                        apart[place, ~inside] += beyond
             found += search.candidates(np.array([row for row, _ in part]), apart)
     table = pd.DataFrame(np.concatenate(found), columns=list(_COLUMNS)).astype(_COLUMNS)
     return table.sort_values(["request", "rank"], ignore_index=True)
