@@ -51,7 +51,7 @@ def main() -> None:
     found, looked_up = _timed("look up", lambda: find_candidates(templates, targets, choosing.distances, 20))
     ranked, chosen = _timed("choose", lambda: choosing.ranked(targets, found))
     first = ranked[ranked["rank"] == 0].reset_index(drop=True)
-    answers, corrected = _timed("correct the first", lambda: choosing.answers(targets, first))
+    answers, corrected = _timed("correct the first", lambda: choosing.answers(targets, first, 1))
     for name, rows, seconds in (("looked up", retrieved_answers(templates, targets, found), looked_up),
                                 ("chosen and corrected", answers, looked_up + chosen + corrected)):  # fmt: skip
         hits = int((first_matches(rows, goals, 1)["first"] == 0).sum())

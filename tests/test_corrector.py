@@ -11,13 +11,16 @@ from crystalgen.baselines.retrieval.templates import Templates
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.config import Corrector, load_study
 from crystalgen.corrector.candidates import MEMBERS, describe_candidates
+from crystalgen.corrector.choosing import search_settings
 from crystalgen.corrector.correcting import corrected_cells, training_pairs
+from crystalgen.corrector.free import free_crystals
 from crystalgen.corrector.model import CORRECTOR, Networks, basis_of, networks_of
 from crystalgen.corrector.sites import Sites
 from crystalgen.corrector.train import equal_batches
 from crystalgen.crystals import from_structures
 from crystalgen.experiments.correcting import Choosing
-from crystalgen.matching.match import CSP
+from crystalgen.generative.checkpoint import Model
+from crystalgen.matching.match import CSP, reduce_table
 from crystalgen.matching.matcher import compare
 from crystalgen.matching.reduction import reduce_cell
 from crystalgen.utils import paths
@@ -94,12 +97,48 @@ def test_scoring_learns_what_distances_do_not_say(choosing, asked):
 
 def test_answers_have_the_composition_and_the_volume_asked_for(choosing, asked):
     candidates = choosing.ranked(asked, find_candidates(choosing.templates, asked, choosing.distances, 3))
-    found = choosing.answers(asked, candidates)
+    found = choosing.answers(asked, candidates, 20)
     assert found.first["target_id"].tolist() == asked["id"].tolist()
     for (_, made), (_, target) in zip(found.first.iterrows(), asked.iterrows(), strict=True):
         assert sorted(made["atomic_numbers"]) == sorted(target["atomic_numbers"])
         volume = choosing.templates.volumes[target["atomic_numbers"]].sum()
         assert abs(np.linalg.det(made["lattice"])) == pytest.approx(volume, rel=0.5)
+
+
+def test_the_space_group_decides_where_it_is_told(choosing, asked):
+    alloys = choosing.templates.table["space_group"].iloc[-1]
+    for wanted in (186, alloys):
+        requests = asked.assign(space_group=wanted)
+        candidates = find_candidates(choosing.templates, requests, choosing.distances, 4, **search_settings(told=True))
+        groups = choosing.templates.table["space_group"].iloc[candidates["template"]].to_numpy()
+        assert (groups[candidates["rank"] == 0] == wanted).all() and set(groups) == {186, alloys}, "the other group comes later"
+    told = describe_candidates(choosing.templates, asked, candidates, choosing.distances, told=True).facts[:, -1]
+    np.testing.assert_array_equal(told, np.where(groups == 186, 1, -1))
+    assert not describe_candidates(choosing.templates, asked, candidates, choosing.distances).facts[:, -1].any()
+
+
+def test_free_crystals_come_after_the_candidates_and_first_where_there_is_none(choosing, asked):
+    candidates = find_candidates(choosing.templates, asked, choosing.distances, 6)
+    candidates = candidates[candidates["request"] != 2]
+    crystals = _table([_wurtzite(3.4, "Ag", "I"), _wurtzite(3.5, "Rb", "Se")])
+    free = crystals.assign(request=[0, 2], cell=reduce_table(crystals, 1))
+    found = choosing.answers(asked, candidates, 6, free)
+    chosen = min(choosing.networks.settings.candidates, (candidates["request"] == 0).sum())
+    for request, rank in ((0, chosen), (2, 0)):
+        row = np.flatnonzero((found.table["request"] == request) & (found.table["rank"] == rank))
+        assert [found.cells[place] for place in row] == [free["cell"].iloc[[0, 2].index(request)]]
+    for _, part in found.table.groupby("request"):
+        assert sorted(part["rank"]) == list(range(len(part)))
+    assert found.table["rank"].max() < 6
+    assert set(found.first["target_id"]) == set(asked["id"])
+
+
+def test_the_shipped_generator_says_nothing_of_what_it_cannot_be_asked():
+    generator = Model.load(paths.SHIPPED / "mp_20_generator" / "models" / "generator")
+    salts = _table([_wurtzite(3.5, "Li", "I"), _wurtzite(3.5, "Li", "Rn")])
+    free = free_crystals(generator, salts, told=False, steps=8)
+    assert free["request"].tolist() == [0]
+    assert sorted(free["atomic_numbers"].iloc[0]) == [3, 3, 53, 53]
 
 
 def test_networks_come_back_from_their_folder(choosing, asked, tmp_path):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from crystalgen.utils.strict import Strict
-from crystalgen.utils.values import Count, Dropout, Number, Positive, Processes, Seed
+from crystalgen.utils.values import Count, Dropout, File, Number, Positive, Processes, Seed
 
 
 class NetworkTraining(Strict):
@@ -33,6 +33,7 @@ class Corrector(Strict):
     scorers: Annotated[Count, Field(le=100)] = 3  # of different seeds, whose chances are averaged
     scoring: NetworkTraining = NetworkTraining(epochs=2, batch_size=16, dropout=0.1)
     correcting: NetworkTraining = NetworkTraining(epochs=8, batch_size=64, learning_rate=1.5e-3)
+    generator: File | None = None  # folder of a trained model that is told no template; its crystal comes after the candidates
     workers: Processes = 2
 
     @model_validator(mode="after")

@@ -69,7 +69,7 @@ def _scorer_files(settings: Settings) -> list[str]:
 
 def basis_of(templates: Templates, settings: Settings) -> str:
     """Return a digest of all that decides the networks: training crystals and settings."""
-    digest = hashlib.sha256(json.dumps(settings.model_dump(mode="json", exclude={"workers": True}), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(settings.model_dump(mode="json", exclude={"workers", "generator"}), sort_keys=True).encode())
     for name, cell in zip(templates.table["id"], templates.cells, strict=True):
         digest.update(name.encode())
         if not isinstance(cell, str):

@@ -12,10 +12,12 @@ from crystalgen.baselines.retrieval.templates import Templates
 from crystalgen.corrector.candidates import describe_candidates
 from crystalgen.corrector.choosing import Questions, chances, search_settings
 from crystalgen.corrector.correcting import corrected_cells
+from crystalgen.corrector.free import free_crystals
 from crystalgen.corrector.model import Networks
 from crystalgen.corrector.sites import Sites
 from crystalgen.crystals import from_columns
 from crystalgen.experiments.retrieval import Answers
+from crystalgen.generative.checkpoint import Model
 from crystalgen.matching.reduction import ReducedCell
 
 SOURCE = "corrector"
@@ -73,23 +75,40 @@ class Choosing:
             rank=used["rank"].to_numpy(),
         )
 
-    def answers(self, requests: pd.DataFrame, candidates: pd.DataFrame) -> Answers:
-        """Correct candidates that are in their order, and make them answers."""
+    def answers(self, requests: pd.DataFrame, candidates: pd.DataFrame, count: int, free: pd.DataFrame | None = None) -> Answers:
+        """Correct candidates that are in their order, and make them answers, `count` of each request at most.
+
+        free: of `free_crystals`; they come after the candidates that the networks choose among, and first where there is none.
+        """
         cells, first = self.corrected(requests, candidates), np.flatnonzero(candidates["rank"] == 0)
         crystals = self.crystals(requests, candidates.iloc[first], [cells[place] for place in first])
-        return Answers(candidates[["request", "rank"]], cells, crystals)
+        table = candidates[["request", "rank"]]
+        if free is None:
+            return Answers(table, cells, crystals)
+        chosen = table.groupby("request").size().clip(upper=self.networks.settings.candidates)
+        free = free.assign(rank=chosen.reindex(free["request"], fill_value=0).to_numpy())
+        behind = table["rank"] >= free.set_index("request")["rank"].reindex(table["request"], fill_value=count).to_numpy()
+        table = pd.concat([table.assign(rank=table["rank"] + behind), free[["request", "rank"]]], ignore_index=True)
+        cells = [cell for cell, rank in zip([*cells, *free["cell"]], table["rank"], strict=True) if rank < count]
+        alone = free[free["rank"] == 0]
+        crystals = pd.concat([crystals, alone.assign(target_id=requests["id"].to_numpy()[alone["request"]])[list(crystals)]])
+        return Answers(table[table["rank"] < count].reset_index(drop=True), cells, crystals.reset_index(drop=True))
 
 
-def corrector_answers(choosing: Choosing, targets: pd.DataFrame, count: int) -> Iterator[tuple[str, Answers]]:
+def corrector_answers(choosing: Choosing, targets: pd.DataFrame, count: int,
+                      generator: Model | None = None) -> Iterator[tuple[str, Answers]]:  # fmt: skip
     """Yield the rows with their candidates for the compositions of targets, `count` of each at most.
 
     `corrector` keeps the order of the votes; `corrector_ranked` has the scorer's; `corrector_space_group` is told the space group.
+
+    generator: without templates, whose most probable crystal is one of the answers, see `corrector.free`; None for none.
     """
+    free = [free_crystals(generator, targets, told) if generator else None for told in (False, True)]
     voted = find_candidates(choosing.templates, targets, choosing.distances, count)
-    yield "corrector", choosing.answers(targets, voted)
-    yield "corrector_ranked", choosing.answers(targets, choosing.ranked(targets, voted))
+    yield "corrector", choosing.answers(targets, voted, count, free[0])
+    yield "corrector_ranked", choosing.answers(targets, choosing.ranked(targets, voted), count, free[0])
     inside = find_candidates(choosing.templates, targets, choosing.distances, count, **search_settings(told=True))
-    yield "corrector_space_group", choosing.answers(targets, choosing.ranked(targets, inside, told=True))
+    yield "corrector_space_group", choosing.answers(targets, choosing.ranked(targets, inside, told=True), count, free[1])
 
 
 def losses(verdicts: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:

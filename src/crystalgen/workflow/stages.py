@@ -140,10 +140,11 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
     if study.corrector:
         stages["corrector"] = run(
             "corrector",
-            [crystals, "src/crystalgen/reference/benchmarks.yaml", *settings("retrieval", "corrector")],
+            [crystals, "src/crystalgen/reference/benchmarks.yaml", *settings("retrieval", "corrector"),
+             *([study.corrector.generator] if study.corrector.generator else [])],
             [f"{home}/corrector", {f"{models}/corrector": {"persist": True}}],  # networks that are there are not trained again
-            [tables("corrector")],
-        )
+            [figures("corrector"), tables("corrector")],
+        )  # fmt: skip
     if study.search:
         stages["search"] = run(
             "search",

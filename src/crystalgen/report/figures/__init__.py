@@ -1,5 +1,6 @@
 """The figures; each function takes a table and returns the matplotlib figure that is drawn of it."""
 
+from crystalgen.report.figures.choosing import outcomes_by_energy
 from crystalgen.report.figures.coordinates import coordinate_distribution
 from crystalgen.report.figures.data import element_bars, energy_histogram, group_size_histogram, space_group_bars, space_group_shares
 from crystalgen.report.figures.dft import convergence_curves, potential_parity
@@ -25,6 +26,7 @@ __all__ = [
     "match_rates",
     "matrices",
     "model_diagram",
+    "outcomes_by_energy",
     "pbc_example",
     "potential_parity",
     "property_distributions",
