@@ -37,19 +37,27 @@ def main() -> None:
         model, data = trained_model(settings, file, trained), load_data(settings, file)
         sampling, rows = settings.sampling[name], []
         speeds = SPEEDS if sampling.sampler == "euler" else (0.0,)
-        for speed, withhold in [*((speed, sampling.withhold) for speed in speeds), (speeds[-1], ("formation_energy_per_atom",))]:
+        ways = [*((speed, sampling.withhold) for speed in speeds), (speeds[-1], ("formation_energy_per_atom",))]
+        if settings.net.start:
+            ways.append((speeds[-1], (*sampling.withhold, "template")))
+        for speed, withhold in ways:
             start = time.perf_counter()
             changed = sampling.model_copy(update={"speed": speed, "withhold": withhold})
             verdicts = validation_verdicts(model, data, crystals, changed, name, TEST, CSP)
             low, high = clustered_bootstrap(verdicts["matched"].to_numpy(float), verdicts["formula"].to_numpy(str), 2000)
             rows.append({
-                "model": name, "told": "composition" if "space_group" in withhold else "composition, space group", "speed": speed,
+                "model": name, "told": _told(settings, withhold), "speed": speed,
                 "match_rate": verdicts["matched"].mean(), "low": low, "high": high, "n": len(verdicts),
                 "rms": verdicts["rms"].mean(), "steps": settings.training.steps, "seconds": trained[0].seconds,
                 "val_loss": trained[0].curve[-1]["val_loss"], "sampling_seconds": time.perf_counter() - start,
             })  # fmt: skip
             print(rows[-1], flush=True)
         pd.DataFrame(rows).to_csv(options.out / f"{name}.csv", index=False)
+
+
+def _told(settings, withhold: tuple[str, ...]) -> str:
+    told = {"space group": "space_group" not in withhold, "template": settings.net.start and "template" not in withhold}
+    return ", ".join(["composition", *(name for name, shown in told.items() if shown)])
 
 
 if __name__ == "__main__":

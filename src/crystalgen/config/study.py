@@ -95,6 +95,7 @@ class Representations(Strict):
     cell: Literal["given", "reduced"] = "given"  # as the source has it, or one that does not depend on it (see `represent.reduced`)
     matrix_rows: Sites | None = None  # 64 in paper B; without a number, as many as the longest crystal needs
     unimat_elements: Symbols | None = None
+    templates: bool = False  # a retrieved crystal beside each, for models of generation with net.start (see `experiments.shown_templates`)
 
 
 class Baseline(Strict):

@@ -12,7 +12,7 @@ from crystalgen.utils.compose import compose
 from crystalgen.utils.strict import Strict, StudyError, check_strict
 from crystalgen.utils.values import Count, Distinct, Dropout, Line, Name, Number, Positive, Processes, Seed, Weight, Whole
 
-Withheld = Literal["space_group", "formation_energy_per_atom"]
+Withheld = Literal["space_group", "formation_energy_per_atom", "template"]
 
 
 class Sampling(Strict):
@@ -51,6 +51,7 @@ class Training(Strict):
     pairs_per_group: Count = 16  # for modification: pairs of each kind that a formula gives an epoch, at most
     condition_dropout: Dropout = 0.0  # share of samples whose properties are unknown, for guidance; of matrices, whose energy is
     space_group_dropout: Dropout = 0.0  # share of matrices whose space group is unknown, drawn apart from it
+    template_dropout: Dropout = 0.0  # share of matrices whose template is hidden, where a model is shown one
     batches: Literal["shuffled", "length"] = "shuffled"  # by length, a batch is of crystals with as many atoms: no padding
     # each seed keeps a checkpoint of its own
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100), Distinct] = (42,)
@@ -116,7 +117,9 @@ class MatrixModel(_ModelBase):
 
     @model_validator(mode="after")
     def _withheld_is_dropped(self):
-        dropped = {"space_group": self.training.space_group_dropout, "formation_energy_per_atom": self.training.condition_dropout}
+        training = self.training
+        dropped = {"space_group": training.space_group_dropout, "formation_energy_per_atom": training.condition_dropout}
+        dropped["template"] = training.template_dropout
         for row, sampling in self.sampling.items():
             if strange := [name for name in sampling.withhold if not dropped[name]]:
                 raise ValueError(f"sampling '{row}': withholds {strange[0]}; expected a model trained with a dropout of it above 0")
@@ -129,8 +132,10 @@ class MatrixModel(_ModelBase):
         from_structure = self.objective.name == "regression" or (self.objective.name == "flow" and self.objective.prior == "structure")
         if self.task == "generation" and getattr(self.objective, "start_time", 0):
             raise ValueError("objective.start_time: generation has no structure to start from; expected 0")
-        if self.task == "generation" and (from_structure or self.net.start):
+        if self.task == "generation" and (from_structure or (self.net.start and self.net.name != "rows")):
             raise ValueError("generation has no structure to start from; expected another objective or prior, and net.start false")
+        if self.training.template_dropout and not (self.task == "generation" and self.net.start):
+            raise ValueError("training.template_dropout: nothing is shown a template; expected a model of generation with net.start true")
         if self.task == "modification" and not (from_structure or self.net.start):
             raise ValueError("modification from noise never sees the structure to modify; expected net.start true")
         return self

@@ -27,7 +27,17 @@ from crystalgen.generative.settings import Training
 from crystalgen.utils.files import atomic
 
 VALIDATION_ITEMS = 512  # at most; the same items and noise each time, so that the curve is smooth
-_STREAMS = {"order": 1, "step": 2, "validation": 3, "weights": 4, "dropout": 5, "augmentation": 6, "space_group": 7, "batches": 8}
+_STREAMS = {
+    "order": 1,
+    "step": 2,
+    "validation": 3,
+    "weights": 4,
+    "dropout": 5,
+    "augmentation": 6,
+    "space_group": 7,
+    "batches": 8,
+    "template": 9,
+}
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,7 @@ def train(make_net: Callable[[], nn.Module], objective: Objective, data: MatrixD
         batch = data.batch(next(batches), torch.Generator().manual_seed(_seed(seed, "augmentation", step)))
         batch = _drop_conditions(batch, settings.condition_dropout, _seed(seed, "dropout", step))
         batch = _drop_space_groups(batch, settings.space_group_dropout, _seed(seed, "space_group", step))
+        batch = _drop_templates(batch, settings.template_dropout, _seed(seed, "template", step))
         loss = _step_loss(net, objective, batch.to(accelerator.device), _seed(seed, "step", step), accelerator, share)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {float(loss)} at step {step}; try a lower learning_rate than {settings.learning_rate}")
@@ -153,6 +164,15 @@ def _drop_space_groups(batch: Batch, share: float, number: int) -> Batch:
         return batch
     kept = torch.rand(len(batch.x), generator=torch.Generator().manual_seed(number)) >= share
     return replace(batch, condition=batch.condition | {"space_group": batch.condition["space_group"] * kept})
+
+
+def _drop_templates(batch: Batch, share: float, number: int) -> Batch:
+    """Hide the templates of a share of matrices, see `_drop_conditions`."""
+    if share == 0:
+        return batch
+    hidden = torch.rand(len(batch.x), generator=torch.Generator().manual_seed(number)) < share
+    start = batch.condition["start"].masked_fill(hidden[:, None, None], torch.nan)
+    return replace(batch, condition=batch.condition | {"start": start})
 
 
 def _report(step: int, losses: list[float], net, objective, data, settings: Training, seed: int, schedule,

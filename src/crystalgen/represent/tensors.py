@@ -18,13 +18,16 @@ from crystalgen.utils.files import atomic
 from crystalgen.utils.lattice import lattices_from_parameters
 
 
-def matrix_tensors(table: pd.DataFrame, rows: int | None = None) -> dict[str, np.ndarray]:
+def matrix_tensors(table: pd.DataFrame, rows: int | None = None, templates: pd.DataFrame | None = None) -> dict[str, np.ndarray]:
     """Encode crystals as matrices, with their properties and the training set's scales.
 
     Returns the tensors of `generative.data.format`: element_properties (104, 22), operations (231, 192, 4, 4) with only the
     groups in use filled, and the mean and spread of lattice (3, 3; of vectors over nsites^(1/3), Å) and energy (eV/atom).
 
     An energy that a crystal lacks is NaN.
+
+    templates: what is shown beside some of the crystals, described in the same way, with `row`, the place of each in the table; the
+        matrices of the others are NaN. Without, there is no tensor of templates.
     """
     encoded = matrix.encode(table, rows)
     split = _split_codes(table)
@@ -37,8 +40,16 @@ def matrix_tensors(table: pd.DataFrame, rows: int | None = None) -> dict[str, np
     operations = np.zeros((SPACE_GROUPS, MAX_OPERATIONS, 4, 4), dtype=np.float32)
     for number in np.unique(groups[groups > 0]):
         operations[number] = symmetry_operations(int(number))
+    shown = {}
+    if templates is not None:
+        beside, row = matrix.encode(templates, encoded.x.shape[1]), templates["row"].to_numpy()
+        if (strange := (beside.atomic_numbers != encoded.atomic_numbers[row]).any(axis=1)).any():
+            raise ValueError(f"the template of crystal '{table['id'].iloc[row[strange.argmax()]]}' has other atoms in its rows")
+        shown["template"] = np.full_like(encoded.x, np.nan)
+        shown["template"][row] = beside.x
     return {
         "x": encoded.x,
+        **shown,
         "atomic_numbers": encoded.atomic_numbers,
         "nsites": nsites,
         "space_group": groups,

@@ -36,10 +36,11 @@ def encode_properties(columns: Iterable[str], values: dict[str, Tensor], scales:
 
 
 def withheld(condition: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """Return a matrix's condition as if the named properties were unknown."""
+    """Return a matrix's condition as if the named properties, or the `template`, were unknown."""
     changes = {"space_group": ("space_group",), "formation_energy_per_atom": ("energy_known", "energy_difference_known")}
-    unknown = [key for name in names for key in changes[name] if key in condition]
-    return condition | {key: torch.zeros_like(condition[key]) for key in unknown}
+    unknown = [key for name in names for key in changes.get(name, ()) if key in condition]
+    hidden = {"start": torch.full_like(condition["start"], torch.nan)} if "template" in names and "start" in condition else {}
+    return condition | {key: torch.zeros_like(condition[key]) for key in unknown} | hidden
 
 
 @dataclass(frozen=True)

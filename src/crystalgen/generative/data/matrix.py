@@ -131,6 +131,7 @@ class MatrixData(CrystalData):
         self.tensors = t = read_tensors(path, "matrix")
         self.codec = MatrixCodec.of_file(t, self.energy)
         self.x = self.codec.scale(t["x"], t["nsites"])
+        self.template = self.codec.scale(t["template"], t["nsites"]) if "template" in t else None
         # Atoms together and lattice together weigh the same in every crystal; padding weighs nothing.
         self.weight = ((t["atomic_numbers"] > 0).float() / t["nsites"][:, None])[:, :, None].repeat(1, 1, 3)
         self.weight[:, -LATTICE_ROWS:] = 1 / LATTICE_ROWS
@@ -159,9 +160,10 @@ class MatrixData(CrystalData):
         return Batch(x[:, kept], weight[:, kept], condition)
 
     def condition(self, items: Tensor) -> dict[str, Tensor]:
-        """Return what a network is told of the items, see `MatrixCodec.conditions`."""
+        """Return what a network is told of the items, see `MatrixCodec.conditions`; as `start` a template, where the file has them."""
         t = self.tensors
-        return self.codec.conditions(t["atomic_numbers"][items], t["space_group"][items], t["energy"][items])
+        told = self.codec.conditions(t["atomic_numbers"][items], t["space_group"][items], t["energy"][items])
+        return told | ({"start": self.template[items]} if self.template is not None else {})
 
 
 def reordered(numbers: Tensor, generator: torch.Generator) -> Tensor:

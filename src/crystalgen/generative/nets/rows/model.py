@@ -82,7 +82,7 @@ class RowTransformer(nn.Module):
         present = condition["atomic_numbers"] > 0
         atoms = int(present.sum(dim=1).max())
         numbers, present, padding = condition["atomic_numbers"][:, :atoms], present[:, :atoms], x.shape[1] - LATTICE_ROWS - atoms
-        sources = [x, condition["start"]] if self.config.start else [x]
+        sources = [x, condition.get("start", torch.full_like(x, math.nan))] if self.config.start else [x]
         coordinates = torch.cat([self._waves(source[:, :atoms]) for source in sources], dim=2)
         lattice = torch.cat([self._plain(source[:, -LATTICE_ROWS:]) for source in sources], dim=2)
         h = torch.cat([

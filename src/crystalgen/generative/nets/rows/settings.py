@@ -25,7 +25,7 @@ class RowsConfig(NetSettings):
     dropout: Dropout = 0.0
     waves: Annotated[Whole, Field(ge=1, le=8)] = 3  # sines and cosines of each coordinate, of 1, 2, 4, ... periods in the cell
     rank: bool = True  # atoms of an element are told apart by their order
-    start: bool = False  # the structure to modify is an input beside x
+    start: bool = False  # the structure to modify, or for generation a template, is an input beside x
 
     @model_validator(mode="after")
     def _heads_divide(self):
