@@ -8,8 +8,9 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Lattice, Structure
 
 from crystalgen.chemistry.spacegroups import find_space_groups
+from crystalgen.config import Filter
 from crystalgen.crystals import CrystalTableError, formulas, to_structures, write_crystals, write_structure_files
-from crystalgen.datasets.sources import load_source
+from crystalgen.datasets.sources import load_polymorphs, load_source
 from crystalgen.datasets.tables import read_benchmark
 
 # Benchmark parquet
@@ -236,6 +237,18 @@ def test_load_source_names_a_parquet_of_something_else(tmp_path):
     with pytest.raises(CrystalTableError, match="lacks the columns") as error:
         load_source(tmp_path / "t.parquet")
     assert str(tmp_path / "t.parquet") in str(error.value)
+
+
+def test_a_named_column_is_the_formation_energy(crystals, tmp_path):
+    heat = np.linspace(-2, 1, len(crystals))
+    heat[1] = np.nan
+    write_crystals(crystals.assign(heat_ref=heat), tmp_path / "t.parquet")
+    table, _ = load_polymorphs(tmp_path / "t.parquet", Filter(polymorphs=False, min_sites=1), "heat_ref")
+    np.testing.assert_array_equal(table["formation_energy_per_atom"], heat)
+    assert table["energy_source"].isna().tolist() == np.isnan(heat).tolist()
+    assert table["energy_source"].iloc[0] == f"{crystals['source'].iloc[0]} heat_ref"
+    with pytest.raises(CrystalTableError, match=r"t\.parquet: data\.energy: no column of numbers 'heat'; expected one of \[.*'heat_ref'"):
+        load_polymorphs(tmp_path / "t.parquet", Filter(polymorphs=False, min_sites=1), "heat")
 
 
 def test_space_groups_do_not_depend_on_how_a_cell_is_described(crystals):

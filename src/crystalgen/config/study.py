@@ -78,6 +78,7 @@ class Data(Strict):
     """Where the crystals come from and which of them are used."""
 
     path: File
+    energy: Line | None = None  # the source's column that is its formation energy, eV/atom; formation_energy_per_atom without
     filter: Filter = Filter()
     split: Split = Split()
 

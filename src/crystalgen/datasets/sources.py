@@ -3,12 +3,13 @@
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.config import Filter
-from crystalgen.crystals import read_crystals
+from crystalgen.crystals import CrystalTableError, read_crystals, validate
 from crystalgen.datasets.generated import need_all, read_generated
 from crystalgen.datasets.polymorphs import filter_parquet, filter_polymorphs
 from crystalgen.datasets.tables import is_benchmark
@@ -28,12 +29,28 @@ def load_source(path: str | Path, symprec: float = 0.1) -> pd.DataFrame:
     return table
 
 
-def load_polymorphs(path: str | Path, settings: Filter) -> tuple[pd.DataFrame, pd.DataFrame]:
+def load_polymorphs(path: str | Path, settings: Filter, energy: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`polymorphs.filter_polymorphs` of a source: the kept crystals and the report.
 
     Of a crystals parquet only what the filter keeps is ever in memory, so that all of AFLOW can be filtered.
+
+    energy: a numeric column of the source that is taken for `formation_energy_per_atom`, eV/atom; `energy_source` then names it.
+
+    Raises:
+        CrystalTableError: see `load_source`; or the source has no such column of numbers.
     """
-    path = Path(path)
+    kept, report = _filtered(Path(path), settings)
+    if energy is None:
+        return kept, report
+    numeric = kept.select_dtypes("number").columns
+    if energy not in numeric:
+        raise CrystalTableError(f"{path}: data.energy: no column of numbers '{energy}'; expected one of {list(numeric)}")
+    values = kept[energy].astype(float)
+    named = kept.assign(formation_energy_per_atom=values, energy_source=np.where(values.notna(), kept["source"] + f" {energy}", None))
+    return validate(named, str(path)), report
+
+
+def _filtered(path: Path, settings: Filter) -> tuple[pd.DataFrame, pd.DataFrame]:
     if path.suffix == ".parquet" and path.is_file() and not is_benchmark(path) and not _lacks_space_groups(path):
         with tempfile.TemporaryDirectory() as folder:
             report = filter_parquet(path, settings, Path(folder) / "kept.parquet")
