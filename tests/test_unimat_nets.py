@@ -17,6 +17,7 @@ NETS = {
     "dense": {"name": "unet3d", "scores": True, "channels": 8, "multipliers": [1, 2], "heads": 2},
     "places": {"name": "places", "channels": 16, "blocks": 2},
     "elements": {"name": "places", "token": "element", "scores": True, "waves": 2, "channels": 16, "blocks": 2},
+    "skipping": {"name": "places", "token": "element", "scores": True, "skips": True, "channels": 16, "blocks": 2},
 }
 ITEMS = torch.tensor([1, 5, 40])
 
@@ -34,7 +35,7 @@ def made(table, tmp_path):
 
     def make(net, **settings):
         sampling = {"row": {"sampler": "ddim", "steps": 4, "count": 5, "max_targets": 3, "per_target": 2}}
-        objective = {"name": "diffusion", "clip": 1.0}
+        objective = {"name": "diffusion", "prediction": "sample", "clip": 1.0}
         spec = {"net": NETS[net], "input": settings, "objective": objective, "training": {"steps": 1}, "sampling": sampling}
         model = UniMatModel.model_validate(spec)
         data = load_data(model, tmp_path / "u.safetensors")
@@ -109,6 +110,26 @@ def test_a_composition_given_by_type_lets_no_other_element_in(made, net, table):
     for got, target in zip(samples["atomic_numbers"], samples["target_id"], strict=True):
         assert set(got) <= set(numbers[target])
     assert len(samples) > 0
+
+
+def test_elements_that_are_surely_absent_cost_nothing_and_come_out_as_null(made):
+    built, data, _ = made("skipping", cell="token")
+    seen = []
+    built.blocks[0].register_forward_hook(lambda module, given, out: seen.append(out.shape[1]))
+    batch, t = data.batch(ITEMS), torch.full((3,), 0.05)
+    noise = torch.randn(batch.x.shape, generator=torch.Generator().manual_seed(0))
+    at = [np.cos(0.05 * np.pi / 2) * batch.x + np.sin(0.05 * np.pi / 2) * noise, noise]
+    late = built(at[0], t, {})
+    elements = [len(set(data.tensors["place"][i][data.tensors["place"][i] >= 0].tolist())) for i in ITEMS]
+    assert max(seen) <= max(elements) + 1  # and the cell
+    coordinates, _ = data.codec.layout.split(late)
+    held, _ = data.codec.layout.split(batch.x)
+    empty = (held[:, :, :1] == NULL).expand_as(held)  # no atom in the first layer: none of the element
+    assert (coordinates[empty & data.codec.used] == NULL).all()
+    built.skips = False
+    whole = built(at[1], torch.full((3,), 0.99), {})
+    built.skips = True
+    torch.testing.assert_close(built(at[1], torch.full((3,), 0.99), {}), whole, atol=1e-4, rtol=1e-4)  # in pure noise nothing is sure
 
 
 def test_the_transformer_sees_atoms_and_no_empty_place(made):

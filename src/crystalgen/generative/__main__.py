@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from crystalgen.generative.jobs import run_job, save_job, training_facts
+from crystalgen.generative.jobs import data_hash, run_job, save_job, training_facts
 from crystalgen.generative.settings import read_model
-from crystalgen.utils.files import atomic, file_hash, write_json
+from crystalgen.utils.files import atomic, write_json
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,7 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m crystalgen.generative", description=__doc__.splitlines()[0])
     parser.add_argument("settings", type=Path, help="a model's settings, YAML or JSON; or, with MODEL, a study's file")
     parser.add_argument("model", nargs="?", help="one of the study's models")
-    parser.add_argument("tensors", type=Path, help="data/processed/NAME/tensors/matrix.safetensors or unimat.safetensors")
+    parser.add_argument(
+        "tensors", type=Path, help="data/processed/NAME/tensors/matrix.safetensors or unimat.safetensors, or a folder of shards"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the trained model, curve.csv and card.json")
     parser.add_argument("--start", type=Path, help="a trained model's folder, whose weights training goes on from; a warm restart")
     options = parser.parse_args(arguments)
@@ -52,7 +54,7 @@ def _train(options: argparse.Namespace) -> None:
         **training_facts(model, trained),
         "gpus": PartialState().num_processes if gpu else 0,
         "hardware": {"machine": platform.machine(), "gpu": gpu},
-        "data_sha256": file_hash(options.tensors),
+        "data_sha256": data_hash(options.tensors),
         "versions": {"torch": torch.__version__},
     }
     write_json(card, options.out / "card.json")

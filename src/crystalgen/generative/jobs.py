@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.matrix import MatrixData
 from crystalgen.generative.data.pairs import PairData
+from crystalgen.generative.data.shards import INDEX, ShardedUniMatData
 from crystalgen.generative.data.unimat import UniMatData
 from crystalgen.generative.settings import MatrixModel, UniMatModel
 from crystalgen.generative.train import Trained, train
@@ -19,9 +20,9 @@ from crystalgen.utils.files import file_hash
 
 
 def load_data(model: MatrixModel | UniMatModel, path: Path) -> MatrixData | UniMatData:
-    """Return the data set that a model trains on, from its representation's file of tensors."""
+    """Return the data set that a model trains on, from its representation's file of tensors, or UniMat's folder of shards."""
     if isinstance(model, UniMatModel):
-        return UniMatData(path, model.input)
+        return ShardedUniMatData(path, model.input) if path.is_dir() else UniMatData(path, model.input)
     described = {"augment": model.augment, "trim": model.net.name == "rows"}
     return PairData(path, model.training.pairs_per_group, **described) if model.task == "modification" else MatrixData(path, **described)
 
@@ -55,7 +56,12 @@ def run_job(model: MatrixModel | UniMatModel, file: Path, checkpoints: Path, sta
 def training_fingerprint(model: MatrixModel | UniMatModel, file: Path) -> str:
     """Return a digest of the data and all settings that decide a run's weights: a checkpoint of another run is not taken up."""
     decisive = model.model_dump(mode="json", exclude={"label": True, "sampling": True, "training": {"seeds", "processes"}})
-    return hashlib.sha256((json.dumps(decisive, sort_keys=True) + file_hash(file)).encode()).hexdigest()
+    return hashlib.sha256((json.dumps(decisive, sort_keys=True) + data_hash(file)).encode()).hexdigest()
+
+
+def data_hash(file: Path) -> str:
+    """Return the hash of a file of tensors, or of a folder's index, which has those of its shards."""
+    return file_hash(file / INDEX if file.is_dir() else file)
 
 
 def trained_model(model: MatrixModel | UniMatModel, file: Path, trained: list[Trained]) -> Model:

@@ -166,6 +166,15 @@ class UniMatModel(_ModelBase):
             raise ValueError("sampling with speed or withhold is for matrices; expected neither")
         return self
 
+    @model_validator(mode="after")
+    def _skips_fit(self):
+        fits = getattr(self.objective, "prediction", None) == "sample" and self.objective.schedule != "linear"
+        if getattr(self.net, "skips", False) and not fits:
+            raise ValueError(
+                "net.skips: expected an objective of diffusion on a cosine schedule that predicts the data (prediction: sample)"
+            )
+        return self
+
     @field_validator("objective")
     @classmethod
     def _objective_fits(cls, objective):

@@ -1,7 +1,7 @@
 """Validity as CDVAE defines it: of a structure by distances, of a composition by SMACT (A Table 1)."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -67,7 +67,7 @@ def neutral(counts: dict[str, float]) -> bool:
 
     counts: atoms by symbol, in any unit cell.
     """
-    if len(counts) == 1 or all(symbol in _metals() for symbol in counts):
+    if len(counts) == 1 or alloy(counts):
         return True
     elements = [_element(symbol) for symbol in counts]
     if any(not states or eneg is None for states, eneg in elements):
@@ -81,6 +81,11 @@ def neutral(counts: dict[str, float]) -> bool:
         if 0 in sums:
             return True
     return False
+
+
+def alloy(symbols: Iterable[str]) -> bool:
+    """Return whether all elements are metals by SMACT."""
+    return all(symbol in _metals() for symbol in symbols)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from torch import Tensor
 from crystalgen.generative.data.augment import augment
 from crystalgen.generative.data.conditions import Seen, encode_properties
 from crystalgen.generative.data.files import read_tensors
-from crystalgen.generative.data.format import NULL, NULL_THRESHOLD, PROPERTIES, TABLES, TRAIN
+from crystalgen.generative.data.format import CRYSTALS, NULL, NULL_THRESHOLD, PROPERTIES, TABLES, TRAIN
 from crystalgen.generative.data.matrix import Batch, CrystalData
 from crystalgen.generative.data.scales import Scales
 from crystalgen.generative.data.settings import UniMatInput
@@ -196,28 +196,36 @@ class UniMatData(CrystalData):
         train = t["split"] == TRAIN
         self.mean_atoms = float((t["place"][train] >= 0).sum(dim=1).float().mean())
         for name in input.conditions:
-            known = encode_properties((name,), self._properties(train), self.codec.scales)[f"{PROPERTIES[name].tensor}_known"]
+            known = encode_properties((name,), {name: t[PROPERTIES[name].tensor][train]}, self.codec.scales)[
+                f"{PROPERTIES[name].tensor}_known"
+            ]
             if not known.any():
                 raise ValueError(f"{path}: no training crystal has a known {name}; expected another choice of input.conditions")
 
     def targets(self, items: Tensor) -> Tensor:
         """See `MatrixData`."""
-        return self.tensors["row"][items]
+        return self.take(items)["row"]
+
+    def take(self, items: Tensor) -> dict[str, Tensor]:
+        """Return the tensors of the items, those of `data.format.CRYSTALS`."""
+        return {name: self.tensors[name][items] for name in CRYSTALS["unimat"]}
 
     def batch(self, items: Tensor, generator: torch.Generator | None = None) -> Batch:
         """Return the crystals of the items; with a generator, described anew as `input.augment` says."""
-        t, condition = self.tensors, self.condition(items)  # an element's atoms keep its first layers, however they are ordered
-        place, coords, cell = t["place"][items], t["frac_coords"][items], t["cell"][items]
+        t = self.take(items)
+        condition = self._told(t)  # an element's atoms keep its first layers, however they are ordered
+        place, coords, cell = t["place"], t["frac_coords"], t["cell"]
         if generator is not None:
-            place, coords, cell = augment(place, coords, cell, self.codec.input.augment, t["elements"].numel(), generator)
+            per_layer = self.codec.tensors["elements"].numel()
+            place, coords, cell = augment(place, coords, cell, self.codec.input.augment, per_layer, generator)
         return Batch(self.codec.scale(place, coords, cell), self._weight(condition), condition)
 
     def condition(self, items: Tensor) -> dict[str, Tensor]:
         """Return what a network is told of the items, see `UniMatCodec.conditions`."""
-        return self.codec.conditions(self.tensors["place"][items], self._properties(items))
+        return self._told(self.take(items))
 
-    def _properties(self, items: Tensor) -> dict[str, Tensor]:
-        return {name: self.tensors[kind.tensor][items] for name, kind in PROPERTIES.items()}
+    def _told(self, t: dict[str, Tensor]) -> dict[str, Tensor]:
+        return self.codec.conditions(t["place"], {name: t[kind.tensor] for name, kind in PROPERTIES.items()})
 
     def _weight(self, condition: dict[str, Tensor]) -> Tensor:
         """Weigh values: a null atom is information too, but not where it is known, in a place that can hold no atom.

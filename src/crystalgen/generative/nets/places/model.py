@@ -15,7 +15,9 @@ from crystalgen.generative.data.unimat import Layout
 from crystalgen.generative.nets.blocks import zero_init
 from crystalgen.generative.nets.conditioning import AuxiliaryEmbedding, TimeEmbedding
 from crystalgen.generative.nets.places.settings import PlacesConfig
-from crystalgen.generative.nets.scores import null_scores
+from crystalgen.generative.nets.scores import absent, null_scores
+
+PARTS = 4  # of a batch, by the number of tokens
 
 
 class Block(nn.Module):
@@ -39,7 +41,7 @@ class Block(nn.Module):
 
 
 class PlaceTransformer(nn.Module):
-    """(x, t, condition) -> a tensor like x (see `data.unimat.Layout`), zero at places that hold no atom.
+    """(x, t, condition) -> a tensor like x (see `data.unimat.Layout`), zero at places that hold no atom; null where they are skipped.
 
     Args:
         layout: of x.
@@ -54,7 +56,8 @@ class PlaceTransformer(nn.Module):
         self.layout, self.per_layer, self.stacked = layout, elements.numel(), config.token == "element"
         self.register_buffer("used", (elements > 0).expand(layout.grid).clone(), persistent=False)
         depth = layers if self.stacked else 1
-        self.scored, self.waves, features = config.scores, config.waves, (3 if layout.as_token else 9) * depth
+        self.scored, self.waves, self.skips = config.scores, config.waves, config.skips
+        features = (3 if layout.as_token else 9) * depth
         self.time = TimeEmbedding(channels, channels)
         self.auxiliary = AuxiliaryEmbedding(auxiliary, channels)
         self.element, self.layer = nn.Embedding(self.per_layer, channels), nn.Embedding(layers, channels)
@@ -71,20 +74,39 @@ class PlaceTransformer(nn.Module):
         places = condition.get("places", self.used[None].expand(len(x), -1, -1, -1))  # (B, L, H, W)
         masked = torch.where(places[:, None], coordinates, NULL)
         rows = self._rows(masked if self.layout.as_token else torch.cat([masked, cell * places[:, None]], dim=1))  # (B, all, F)
-        token, mask = self._tokens(places.any(dim=1) if self.stacked else places)  # (B, N)
+        skips = self.skips and "places" not in condition  # an element that was asked for is there
+        heard = places & ~absent(coordinates, t)[:, None] if skips else places
+        token, mask = self._tokens(heard.any(dim=1) if self.stacked else heard)  # (B, N)
         index = token[:, :, None].expand(-1, -1, rows.shape[2])
         inputs = self._inputs(masked, rows, t)
-        h = self.enter(inputs.gather(1, token[:, :, None].expand(-1, -1, inputs.shape[2])))
-        h = h + self.element(token % self.per_layer) + self.layer(token // self.per_layer)
-        if self.layout.as_token:
-            h, mask = torch.cat([h, self.cell_in(cell)[:, None]], dim=1), F.pad(mask, (0, 1), value=True)
-        embedding = self.time(t) + self.auxiliary(condition)
-        for block in self.blocks:
-            h = block(h, embedding, mask)
-        h = self.norm(h)
-        prediction = self.leave(h[:, : token.shape[1]]) * mask[:, : token.shape[1], None]
+        with torch.autocast(x.device.type, enabled=False):  # bf16 would round positions to 0.4 % of the cell
+            h = self.enter(inputs.gather(1, token[:, :, None].expand(-1, -1, inputs.shape[2])))
+            h = h + self.element(token % self.per_layer) + self.layer(token // self.per_layer)
+            if self.layout.as_token:
+                h, mask = torch.cat([h, self.cell_in(cell)[:, None]], dim=1), F.pad(mask, (0, 1), value=True)
+        h = self.norm(self._mixed(h, self.time(t) + self.auxiliary(condition), mask)).float()
+        with torch.autocast(x.device.type, enabled=False):
+            prediction = self.leave(h[:, : token.shape[1]]) * mask[:, : token.shape[1], None]
+            cell = self.cell_out(h[:, -1]) if self.layout.as_token else None
         out = self._grids(torch.zeros_like(rows, dtype=prediction.dtype).scatter_add(1, index, prediction))
-        return self.layout.join(out, self.cell_out(h[:, -1])) if self.layout.as_token else out
+        if skips:
+            out = torch.where((places & ~heard)[:, None], NULL, out)
+        return out if cell is None else self.layout.join(out, cell)
+
+    def _mixed(self, h: Tensor, embedding: Tensor, mask: Tensor) -> Tensor:
+        """h (B, N, C) through all blocks; crystals of like length together where places are skipped, each part with tokens of its own."""
+        if not self.skips:
+            for block in self.blocks:
+                h = block(h, embedding, mask)
+            return h
+        out = torch.zeros_like(h)
+        for part in mask.sum(dim=1).argsort().chunk(PARTS):
+            kept = torch.nonzero(mask[part].any(dim=0)).flatten()
+            mixed, heard = h[part][:, kept], mask[part][:, kept]
+            for block in self.blocks:
+                mixed = block(mixed, embedding[part], heard)
+            out[part[:, None], kept] = mixed.to(out.dtype)
+        return out
 
     def _inputs(self, coordinates: Tensor, rows: Tensor, t: Tensor) -> Tensor:
         """(B, all, F or more): the rows, with scores, and with waves of the coordinates that tell near positions apart."""

@@ -17,6 +17,9 @@ class PlacesConfig(NetSettings):
     name: Literal["places"] = "places"
     token: Literal["place", "element"] = "place"  # a token for each place (L, H, W), or one for each element with all its layers
     scores: bool = False  # coordinates enter as distances from the null atom in units of the noise too (for diffusion)
+    # elements that are surely absent cost nothing, and the answer for them is the null atom; for diffusion on a cosine schedule that
+    # predicts the data, see `nets.scores.absent`
+    skips: bool = False
     # so many sines and cosines of each coordinate enter too, of 1, 2, 4, ... periods in the cell
     waves: Annotated[Whole, Field(ge=0, le=64)] = 0
     channels: Width = 128
@@ -27,6 +30,8 @@ class PlacesConfig(NetSettings):
     @model_validator(mode="after")
     def _heads_divide(self):
         check_heads(self.heads, [self.channels])
+        if self.skips and self.token != "element":
+            raise ValueError(f"skips with token {self.token}; expected token element, for elements are skipped with all their layers")
         return self
 
     def build(self, codec):

@@ -1,0 +1,118 @@
+"""Compositions to generate crystals of, where nothing is asked: a training crystal's, some elements exchanged for similar ones.
+
+The number of atoms, the stoichiometry and the space group are the training crystal's. How similar two elements are is learnt from the
+training crystals (`retrieval.element_vectors`). What was neutral by SMACT's oxidation states stays so, and an alloy stays one.
+"""
+
+import numpy as np
+import pandas as pd
+
+from crystalgen.baselines.retrieval.element_vectors import mined_distances, mined_vectors
+from crystalgen.baselines.retrieval.templates import ELEMENTS, Templates
+from crystalgen.baselines.stoichiometry import ordered_species
+from crystalgen.crystals import from_columns
+from crystalgen.metrics.validity import alloy, neutral
+from crystalgen.represent.canonical import species_keys
+from crystalgen.utils.elements import SYMBOLS
+
+TRIES = 50  # of another exchange for one training crystal; then another is drawn
+TEMPERATURE = 1.0  # of the weights exp(-distance / temperature) of another element
+
+
+def draw_compositions(
+    training: pd.DataFrame, count: int, seed: int = 0, share: float = 0.5, temperature: float = TEMPERATURE
+) -> pd.DataFrame:
+    """Draw compositions.
+
+    Args:
+        training: crystals.
+        count: of compositions, not all different.
+        seed: of everything random.
+        share: of the species of a training crystal that are exchanged, on average; at least one always is.
+        temperature: the higher, the less similar the elements that are taken.
+
+    Returns:
+        count rows: atomic_numbers, in the order of canonical sites; space_group; formation_energy_per_atom, unknown; template_id, the
+        training crystal; template_numbers, atomic numbers by its sites, after the exchange.
+
+    Raises:
+        ValueError: no element can be exchanged.
+    """
+    rng, templates = np.random.default_rng(seed), Templates(training, arrangements=False)
+    weights = _weights(templates, temperature)
+    if not (weights.sum(axis=1) > 0).any():
+        raise ValueError(f"the training crystals have elements {sorted(_elements(training))} alone; expected two that can be exchanged")
+    numbers, found = training["atomic_numbers"].to_numpy(), []
+    while len(found) < count:
+        row = int(rng.integers(len(training)))
+        exchanged = _exchange(numbers[row], weights, share, rng)
+        if exchanged is not None:
+            found.append((row, exchanged))
+    rows = [row for row, _ in found]
+    return pd.DataFrame(
+        {
+            "atomic_numbers": [exchanged[np.argsort(species_keys(exchanged), kind="stable")] for _, exchanged in found],
+            "space_group": training["space_group"].to_numpy(dtype=np.int64, na_value=0)[rows],
+            "formation_energy_per_atom": np.nan,
+            "template_id": training["id"].to_numpy()[rows],
+            "template_numbers": [exchanged for _, exchanged in found],
+        }
+    )
+
+
+def exchanged_templates(drawn: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
+    """Return the training crystals of `draw_compositions` with their elements exchanged and their volumes scaled: what no model does.
+
+    The volume is the template's, times the ratio of the sums of the elements' volumes, least squares over the training crystals.
+    """
+    volumes = Templates(training, arrangements=False).volumes
+    template = training.set_index("id").loc[drawn["template_id"]]
+    scales = [
+        np.cbrt(volumes[new].sum() / volumes[old].sum())
+        for new, old in zip(drawn["template_numbers"], template["atomic_numbers"], strict=True)
+    ]
+    lattices = [lattice * scale for lattice, scale in zip(template["lattice"], scales, strict=True)]
+    return from_columns(lattices, list(drawn["template_numbers"]), list(template["frac_coords"]), "exchanged")
+
+
+def _weights(templates: Templates, temperature: float) -> np.ndarray:
+    """(120, 120): how often an element (row) gives way to another (column); as common as that one is, and as alike."""
+    distances = mined_distances(mined_vectors(templates))[0]
+    common = np.zeros(ELEMENTS)
+    for numbers in templates.table["atomic_numbers"]:
+        common[np.unique(numbers)] += 1
+    weights = np.exp(-distances / temperature) * common * (common > 0)[:, None]
+    np.fill_diagonal(weights, 0)
+    return weights
+
+
+def _exchange(numbers: np.ndarray, weights: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray | None:
+    """Atomic numbers by site with some elements exchanged; None where that was tried in vain."""
+    species, counts = ordered_species(numbers)
+    if not weights[species].any():
+        return None
+    kind = _kind(species, counts)
+    for _ in range(TRIES):
+        chosen = rng.random(len(species)) < share
+        chosen[rng.integers(len(species))] = True
+        new = species.copy()
+        for place in np.flatnonzero(chosen):
+            likely = weights[species[place]].copy()
+            likely[new] = 0
+            if likely.any():
+                new[place] = rng.choice(ELEMENTS, p=likely / likely.sum())
+        if (new != species).any() and _kind(new, counts) == kind:
+            mapping = np.arange(ELEMENTS)
+            mapping[species] = new
+            return mapping[numbers].astype(numbers.dtype)
+    return None
+
+
+def _kind(species: np.ndarray, counts: tuple[int, ...]) -> tuple[bool, bool]:
+    """Whether a composition is neutral, and whether it is an alloy."""
+    symbols, divisor = [SYMBOLS[z - 1] for z in species], np.gcd.reduce(counts)
+    return neutral({symbol: count // divisor for symbol, count in zip(symbols, counts, strict=True)}), alloy(symbols)
+
+
+def _elements(training: pd.DataFrame) -> set[str]:
+    return {SYMBOLS[z - 1] for numbers in training["atomic_numbers"] for z in numbers}
