@@ -1,6 +1,7 @@
 """The one sampling loop: batches that fit into memory, one random stream per sample, so that a seed gives the same crystals. Torch only."""
 
 import os
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from crystalgen.generative.objectives.base import Objective
 from crystalgen.generative.samplers import guided
 from crystalgen.generative.settings import Sampling
+from crystalgen.generative.symmetry import FREE, Symmetry
 
 MAX_BATCH = {"cpu": 256, "cuda": 4096}  # beyond these a larger batch is no faster
 MEMORY_SHARE = 0.25  # of what is free
@@ -15,10 +17,10 @@ MEMORY_SHARE = 0.25  # of what is free
 
 @torch.no_grad()
 def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], condition: dict[str, Tensor], count: int,
-                 sampling: Sampling) -> Tensor:  # fmt: skip
+                 sampling: Sampling, symmetry: Callable[[Tensor, torch.device], Symmetry] | None = None) -> Tensor:  # fmt: skip
     """Draw `count` samples of `shape`, (count, *shape), scaled as the training data; sample i follows from (seed, i) and its condition.
 
-    condition: tensors (count, ...), or empty for an unconditional model.
+    condition: tensors (count, ...), or empty for an unconditional model. symmetry: of samples by number, on a device.
     """
     if count == 0:
         return torch.zeros(0, *shape)
@@ -33,7 +35,8 @@ def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], c
         part = {name: value[numbers].to(device) for name, value in condition.items()}
         generators = [torch.Generator().manual_seed(sampling.seed * 1_000_003 + number) for number in numbers.tolist()]
         noise = objective.prior((len(numbers), *shape), part, generators).to(device)
-        drawn[numbers] = objective.sample(model, noise, part, sampling, generators).cpu()
+        kept = FREE if symmetry is None else symmetry(numbers, device)
+        drawn[numbers] = objective.sample(model, noise, part, sampling, generators, kept).cpu()
     return drawn
 
 
