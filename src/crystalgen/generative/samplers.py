@@ -49,7 +49,7 @@ def denoiser(net: Net, condition: dict[str, Tensor], prediction: str, clip: floa
 
 
 def symmetric(predict: Denoiser, symmetry: Symmetry, mean: float, std: float, x: Tensor) -> Denoiser:
-    """Return what it predicts with data that have a symmetry, and the noise that this leaves; data are (crystal - mean) / std, shaped as x."""
+    """Return what it predicts with data that have a symmetry, and the noise that this leaves; data are (crystal - mean) / std."""
     last = symmetry.scaffold(x)
 
     def kept(x: Tensor, step: Step) -> tuple[Tensor, Tensor]:

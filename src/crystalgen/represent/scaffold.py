@@ -20,6 +20,8 @@ from crystalgen.generative.symmetry import Subspaces
 from crystalgen.represent.reduced import reduction
 from crystalgen.utils.elements import SYMBOLS
 
+_ENANTIOMORPHS = {76: 78, 91: 95, 92: 96, 144: 145, 151: 153, 152: 154, 169: 170, 171: 172, 178: 179, 180: 181, 212: 213}
+PARTNERS = _ENANTIOMORPHS | {other: one for one, other in _ENANTIOMORPHS.items()}  # groups of each other's mirror images
 _DRAWS = 20  # of random coordinates, of which the atoms furthest apart are taken
 _SMALL = np.array([v for v in product((0, 1, -1, 2, -2), repeat=3) if any(v)])
 _SMALL = _SMALL[np.argsort((_SMALL**2).sum(axis=1), kind="stable")]
@@ -74,22 +76,6 @@ def found_in(number: int, lattice: np.ndarray, numbers: np.ndarray, coords: np.n
         return made
     return Scaffold(number, *(getattr(made, part) for part in ("lattice", "numbers", "coords", "rotations", "images")),
                     not made.mirrored, positions)  # fmt: skip
-
-
-_ENANTIOMORPHS = (
-    (76, 78),
-    (91, 95),
-    (92, 96),
-    (144, 145),
-    (151, 153),
-    (152, 154),
-    (169, 170),
-    (171, 172),
-    (178, 179),
-    (180, 181),
-    (212, 213),
-)
-PARTNERS = {a: b for one, other in _ENANTIOMORPHS for a, b in ((one, other), (other, one))}  # groups of each other's mirror images
 
 
 def _described(number, lattice, numbers, coords, rotations, translations, positions) -> Scaffold | None:
