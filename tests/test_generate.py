@@ -56,7 +56,7 @@ class Says:
     def prior(self, shape, condition, generators):
         return self.x[: shape[0]].clone()
 
-    def sample(self, net, x, condition, sampling, generators):
+    def sample(self, net, x, condition, sampling, generators, symmetry):
         self.conditions.append(condition)
         return x
 
@@ -308,7 +308,7 @@ def test_a_row_is_sampled_in_its_own_way(table, data, unimat_data, monkeypatch):
     model = MatrixModel.model_validate({"objective": {"name": "diffusion"}, "training": training, "sampling": ways})
     used = []
     draw = checkpoint.draw_samples
-    monkeypatch.setattr(checkpoint, "draw_samples", lambda *given: used.append(given[-1]) or draw(*given))
+    monkeypatch.setattr(checkpoint, "draw_samples", lambda *given, **more: used.append(given[-1]) or draw(*given, **more))
     for row, count in (("short", 4), ("long", 3)):
         _, record, requests = sample_row(row, Model(model, data.codec, {1: Still(), 2: Still()}), model.sampling[row], data, table)
         assert (record["row"], record["requested"], len(requests)) == (row, 2 * count, count)

@@ -146,7 +146,7 @@ class _PerfectFromFiveSteps:
     def prior(self, shape, condition, generators):
         return torch.full(shape, 0.5)
 
-    def sample(self, net, x, condition, sampling, generators):
+    def sample(self, net, x, condition, sampling, generators, symmetry):
         return self.x.clone() if sampling.steps >= 5 else x
 
 

@@ -5,6 +5,7 @@ stood there at training); scales.safetensors, the scales and tables that the net
 training crystals held; card.json, where it comes from (see `workflow.cards`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from crystalgen.generative.data.unimat import UniMatCodec
 from crystalgen.generative.objectives.base import Objective
 from crystalgen.generative.sample import draw_samples
 from crystalgen.generative.settings import MatrixModel, Sampling, UniMatModel, read_model
+from crystalgen.generative.symmetry import Symmetry
 from crystalgen.utils.files import atomic, write_json
 
 _SEEN = "seen_"  # before the names of what the training crystals held
@@ -42,20 +44,21 @@ class Model:
     def __post_init__(self):
         self.objective = self.objective or self.settings.objective.build()
 
-    def sample(self, condition: dict[str, Tensor], sampling: Sampling, seed: int | None = None) -> Tensor | tuple[Tensor, Tensor]:
+    def sample(self, condition: dict[str, Tensor], sampling: Sampling, seed: int | None = None,
+               symmetry: Callable[[Tensor, torch.device], Symmetry] | None = None) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
         """Draw crystals, as `codec.unscale` gives them.
 
         Args:
             condition: of `codec.request` or a data set, tensors (n, ...); empty for `sampling.count` unconditional ones.
             sampling: how; sample i follows from (sampling.seed, i) and its condition.
             seed: which network; the first without.
+            symmetry: see `draw_samples`.
         """
         net = self.nets[next(iter(self.nets)) if seed is None else seed]
         condition = withheld(condition, sampling.withhold)
         count = len(next(iter(condition.values()))) if condition else sampling.count
-        device = next(net.parameters()).device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.settings.training.precision == "bf16"):
-            drawn = draw_samples(net, self.objective, self.codec.shape, condition, count, sampling)
+        bf16 = self.settings.training.precision == "bf16"
+        drawn = draw_samples(net, self.objective, self.codec.shape, condition, count, sampling, symmetry=symmetry, bf16=bf16)
         return self.codec.unscale(drawn, condition)
 
     def save(self, folder: Path) -> None:

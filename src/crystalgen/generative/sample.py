@@ -1,13 +1,15 @@
 """The one sampling loop: batches that fit into memory, one random stream per sample, so that a seed gives the same crystals. Torch only."""
 
 import os
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from crystalgen.generative.objectives.base import Objective
-from crystalgen.generative.samplers import guided
+from crystalgen.generative.samplers import Net, guided
 from crystalgen.generative.settings import Sampling
+from crystalgen.generative.symmetry import FREE, Symmetry
 
 MAX_BATCH = {"cpu": 256, "cuda": 4096}  # beyond these a larger batch is no faster
 MEMORY_SHARE = 0.25  # of what is free
@@ -15,16 +17,17 @@ MEMORY_SHARE = 0.25  # of what is free
 
 @torch.no_grad()
 def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], condition: dict[str, Tensor], count: int,
-                 sampling: Sampling) -> Tensor:  # fmt: skip
+                 sampling: Sampling, symmetry: Callable[[Tensor, torch.device], Symmetry] | None = None, bf16: bool = False) -> Tensor:  # fmt: skip
     """Draw `count` samples of `shape`, (count, *shape), scaled as the training data; sample i follows from (seed, i) and its condition.
 
-    condition: tensors (count, ...), or empty for an unconditional model.
+    condition: tensors (count, ...), or empty for an unconditional model. symmetry: of samples by number, on a device. bf16:
+    whether the network works in that precision; all else is in single precision.
     """
     if count == 0:
         return torch.zeros(0, *shape)
     net.eval()
     device = next(net.parameters()).device
-    model = guided(net, sampling.guidance)
+    model = guided(_in_bf16(net, device) if bf16 else net, sampling.guidance)
     size = batch_size(net, shape, {name: value[:1] for name, value in condition.items()}, device)
     drawn = torch.zeros(count, *shape)
     if sampling.temperature and sampling.per_target > 1:
@@ -33,8 +36,17 @@ def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], c
         part = {name: value[numbers].to(device) for name, value in condition.items()}
         generators = [torch.Generator().manual_seed(sampling.seed * 1_000_003 + number) for number in numbers.tolist()]
         noise = objective.prior((len(numbers), *shape), part, generators).to(device)
-        drawn[numbers] = objective.sample(model, noise, part, sampling, generators).cpu()
+        kept = FREE if symmetry is None else symmetry(numbers, device)
+        drawn[numbers] = objective.sample(model, noise, part, sampling, generators, kept).cpu()
     return drawn
+
+
+def _in_bf16(net: nn.Module, device: torch.device) -> Net:
+    def answer(x: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16):
+            return net(x, t, condition).float()
+
+    return answer
 
 
 def _order(net: nn.Module, condition: dict[str, Tensor], count: int) -> Tensor:

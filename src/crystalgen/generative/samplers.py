@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from crystalgen.generative.schedules import Step
+from crystalgen.generative.symmetry import FREE, Symmetry
 
 Net = Callable[[Tensor, Tensor, dict[str, Tensor]], Tensor]
 Denoiser = Callable[[Tensor, Step], tuple[Tensor, Tensor]]
@@ -22,11 +23,11 @@ def draw(kind: Callable[..., Tensor], shape: tuple[int, ...], generators: Genera
     return kind(shape, generator=generators)
 
 
-def euler(net: Net, x: Tensor, condition: dict[str, Tensor], steps: int) -> Tensor:
+def euler(net: Net, x: Tensor, condition: dict[str, Tensor], steps: int, symmetry: Symmetry = FREE) -> Tensor:
     """Integrate dx = v dt from t = 0 (noise) to t = 1 (data) in equal steps (B Alg. 6)."""
     for step in range(steps):
         t = torch.full((len(x),), step / steps, device=x.device)
-        x = x + net(x, t, condition) / steps
+        x = symmetry.move(x, x + net(x, t, condition) / steps, 1 / (steps - step))
     return x
 
 
@@ -47,7 +48,20 @@ def denoiser(net: Net, condition: dict[str, Tensor], prediction: str, clip: floa
     return predict
 
 
-def ddpm(predict: Denoiser, x: Tensor, steps: Sequence[Step], generators: Generators) -> Tensor:
+def symmetric(predict: Denoiser, symmetry: Symmetry, mean: float, std: float, x: Tensor) -> Denoiser:
+    """Return what it predicts with data that have a symmetry, and the noise that this leaves; data are (crystal - mean) / std."""
+    last = symmetry.scaffold(x)
+
+    def kept(x: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+        nonlocal last
+        last = symmetry.toward(last, predict(x, step)[0] * std + mean)
+        data = (last - mean) / std
+        return data, (x - step.alpha_bar**0.5 * data) / (1 - step.alpha_bar) ** 0.5
+
+    return kept
+
+
+def ddpm(predict: Denoiser, x: Tensor, steps: Sequence[Step], generators: Generators, symmetry: Symmetry = FREE) -> Tensor:
     """Sample by Ho et al. 2020 (arXiv 2006.11239), Alg. 2, with the mean and variance of the posterior, eq. 7 (B Alg. 10)."""
     for step in steps:
         data, _ = predict(x, step)
@@ -55,7 +69,7 @@ def ddpm(predict: Denoiser, x: Tensor, steps: Sequence[Step], generators: Genera
         beta, noise_left, next_noise_left = 1 - alpha, 1 - step.alpha_bar, 1 - step.next_alpha_bar
         mean = (step.next_alpha_bar**0.5 * beta) / noise_left * data + alpha**0.5 * next_noise_left / noise_left * x
         variance = (next_noise_left / noise_left * beta).clamp(min=1e-20)
-        x = mean if step.first else mean + variance**0.5 * draw(torch.randn, x.shape, generators).to(x.device)
+        x = mean if step.first else mean + variance**0.5 * symmetry.noise(draw(torch.randn, x.shape, generators).to(x.device))
     return x
 
 

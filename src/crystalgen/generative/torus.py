@@ -5,6 +5,7 @@ from torch import Tensor
 
 from crystalgen.generative.data.format import LATTICE_ROWS
 from crystalgen.generative.samplers import Generators, Net, draw
+from crystalgen.generative.symmetry import FREE, Symmetry
 
 LATTICE = slice(-LATTICE_ROWS, None)
 ATOMS = slice(None, -LATTICE_ROWS)
@@ -37,7 +38,7 @@ def faster(net: Net, speed: float) -> Net:
 
 
 def approach(toward: Net, x: Tensor, condition: dict[str, Tensor], steps: int, speed: float, first: float = 0.0,
-             until: int | None = None) -> Tensor:  # fmt: skip
+             until: int | None = None, symmetry: Symmetry = FREE) -> Tensor:  # fmt: skip
     """Go towards where a network sees the data, from time `first` to 1 in equal steps; never past it.
 
     toward: (x, t, condition) -> the expected way from x to the data, (B, rows, 3).
@@ -48,5 +49,5 @@ def approach(toward: Net, x: Tensor, condition: dict[str, Tensor], steps: int, s
         time = first + (1 - first) * step / steps
         share = 1 / (steps - step)  # of the way that is left: a velocity way / (1 - t) for a step of (1 - first) / steps
         way = toward(x, torch.full((len(x),), time, device=x.device), condition)
-        x = x + torch.cat([way[:, ATOMS] * min(1.0, share * (1 + speed * time)), way[:, LATTICE] * share], dim=1)
+        x = symmetry.move(x, x + torch.cat([way[:, ATOMS] * min(1.0, share * (1 + speed * time)), way[:, LATTICE] * share], dim=1))
     return x

@@ -1,6 +1,7 @@
 """From a trained model to crystals: sample, decode, and count what could not be decoded."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from crystalgen.generative.data.unimat import UniMatData
 from crystalgen.generative.settings import Sampling
 from crystalgen.represent import matrix, unimat
 from crystalgen.represent.canonical import wrap
+from crystalgen.represent.scaffold import Scaffold
+from crystalgen.represent.symmetric import sample_scaffolds
 from crystalgen.utils.files import write_json
 
 _ASKED = ("space_group", "formation_energy_per_atom")  # a condition's columns that a crystal has too
@@ -67,12 +70,13 @@ def generate_for_requests(model: Model, data: MatrixData | UniMatData, requests:
     return _draw(model, data.condition(items), sampling, row, requests)
 
 
-def generate_for_conditions(model: Model, conditions: pd.DataFrame, sampling: Sampling, row: str,
-                            which: list[str] | None = None) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+def generate_for_conditions(model: Model, conditions: pd.DataFrame, sampling: Sampling, row: str, which: list[str] | None = None,
+                            scaffolds: Sequence[Scaffold] | None = None) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Draw one crystal per row of one's own conditions and training seed; as `generate_for_requests`, with the conditions' columns.
 
     conditions: columns atomic_numbers (each an array, see `represent.canonical.ordered_numbers`), space_group and
     formation_energy_per_atom (eV); of these a UniMat model is told what its `input` names. which: what an error calls each.
+    scaffolds: crystals are made on them, one for each condition and of its atoms, and keep their space groups exactly.
 
     Raises:
         ValueError: a composition too long, or an element or a space group that no training crystal had; the row is named.
@@ -80,7 +84,7 @@ def generate_for_conditions(model: Model, conditions: pd.DataFrame, sampling: Sa
     numbers = [np.asarray(z, dtype=np.int64) for z in conditions["atomic_numbers"]]
     condition = model.codec.request(numbers, _properties(conditions), which)
     asked = conditions.drop(columns="atomic_numbers").rename(columns={c: f"asked_{c}" for c in _ASKED})
-    return _draw(model, condition, sampling, row, asked)
+    return _draw(model, condition, sampling, row, asked, scaffolds)
 
 
 def generate_freely(model: Model, sampling: Sampling, row: str) -> tuple[pd.DataFrame, dict]:
@@ -117,11 +121,16 @@ def _properties(conditions: pd.DataFrame) -> dict[str, torch.Tensor]:
     return {name: torch.as_tensor(conditions[name].to_numpy(dtype=kind)) for name, kind in kinds.items()}
 
 
-def _draw(model: Model, condition: dict[str, torch.Tensor], sampling: Sampling, row: str, asked: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
+def _draw(model: Model, condition: dict[str, torch.Tensor], sampling: Sampling, row: str, asked: pd.DataFrame,
+          scaffolds: Sequence[Scaffold] | None = None) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Draw the crystals of each network, one table; `asked` (one row per sample) is taken along."""
     tables, rejected = [], Counter()
     for seed in model.nets:
-        table, faults = _decoded(*decode(model, model.sample(condition, sampling, seed), condition), row, seed, asked)
+        if scaffolds is None:
+            drawn = decode(model, model.sample(condition, sampling, seed), condition)
+        else:
+            drawn = sample_scaffolds(model, condition, sampling, seed, scaffolds)
+        table, faults = _decoded(*drawn, row, seed, asked)
         tables.append(table)
         rejected += faults
     samples = pd.concat(tables, ignore_index=True)

@@ -31,7 +31,18 @@ def reduce_cells(table: pd.DataFrame) -> pd.DataFrame:
 
 def reduced(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Reduce one crystal: lattice (3, 3), atomic numbers (n,) and fractional coordinates (n, 3), see `reduce_cells`."""
-    size = abs(np.linalg.det(lattice)) ** (2 / 3)
+    basis, origin, order = reduction(lattice, numbers, coords)
+    axes = basis @ lattice
+    described = (coords - coords[origin]) @ np.linalg.inv(basis)
+    return np.linalg.cholesky(axes @ axes.T), numbers[order], wrap(described)[order]
+
+
+def reduction(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, int, np.ndarray]:
+    """Return how a crystal is reduced: the new axes in the old ones, whole rows (3, 3); the site at the origin; the order of the sites.
+
+    Axes of negative determinant make the mirror image of the crystal.
+    """
+    size, old = abs(np.linalg.det(lattice)) ** (2 / 3), lattice
     cell = spglib.niggli_reduce(np.ascontiguousarray(lattice, float), eps=_NIGGLI_EPS * size)
     if cell is not None:
         coords, lattice = coords @ (lattice @ np.linalg.inv(cell)), cell
@@ -46,8 +57,8 @@ def reduced(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> tup
     ordered = np.sort(codes, axis=1)
     best = np.lexsort(ordered.T[::-1])[0]
     order = np.lexsort((*wrap(described[best]).T[::-1], codes[best]))
-    basis = axes[best // len(origins)]
-    return np.linalg.cholesky(basis @ metric @ basis.T), numbers[order], wrap(described[best])[order]
+    basis = axes[best // len(origins)] @ np.round(lattice @ np.linalg.inv(old))
+    return basis, int(origins[best % len(origins)]), order
 
 
 def equal_cells(metric: np.ndarray) -> np.ndarray:

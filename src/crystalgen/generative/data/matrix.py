@@ -101,7 +101,7 @@ class MatrixCodec:
             raise ValueError("a model that modifies crystals is asked with the crystals to modify; expected one of generation")
         padded = torch.zeros(len(numbers), self.shape[0], dtype=torch.long)
         for i, (atoms, group) in enumerate(zip(numbers, properties["space_group"], strict=True)):
-            self.check(atoms, int(group), which[i] if which else f"condition {i}")
+            self.check(atoms, int(group) or None, which[i] if which else f"condition {i}")
             padded[i, : len(atoms)] = torch.as_tensor(atoms).long()
         return self.conditions(padded, properties["space_group"], properties["formation_energy_per_atom"])
 

@@ -154,16 +154,19 @@ class UniMatCodec:
         Raises:
             ValueError: see `check`.
         """
-        elements = self.tensors["elements"].flatten()
         groups = properties["space_group"].tolist() if "space_group" in self.input.conditions else [0] * len(numbers)
         place = torch.full((len(numbers), max(map(len, numbers))), -1)
         for row, atoms in enumerate(numbers):
             self.check(atoms, groups[row] or None, which[row] if which else f"condition {row}")
-            kinds, counts = torch.unique(torch.as_tensor(atoms).long(), return_counts=True)
-            first = torch.stack([torch.nonzero(elements == z)[0, 0] for z in kinds]).repeat_interleave(counts)
-            layer = torch.cat([torch.arange(int(count)) for count in counts])
-            place[row, : len(atoms)] = first + layer * len(elements)
+            place[row, : len(atoms)] = self.places(atoms)
         return self.conditions(place, properties)
+
+    def places(self, numbers: Sequence[int]) -> Tensor:
+        """Return the place of each atom of a cell, (n,); an element's atoms take its first layers, in order."""
+        elements, atoms = self.tensors["elements"].flatten(), torch.as_tensor(numbers).long()
+        first = torch.stack([torch.nonzero(elements == z)[0, 0] for z in atoms])
+        layer = (atoms[:, None] == atoms[None, :]).tril(-1).sum(dim=1)
+        return first + layer * len(elements)
 
     def _scaled_coordinates(self, coords: Tensor, cell: Tensor) -> Tensor:
         """(n, A, 3): fractional ones as they are; Cartesian ones brought to [0, 1] by the training set's extremes."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from crystalgen.generative.samplers import Generators, Net
 from crystalgen.generative.settings import Sampling
+from crystalgen.generative.symmetry import FREE, Symmetry
 
 
 class Corrupted(NamedTuple):
@@ -38,5 +39,6 @@ class Objective(Protocol):
     def prior(self, shape: tuple[int, ...], condition: dict[str, Tensor], generators: Generators) -> Tensor:
         """Draw where sampling starts, `shape` (B, ...)."""
 
-    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators) -> Tensor:
-        """Take x (B, ...), drawn from the prior, to data; on the device of x."""
+    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators,
+               symmetry: Symmetry = FREE) -> Tensor:  # fmt: skip
+        """Take x (B, ...), drawn from the prior, to data; on the device of x. symmetry: what a crystal keeps on the way."""

@@ -9,6 +9,7 @@ from crystalgen.generative.objectives.endpoint import TorusFlow, lighter_lattice
 from crystalgen.generative.objectives.settings import BinsFlow
 from crystalgen.generative.samplers import Generators, Net
 from crystalgen.generative.settings import Sampling
+from crystalgen.generative.symmetry import FREE, Symmetry
 from crystalgen.generative.torus import approach
 
 
@@ -28,7 +29,8 @@ class BinnedFlow(TorusFlow):
         weight = lighter_lattice(weight.expand_as(target), self.settings.lattice_weight)
         return (self.bins.loss(prediction, target) * weight).sum() / weight.sum()
 
-    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators) -> Tensor:
+    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators,
+               symmetry: Symmetry = FREE) -> Tensor:  # fmt: skip
         """Follow the posterior's mean, and take its mode at the end."""
 
         def way(x: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:
@@ -36,5 +38,5 @@ class BinnedFlow(TorusFlow):
 
         first, steps = self.settings.start_time, sampling.steps
         last = first + (1 - first) * (steps - 1) / steps
-        x = approach(way, x, condition, steps, sampling.speed, first, until=steps - 1)
-        return self.bins.choose(net(x, torch.full((len(x),), last, device=x.device), condition))[0]
+        x = approach(way, symmetry.begin(x), condition, steps, sampling.speed, first, steps - 1, symmetry)
+        return symmetry.toward(x, self.bins.choose(net(x, torch.full((len(x),), last, device=x.device), condition))[0])

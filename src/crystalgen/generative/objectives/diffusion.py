@@ -9,6 +9,7 @@ from crystalgen.generative.objectives.base import Corrupted
 from crystalgen.generative.objectives.settings import Diffusion
 from crystalgen.generative.samplers import Generators, Net
 from crystalgen.generative.settings import Sampling
+from crystalgen.generative.symmetry import FREE, Symmetry
 
 MAX_SNR = 5.0  # from which on noise levels count alike
 
@@ -42,11 +43,14 @@ class DenoisingDiffusion:
         """Draw noise."""
         return samplers.draw(torch.randn, shape, generators)
 
-    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators) -> Tensor:
+    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators,
+               symmetry: Symmetry = FREE) -> Tensor:  # fmt: skip
         """Denoise by the sampler that is named."""
         predict = samplers.denoiser(net, condition, self.settings.prediction, self.settings.clip)
         steps = schedules.sampling_steps(self.alpha_bar, sampling.steps)
-        data = samplers.ddpm(predict, x, steps, generators) if sampling.sampler == "ddpm" else samplers.ddim(predict, x, steps)
+        if symmetry is not FREE:
+            x, predict = symmetry.noise(x), samplers.symmetric(predict, symmetry, self.settings.mean, self.settings.std, x)
+        data = samplers.ddpm(predict, x, steps, generators, symmetry) if sampling.sampler == "ddpm" else samplers.ddim(predict, x, steps)
         return data * self.settings.std + self.settings.mean
 
     def _draw_steps(self, count: int, generator: torch.Generator) -> Tensor:

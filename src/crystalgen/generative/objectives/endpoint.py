@@ -7,6 +7,7 @@ from crystalgen.generative.objectives.base import Corrupted
 from crystalgen.generative.objectives.settings import Endpoint
 from crystalgen.generative.samplers import Generators, Net
 from crystalgen.generative.settings import Sampling
+from crystalgen.generative.symmetry import FREE, Symmetry
 from crystalgen.generative.torus import LATTICE, approach, informed_noise, shortest
 
 
@@ -46,9 +47,10 @@ class EndpointFlow(TorusFlow):
         weight = lighter_lattice(weight.expand_as(target), self.settings.lattice_weight)
         return (shortest(prediction.float() - target).abs() * weight).sum() / weight.sum()
 
-    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators) -> Tensor:
+    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators,
+               symmetry: Symmetry = FREE) -> Tensor:  # fmt: skip
         """Go towards the predicted end."""
-        return approach(net, x, condition, sampling.steps, sampling.speed, self.settings.start_time)
+        return approach(net, symmetry.begin(x), condition, sampling.steps, sampling.speed, self.settings.start_time, symmetry=symmetry)
 
 
 def lighter_lattice(weight: Tensor, share: float) -> Tensor:

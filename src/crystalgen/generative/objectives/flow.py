@@ -9,6 +9,7 @@ from crystalgen.generative.objectives.base import Corrupted
 from crystalgen.generative.objectives.settings import Flow
 from crystalgen.generative.samplers import Generators, Net, draw, euler
 from crystalgen.generative.settings import Sampling
+from crystalgen.generative.symmetry import FREE, Symmetry
 from crystalgen.generative.torus import faster
 
 
@@ -44,6 +45,7 @@ class FlowMatching:
             return draw(torch.rand, shape, generators)
         return self.settings.mean + self.settings.std * draw(torch.randn, shape, generators)
 
-    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators) -> Tensor:
+    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators,
+               symmetry: Symmetry = FREE) -> Tensor:  # fmt: skip
         """Integrate the velocity from t = 0 to 1."""
-        return euler(faster(net, sampling.speed), x, condition, sampling.steps)
+        return euler(faster(net, sampling.speed), symmetry.begin(x), condition, sampling.steps, symmetry)

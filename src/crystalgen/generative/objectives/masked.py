@@ -12,6 +12,7 @@ from crystalgen.generative.objectives.endpoint import lighter_lattice
 from crystalgen.generative.objectives.settings import Masked
 from crystalgen.generative.samplers import Generators, Net, draw
 from crystalgen.generative.settings import Sampling
+from crystalgen.generative.symmetry import FREE, Symmetry
 from crystalgen.generative.torus import ATOMS
 
 
@@ -42,15 +43,18 @@ class MaskedPrediction:
         """Hide everything."""
         return torch.full(shape, math.nan)
 
-    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators) -> Tensor:
+    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators,
+               symmetry: Symmetry = FREE) -> Tensor:  # fmt: skip
         """Show rows by and by, the surest first, so many as a cosine says; with a temperature, values and order are drawn.
 
-        The condition's `greedy`, where it has one, (B,), says of which samples nothing is drawn.
+        The condition's `greedy`, where it has one, (B,), says of which samples nothing is drawn. Of a symmetry, sites that cannot move
+        are shown from the start, orbits are shown together, and what is shown is averaged with what is hidden, as it is predicted.
         """
         meaning = _meaning(condition)[..., None].expand(-1, -1, self._per_row)
-        counts, shown = meaning.sum(dim=(1, 2)), torch.zeros_like(meaning)
+        counts, known = meaning.sum(dim=(1, 2)), symmetry.scaffold(torch.nan_to_num(x))
+        shown = symmetry.fixed(torch.zeros_like(meaning))
         temperature = sampling.temperature * (1 - condition.get("greedy", torch.zeros(len(x), device=x.device)).float())
-        x = torch.where(_meaning(condition)[..., None], x, 0.0)
+        x = torch.where(_meaning(condition)[..., None], torch.where(shown, known, x), 0.0)
         for step in range(sampling.steps):
             left = (counts * math.cos(math.pi / 2 * (step + 1) / sampling.steps) + 1e-6).floor().long()
             if step == sampling.steps - 1:
@@ -60,13 +64,15 @@ class MaskedPrediction:
             prediction = net(x, shown.sum(dim=(1, 2)) / counts, condition)
             noise = self._gumbel(prediction.shape[:3] + (self.bins.count,), temperature, generators) if sampling.temperature else 0.0
             values, logs = self.bins.choose(prediction, noise)
-            sure = logs if self._per_row == 3 else logs.sum(dim=2, keepdim=True)
+            known = symmetry.anchored(symmetry.toward(known, torch.where(shown, x, values)))
+            sure = symmetry.together(logs if self._per_row == 3 else logs.sum(dim=2, keepdim=True))
             if sampling.temperature:
                 sure = sure + self._gumbel(sure.shape, temperature * (1 - (step + 1) / sampling.steps), generators)
             sure = sure.masked_fill(~meaning, -math.inf).masked_fill(shown, math.inf)
             rank = sure.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(sure)
             now = (rank < (counts - left)[:, None, None]) & meaning
-            x = torch.where((now & ~shown).expand(x.shape), values, x)
+            now = symmetry.together(now.float()) > 0
+            x = torch.where(now.expand(x.shape), known, x)
             shown = now
         return x
 

@@ -8,6 +8,7 @@ from crystalgen.generative.objectives.base import Corrupted
 from crystalgen.generative.objectives.settings import Regression
 from crystalgen.generative.samplers import Generators, Net
 from crystalgen.generative.settings import Sampling
+from crystalgen.generative.symmetry import FREE, Symmetry
 
 
 class DirectRegression:
@@ -24,6 +25,7 @@ class DirectRegression:
         """Return the structure to modify."""
         return condition["start"]
 
-    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators) -> Tensor:
+    def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators,
+               symmetry: Symmetry = FREE) -> Tensor:  # fmt: skip
         """Ask the network once."""
-        return net(x, torch.zeros(len(x), device=x.device), condition)
+        return symmetry.toward(symmetry.scaffold(x), net(x, torch.zeros(len(x), device=x.device), condition))

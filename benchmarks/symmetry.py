@@ -1,0 +1,157 @@
+"""Ask every kind of model for every space group: what was asked, what spglib finds, how exact the operations are, and what it costs.
+
+`python benchmarks/symmetry.py OUT.csv [--groups 1-230] [--compositions 2] [--kinds NAME ...]`. Networks are as they are built,
+untrained: what a space group holds does not depend on weights, and noise is the harder case.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import TypeAdapter
+
+from crystalgen.chemistry.orbits import Filling, fillings
+from crystalgen.chemistry.spacegroups import space_group_number
+from crystalgen.crystals import from_columns
+from crystalgen.generative.checkpoint import Model
+from crystalgen.generative.jobs import load_data
+from crystalgen.generative.settings import Model as AnyModel
+from crystalgen.represent.generate import generate_for_conditions
+from crystalgen.represent.scaffold import Scaffold, filled, misfit
+from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
+
+ELEMENTS = (22, 13, 8)
+COUNTS = [  # of atoms of up to three species, tried in this order for a composition that a group can hold
+    (1, 1), (1, 2), (2, 2), (1, 3), (1, 1, 3), (2, 3), (2, 4), (4, 4), (3, 3), (2, 6), (3, 6), (4, 6), (4, 8), (2, 2, 6), (6, 6), (6, 8),
+    (8, 8), (3, 3, 3), (4, 4, 4), (4, 4, 8), (8, 12), (2, 8), (4, 12), (6, 12), (8, 16), (12, 12), (12, 16), (8, 24), (12, 24), (16, 24),
+    (24, 24), (16, 32), (24, 48), (48,), (24,),
+]  # fmt: skip
+_NOISE = 0.1  # of weights
+BATCH = 32  # crystals of a kind that are drawn at a time
+_KIND = {"training": {"steps": 1}}
+_ROWS = {"name": "rows", "channels": 32, "blocks": 2, "heads": 2}
+_PLACES = {"name": "places", "token": "element", "channels": 32, "blocks": 2, "heads": 2}
+KINDS = {
+    "matrix flow, uniform noise": {"net": "lean", "objective": {"name": "flow"}},
+    "matrix flow, normal noise": {"net": "lean", "objective": {"name": "flow", "prior": "normal", "mean": 0.5, "std": 0.2887}},
+    "matrix flow, wrapped": {"net": _ROWS, "objective": {"name": "flow", "wrapped": True}},
+    "matrix diffusion, DDPM": {"net": "lean", "objective": "diffusion", "sampler": "ddpm"},
+    "matrix diffusion, DDIM": {"net": "lean", "objective": "diffusion", "sampler": "ddim"},
+    "matrix end point": {"net": _ROWS, "objective": {"name": "endpoint"}},
+    "matrix bins": {"net": _ROWS, "objective": {"name": "bins"}},
+    "matrix masked, rows": {"net": _ROWS, "objective": {"name": "masked"}, "sampler": "unmask"},
+    "matrix masked, values": {"net": _ROWS, "objective": {"name": "masked", "unit": "value"}, "sampler": "unmask"},
+    "UniMat diffusion, token": {"net": _PLACES, "objective": "diffusion", "sampler": "ddim",
+                                "input": {"cell": "token", "composition": "exact"}},
+    "UniMat diffusion, channels": {"net": "demo", "objective": "diffusion", "sampler": "ddim", "input": {"composition": "exact"}},
+    "UniMat diffusion, elements given": {"net": _PLACES, "objective": "diffusion", "sampler": "ddpm",
+                                         "input": {"cell": "token", "composition": "type"}},
+    "UniMat diffusion, Cartesian": {"net": _PLACES, "objective": "diffusion", "sampler": "ddim",
+                                    "input": {"cell": "token", "composition": "exact", "coordinates": "cartesian"}},
+    "UniMat flow": {"net": _PLACES, "objective": {"name": "flow"}, "input": {"cell": "token", "composition": "exact"}},
+}  # fmt: skip
+_DIFFUSION = {"matrix": {"name": "diffusion", "mean": 0.5, "std": 0.2887, "clip": 4.0}, "unimat": {"name": "diffusion", "clip": 1.0}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--groups", default="1-230", help="first and last")
+    parser.add_argument("--compositions", type=int, default=2)
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS))
+    parser.add_argument("--steps", type=int, default=8)
+    options = parser.parse_args()
+    first, last = map(int, options.groups.split("-"))
+    asked = [found for group in range(first, last + 1) for found in requests(group, options.compositions)]
+    print(f"{len(asked)} requests of {len({group for group, _, _ in asked})} space groups", flush=True)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in options.kinds:
+            rows.append(judged(kind, untrained(kind, asked, Path(folder)), asked, options.steps))
+            print(rows[-1], flush=True)
+            pd.DataFrame(rows).to_csv(options.out, index=False, lineterminator="\n")
+
+
+def requests(group: int, count: int) -> list[tuple[int, np.ndarray, Filling]]:
+    """Return the first compositions that a group can hold, with a filling drawn for each."""
+    found = []
+    for counts in COUNTS:
+        numbers = np.repeat(ELEMENTS[: len(counts)], counts)
+        if len(found) < count and (ways := fillings(numbers, group, most=8)):
+            found.append((group, numbers, ways[np.random.default_rng(group).integers(len(ways))]))
+    return found
+
+
+def untrained(kind: str, asked: list[tuple[int, np.ndarray, Filling]], folder: Path) -> Model:
+    """Return a model of a kind whose training crystals would be random ones of all requests."""
+    spec = dict(KINDS[kind])
+    representation = "unimat" if "input" in spec else "matrix"
+    path = folder / f"{representation}.safetensors"
+    if not path.exists():
+        made = [filled(*request(one), np.random.default_rng(0)) for one in asked]
+        table = from_columns([s.lattice for s in made], [s.numbers for s in made], [s.coords for s in made], "random",
+                             [str(i) for i in range(len(made))], space_group=pd.array([s.space_group for s in made], dtype="Int16"),
+                             split=["train"] * len(made), formation_energy_per_atom=np.zeros(len(made)))  # fmt: skip
+        save_tensors((unimat_tensors if representation == "unimat" else matrix_tensors)(table), path)
+    objective = spec.pop("objective")
+    sampling = {"kind": {"sampler": spec.pop("sampler", "euler"), "steps": 8}}
+    objective = _DIFFUSION[representation] if objective == "diffusion" else objective
+    settings = TypeAdapter(AnyModel).validate_python(
+        _KIND | spec | {"representation": representation, "objective": objective, "sampling": sampling}
+    )
+    torch.manual_seed(0)
+    codec = load_data(settings, path).codec
+    net = settings.build_net(codec).eval()
+    for parameter in net.parameters():  # some layers are built to say nothing
+        parameter.data += _NOISE * torch.randn_like(parameter)
+    return Model(settings, codec, {0: net})
+
+
+def request(one: tuple[int, np.ndarray, Filling]) -> tuple[int, Filling]:
+    """Return what `filled` takes of a request."""
+    return one[0], one[2]
+
+
+def judged(kind: str, model: Model, asked: list[tuple[int, np.ndarray, Filling]], steps: int) -> dict:
+    """Return a row of the table: shares by what spglib finds at 0.01 and 0.1 Å, the largest misfit, and the time beside no symmetry."""
+    sampling = model.settings.sampling["kind"].model_copy(
+        update={"steps": steps, "temperature": 1.0}
+    )  # of masked prediction, which has no other noise
+    scaffolds = [filled(*request(one), np.random.default_rng(1)) for one in asked]
+    counts, worst, free, kept = {}, 0.0, 0.0, 0.0
+    order = np.argsort([len(s.numbers) for s in scaffolds], kind="stable")
+    for start in range(0, len(order), BATCH):
+        some = [scaffolds[i] for i in order[start : start + BATCH]]
+        told = pd.DataFrame({"atomic_numbers": [s.numbers for s in some], "space_group": [s.space_group for s in some],
+                             "formation_energy_per_atom": 0.0, "asked": range(len(some))})  # fmt: skip
+        begin = time.process_time()
+        generate_for_conditions(model, told, sampling, "kind")
+        middle = time.process_time()
+        made, _ = generate_for_conditions(model, told, sampling, "kind", scaffolds=some)
+        free, kept = free + middle - begin, kept + time.process_time() - middle
+        for lattice, coords, place in zip(made["lattice"], made["frac_coords"], made["asked"], strict=True):
+            verdict, error = obtained(lattice, coords, some[place])
+            counts[verdict], worst = counts.get(verdict, 0) + 1, max(worst, error)
+    shares = {name: counts.get(name, 0) for name in ("asked", "supergroup", "coincide", "other")}
+    return {"kind": kind, "n": len(asked), **shares, "lost": len(asked) - sum(counts.values()), "misfit": float(f"{worst:.2g}"),
+            "seconds": round(kept, 1), "cost": round(kept / free, 2)}  # fmt: skip
+
+
+def obtained(lattice: np.ndarray, coords: np.ndarray, scaffold: Scaffold) -> tuple[str, float]:
+    """Say what spglib finds: the group asked for; another that holds its operations too; nothing, for atoms coincide; or neither."""
+    seen = -coords if scaffold.mirrored else coords
+    error = misfit(lattice, seen, scaffold)
+    number = space_group_number((lattice, coords, scaffold.numbers), 0.01)
+    if number == scaffold.space_group:
+        return "asked", error
+    if number is None:
+        return "coincide", error
+    return ("supergroup" if error < 1e-5 else "other"), error
+
+
+if __name__ == "__main__":
+    main()
