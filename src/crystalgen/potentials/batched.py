@@ -21,13 +21,17 @@ from crystalgen.potentials.registry import calculator
 from crystalgen.potentials.relaxation import CONVERGED, UNCONVERGED, CellFilter, Guard
 from crystalgen.potentials.single_point import LostCell, reason
 
+INTERRUPTED = "interrupted"
 MAX_ATOMS = 160  # of a call; beyond, memory grows and nothing is saved
 _STRESS = [[0, 0], [1, 1], [2, 2], [1, 2], [0, 2], [0, 1]]  # Voigt's order
 
 
 @dataclass
 class Relaxed:
-    """What became of a crystal: `converged`, `unconverged` or `failed: why`; energy is CHGNet's, eV/atom, NaN where it failed."""
+    """What became of a crystal.
+
+    status: `converged`, `unconverged`, `interrupted` or `failed: why`. energy: CHGNet's, eV/atom, NaN where it failed.
+    """
 
     structure: Structure
     status: str
@@ -104,7 +108,8 @@ def relax_together(structures: list[Structure], fmax: float = 0.1, max_steps: in
             if seen is not None:
                 seen(step, sum(not run.status for run in runs))
     except KeyboardInterrupt:
-        pass
+        for run in runs:
+            run.status = run.status or INTERRUPTED
     return [_result(run) for run in runs]
 
 

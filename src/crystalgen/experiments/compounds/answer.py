@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from crystalgen.experiments.compounds.merging import merge
-from crystalgen.experiments.compounds.ranking import NOT_RELAXED, described, ranked, rated, relaxed, with_known
+from crystalgen.experiments.compounds.ranking import NOT_RELAXED, STOPPED, described, ranked, rated, relaxed, uncertainty, with_known
 from crystalgen.experiments.compounds.sources import (
+    MAX_ATOMS,
     UNITS,
     cells_of,
     generated_candidates,
@@ -18,6 +19,7 @@ from crystalgen.experiments.compounds.sources import (
     random_candidates,
     retrieved_candidates,
 )
+from crystalgen.potentials.batched import INTERRUPTED
 from crystalgen.potentials.shipped import shipped_energies, shipped_hull
 from crystalgen.utils.formulas import ATOMIC_NUMBERS, parse_composition
 
@@ -49,7 +51,7 @@ class Question:
 @dataclass
 class Answer:
     """crystals: ranked, best first. removed: candidates that went out, by reason. decomposition: the hull's phases at the composition,
-    share of the atoms by formula. hull_energy: eV/atom. notes: what a reader should know. seconds: of each step.
+    share of the atoms by formula. notes: what a reader should know. seconds: of each step.
     """
 
     crystals: pd.DataFrame
@@ -57,6 +59,11 @@ class Answer:
     decomposition: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether Ctrl-C cut it short."""
+        return any(note.startswith(STOPPED) for note in self.notes)
 
 
 def check_elements(composition: str) -> None:
@@ -87,6 +94,10 @@ def answer(question: Question, known: pd.DataFrame | None = None, say: Say = lam
         nonlocal clock
         seconds[name], clock = time.perf_counter() - clock, time.perf_counter()
 
+    if not cells_of(question.formula(), question.units):
+        raise ValueError(
+            f"composition {question.composition!r}: expected at most {MAX_ATOMS} atoms in a cell of {question.units} formula units"
+        )
     candidates, notes = proposed(question, known, say)
     lap("candidates")
     merged, removed = merge(candidates, question.count)
@@ -99,7 +110,7 @@ def answer(question: Question, known: pd.DataFrame | None = None, say: Say = lam
     crystals = described(ranked(found)).assign(source="answer")
     energies, removed_later = shipped_energies(question.formula()), len(found) - len(crystals)
     removed["relaxed to the same crystal as another candidate"] += removed_later
-    crystals = with_known(crystals, energies)
+    crystals = with_known(crystals, energies).assign(uncertainty=uncertainty(question.formula()))
     result = Answer(crystals, {why: n for why, n in removed.items() if n}, {}, notes, seconds)
     if (hull := _hull(question)) is not None:
         result.decomposition = hull.decomposition(crystals["formula"].iloc[0])
@@ -127,7 +138,7 @@ def proposed(question: Question, known: pd.DataFrame | None, say: Say) -> tuple[
             parts.append(random_candidates(cells, question.count, question.seed, question.workers))
             say(f"{len(parts[-1])} candidates of a random search")
     except KeyboardInterrupt:
-        notes.append("Stopped before all sources were asked.")
+        notes.append(f"{STOPPED} before all sources were asked.")
         if not sum(map(len, parts)):
             raise
     return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True), notes
@@ -138,6 +149,8 @@ def evaluated(merged: pd.DataFrame, question: Question, notes: list[str], say: S
     table = merged.assign(status=NOT_RELAXED, steps=0)
     if question.relax:
         table = relaxed(merged, question.steps, seen=lambda step, going: step % 5 or say(f"step {step}: {going} crystals go on"))
+    if (table["status"] == INTERRUPTED).any():
+        notes.append(f"{STOPPED} before all crystals were at rest.")
     failed = table["status"].str.startswith("failed").to_numpy()
     if failed.any() and not failed.all():
         table = table[~failed].reset_index(drop=True)
@@ -146,7 +159,7 @@ def evaluated(merged: pd.DataFrame, question: Question, notes: list[str], say: S
     hull = _hull(question)
     if hull is None:
         notes.append("The shipped table lacks an element's own crystal: there are energies, but no hull.")
-    return rated(table, hull, lambda count, of: count % 5 or say(f"{count} of {of} energies"))
+    return rated(table, hull, notes, lambda count, of: count % 5 or say(f"{count} of {of} energies"))
 
 
 def _hull(question: Question):

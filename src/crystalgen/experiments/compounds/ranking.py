@@ -3,6 +3,7 @@
 CHGNet moves the atoms, as for the library; SevenNet's 7net-l3i5 gives the energies, as for the shipped hull.
 """
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -18,6 +19,7 @@ from crystalgen.potentials.registry import ENERGY_SOURCE
 from crystalgen.potentials.single_point import rate, silence
 from crystalgen.represent.canonical import wrap
 from crystalgen.stability.hull import Hull
+from crystalgen.utils import paths
 from crystalgen.utils.formulas import parse_composition
 
 TEMPERATURE = 0.03  # eV/atom: how much higher a candidate may lie that sources find e times as likely; fitted with `merging.WEIGHTS`
@@ -25,6 +27,7 @@ DROP = 0.25  # eV/atom by CHGNet above the lowest, where a relaxation is given u
 RATED_WITHIN = 0.15  # eV/atom by CHGNet above the lowest: only these are asked of 7net
 _G_PER_CM3 = 1.66053907  # of 1 u / Å^3
 NOT_RELAXED = "as proposed"
+STOPPED = "Stopped"  # how a note begins where Ctrl-C cut an answer short
 
 
 def relaxed(table: pd.DataFrame, steps: int = 40, fmax: float = 0.1, seen: Callable[[int, int], None] | None = None) -> pd.DataFrame:
@@ -42,11 +45,11 @@ def relaxed(table: pd.DataFrame, steps: int = 40, fmax: float = 0.1, seen: Calla
     )
 
 
-def rated(table: pd.DataFrame, hull: Hull | None, seen: Callable[[int, int], None] | None = None) -> pd.DataFrame:
+def rated(table: pd.DataFrame, hull: Hull | None, notes: list[str], seen: Callable[[int, int], None] | None = None) -> pd.DataFrame:
     """Return candidates with energy_per_atom by 7net-l3i5, formation_energy_per_atom and e_above_hull (eV/atom).
 
     Of relaxed ones, those far above the lowest by CHGNet are left without. After Ctrl-C, so are those that were not reached, the
-    likelier ones first.
+    likelier ones first, and a note says so.
     """
     energies, told = np.full(len(table), np.nan), table.get("chgnet_energy", pd.Series(0.0, index=table.index))
     near = np.flatnonzero((told <= told.min() + RATED_WITHIN).to_numpy())
@@ -57,7 +60,7 @@ def rated(table: pd.DataFrame, hull: Hull | None, seen: Callable[[int, int], Non
             if seen is not None:
                 seen(count, len(near))
     except KeyboardInterrupt:
-        pass
+        notes.append(f"{STOPPED} before all energies were computed.")
     table = table.assign(energy_per_atom=energies, energy_source=np.where(np.isfinite(energies), ENERGY_SOURCE, None))
     if hull is None:
         return without_implausible(table.assign(e_above_hull=np.nan))
@@ -122,3 +125,13 @@ def with_known(table: pd.DataFrame, energies: pd.DataFrame, within: float = 0.03
         apart = (same.loc[same["space_group"] == group, "energy_per_atom"] - energy).abs()
         names.append(same.loc[apart.idxmin(), "id"] if len(apart) and apart.min() <= within else None)
     return table.assign(known_id=names, novel=[name is None for name in names])
+
+
+def uncertainty(counts: dict[str, int]) -> float:
+    """Return how far an energy above the shipped hull lies from density-functional theory's, root mean square, eV/atom.
+
+    Measured on Materials Project structures of each element (`benchmarks/hull_errors.py`); the elements' squares are averaged by atoms.
+    """
+    errors = json.loads((paths.REFERENCE / "hull_errors.json").read_text())
+    squares = [errors["elements"].get(symbol, errors["all"]) ** 2 for symbol in counts]
+    return float(np.sqrt(np.average(squares, weights=list(counts.values()))))
