@@ -135,7 +135,7 @@ def test_what_cannot_be_asked_is_said(model):
 
 def test_errors_say_what_to_do(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(paths, "MODELS", tmp_path)
-    assert main(["generate", "Ta1W1B4"]) == 1
+    assert main(["generate", "Ta1W1B4", "--model", "matrix_generation_flow_uniform"]) == 1
     assert "run `make reproduce` first" in capsys.readouterr().err
     assert main(["generate", "Ta1W1B4", "--study", "nothing"]) == 1
     assert "no such study; expected one of" in capsys.readouterr().err

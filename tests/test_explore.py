@@ -54,7 +54,7 @@ def test_the_tour_is_walked(study, tmp_path):
     notebook = executed("tour", tmp_path, study=study)
     text = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
     assert "matrix there and back: True" in text and "periodic table there and back: True" in text
-    assert pictures(notebook) == 2
+    assert pictures(notebook) == 3
     assert any("NGLWidget" in str(output) for cell in notebook.cells for output in cell.get("outputs", []))
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import ROOT, caesium_chloride, rocksalt
 
-BUILT_OF = ("src", "data/library", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
+BUILT_OF = ("src", "data/library", "data/shipped", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 
 
 def run(*command, cwd, path="") -> subprocess.CompletedProcess:
@@ -23,7 +23,7 @@ def installed(tmp_path_factory):
     source, wheels, target = (tmp_path_factory.mktemp(name) for name in ("source", "wheels", "installed"))
     for name in BUILT_OF:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).parent.mkdir(exist_ok=True, parents=True)
         copy(ROOT / name, source / name)
     pip = ("pip", "--disable-pip-version-check")
     done = run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", wheels, source, cwd=wheels)
@@ -60,7 +60,10 @@ from crystalgen.crystals import read_crystals
 from crystalgen.datasets.benchmarks import load_manifest
 from crystalgen.library.recipe import load_recipe
 from crystalgen.metrics.benchmarks import cutoffs_of
+from crystalgen.experiments.compounds.sources import SHIPPED_GENERATOR
+from crystalgen.potentials.shipped import SINGLE_POINTS
 from crystalgen.utils import paths
+assert SINGLE_POINTS.is_file() and (SHIPPED_GENERATOR / "weights" / "42.safetensors").is_file()
 print(paths.CHECKOUT, len(load_manifest().sets), cutoffs_of("mp_20").structure, sorted(p.name for p in paths.REFERENCE.iterdir()))
 print(len(read_crystals(paths.LIBRARY / "crystals.parquet")) > 1000, load_recipe(paths.LIBRARY / "recipe.yaml").symprec > 0)
 """

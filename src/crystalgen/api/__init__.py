@@ -3,11 +3,12 @@
 A request is checked here, before torch, pymatgen or pandas is imported, so that a mistake is answered at once.
 """
 
+import logging
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crystalgen.api.checks import check_number, check_paths, check_request, check_table_file
+from crystalgen.api.checks import check_compound, check_number, check_paths, check_request, check_table_file
 from crystalgen.potentials.registry import find_potential
 from crystalgen.utils import paths
 
@@ -24,54 +25,72 @@ def generate(
     n: int = 20,
     space_group: int | None = None,
     energy: float | None = None,
+    units: int | None = None,
     study: str | None = None,
     model: str | None = None,
-    relax: bool = False,
+    relax: bool | None = None,
+    steps: int = 40,
     seed: int = 0,
     workers: int = 2,
     out: str | PathLike | None = None,
 ) -> "pd.DataFrame":
-    """Sample crystals of a composition from a trained model, and rank them by energy above the hull.
+    """Say what crystals a compound may have, and whether they are stable: any formula of 88 elements, without training or network.
+
+    Candidates come from distilled prototypes, from the Materials Project's crystals where `crystalgen fetch mp_20` brought them, from the
+    shipped generator, and from a random search where these have too few. What is no crystal or repeats another goes out. The others
+    are relaxed by CHGNet, rated by 7net-l3i5 and placed above the hull of the shipped single points. With `study` or `model`, a model
+    that was trained here is sampled instead. Ctrl-C ranks what is done; a repeated request comes from a cache.
 
     Args:
-        composition: of a whole cell, e.g. "Ta1W1B4".
-        n: number of crystals to sample; what cannot be decoded into a crystal is left out.
-        space_group: number (1 to 230) to condition on; without it, drawn for each crystal as the training crystals have them.
-        energy: formation energy to condition on, eV/atom; without it, that of the library's hull at this composition.
-        study: whose models are sampled; without it, the first trained one that knows the elements.
-        model: name of a way to sample a model that takes a composition; without it, the study's first.
-        relax: relax valid crystals by CHGNet before they are ranked.
+        composition: as people write it, e.g. "LiFePO4", "Ca(OH)2" or "B6 Ta W"; of a study's model that of a whole cell, "Ta1W1B4".
+        n: number of candidates to relax and rank, or of crystals to sample.
+        space_group: number (1 to 230) to keep to where a source can; without it, sources choose.
+        energy: formation energy to condition the generator on, eV/atom; a study's model without it has that of the library's hull.
+        units: formula units of the primitive cell; without it, 1, 2, 3, 4, 6 and 8 are tried.
+        study: whose models are sampled.
+        model: name of a way to sample a model that takes a composition, of the study or of the first one that is trained.
+        relax: relax crystals before they are ranked; without it, a compound's are and a study's are not.
+        steps: of a compound's relaxation at most.
         seed: random seed for sampling.
-        workers: processes for energies and relaxations.
-        out: folder for CIFs, table.csv, crystals.parquet and index.html, replaced; nothing is written without it.
+        workers: processes of a study's energies and relaxations.
+        out: folder for CIFs, table.csv, crystals.parquet, crystals.extxyz and index.html, replaced; nothing is written without it.
 
     Returns:
-        A row per crystal, best first: valid and distinct ones before others, then by energy. Columns: id, formula, space_group,
-        asked_space_group, valid (no two atoms within 0.5 Å), energy_per_atom, formation_energy_per_atom and e_above_hull (eV/atom, by
-        7net-l3i5), novel (neither in the study nor in the library), known_id (which of these it is), copies (of it among the
-        others), status, structure (pymatgen Structure), and more. `attrs` says what was requested of which model.
+        A row per crystal, best first. Columns of a compound's: id, formula (of the cell), probability (of sources and energy together,
+        among these), e_above_hull, uncertainty, formation_energy_per_atom, energy_per_atom (eV/atom, by 7net-l3i5), space_group, known_id
+        (the Materials Project structure that it seems to be), novel, sources, origin (prototype or template), density (g/cm^3),
+        shortest_bond (Å), status, structure (pymatgen Structure), and more. `attrs` holds what was asked, decomposition (the hull's phases
+        here), removed (candidates that went out, by reason) and notes. A study's model: the columns of a sample, ranked by energy.
 
     Raises:
-        ValueError: the composition is no formula, a number is out of bounds, no model is trained, or the study's crystals lack an
-            element or the space group.
+        ValueError: the composition is no formula, a number is out of bounds, an element is unknown, no model is trained, or the study's
+            crystals lack an element or the space group.
         FileNotFoundError: the study was not run here, or its model was not trained.
 
     Example:
         >>> import crystalgen as cg
-        >>> crystals = cg.generate("Ta1W1B4", n=50, space_group=187, energy=-0.6)
-        >>> crystals[["formula", "e_above_hull", "space_group", "novel"]].head()
+        >>> crystals = cg.generate("LiFePO4")
+        >>> crystals[["e_above_hull", "uncertainty", "space_group", "known_id", "sources"]].head()
         >>> crystals.structure[0].to("best.cif")
+        >>> cg.generate("Ta1W1B4", n=50, space_group=187, energy=-0.6, study="library_energies")  # of a trained model
     """
     check_request(composition, n, space_group, energy, seed, workers)
-    from crystalgen.experiments.trained import conditional_model, trained_studies, trained_study
+    if study is None and model is None:
+        check_compound(composition, units, steps)
+        logging.getLogger("crystalgen").info("%s: looking for prototypes, crystals alike and what the generator says", composition)
+        from crystalgen.api.compound import answer_compound, write_compound_answer
 
-    if study is None:
-        trained_studies()
-    else:
-        conditional_model(study, model)
+        table = answer_compound(composition, n, space_group, energy, units, relax is not False, steps, seed, workers)
+        if out is not None:
+            write_compound_answer(table, out)
+        return table
+    from crystalgen.experiments.trained import conditional_model, trained_study
+
+    study = study or trained_study(composition)
+    conditional_model(study, model)
     from crystalgen.api.generation import generate_crystals, write_generated
 
-    table = generate_crystals(composition, n, space_group, energy, study or trained_study(composition), model, relax, seed, workers)
+    table = generate_crystals(composition, n, space_group, energy, study, model, bool(relax), seed, workers)
     if out is not None:
         write_generated(table, out)
     return table

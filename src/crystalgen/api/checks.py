@@ -6,10 +6,13 @@ from os import PathLike
 from pathlib import Path
 
 from crystalgen.utils import paths
-from crystalgen.utils.formulas import parse_composition
+from crystalgen.utils.formulas import ATOMIC_NUMBERS, parse_composition
 from crystalgen.utils.limits import MAX_FORMATION_ENERGY
 
 MOST_CRYSTALS = 100_000  # of one request; they are all held in memory
+MOST_ATOMS = 60  # of a compound's cell
+MOST_UNITS = 16  # formula units of a primitive cell
+UNKNOWN = frozenset((18, *range(84, 89), *range(95, 104)))  # atomic numbers that no source of crystals has learnt of
 
 
 def check_request(composition: str, n: int, space_group: int | None, energy: float | None, seed: int, workers: int) -> None:
@@ -22,6 +25,19 @@ def check_request(composition: str, n: int, space_group: int | None, energy: flo
         check_number("space group", space_group, 1, 230)
     if energy is not None and not (isinstance(energy, Real) and abs(energy) <= MAX_FORMATION_ENERGY):  # NaN is within no bound
         raise ValueError(f"energy {energy}: expected a formation energy of -{MAX_FORMATION_ENERGY:g} to {MAX_FORMATION_ENERGY:g} eV/atom")
+
+
+def check_compound(composition: str, units, steps: int) -> None:
+    """Raise ValueError for a formula that no source has learnt of, or numbers out of bounds: see `generate`."""
+    if unknown := [symbol for symbol in parse_composition(composition) if ATOMIC_NUMBERS[symbol] in UNKNOWN]:
+        raise ValueError(f"composition {composition!r}: no source has learnt of {', '.join(unknown)}; expected H to Pu without Ar "
+                         "and Po to Ra")  # fmt: skip
+    counts = parse_composition(composition).values()
+    if (atoms := sum(counts) // math.gcd(*counts)) > MOST_ATOMS:
+        raise ValueError(f"composition {composition!r}: {atoms} atoms in a formula unit; expected at most {MOST_ATOMS}")
+    check_number("steps", steps, 1, 10_000)
+    for number in [units] if isinstance(units, int) else [] if units is None else units:
+        check_number("units", number, 1, MOST_UNITS)
 
 
 def check_number(name: str, value: float, least: float, most: float = math.inf, whole: bool = True) -> None:

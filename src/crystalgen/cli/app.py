@@ -20,7 +20,7 @@ first of all:
   crystalgen show                                  its results again, and where its page is
 \b
 ask, look, judge:
-  crystalgen generate Ta1W1B4 -n 50 --relax        crystals of a composition, from a model that was trained here
+  crystalgen generate LiFePO4                      what crystals a compound may have, and whether they are stable
   crystalgen evaluate samples.zip --reference T    any generator's crystals beside a table T of real ones
   crystalgen relax samples/                        any crystals, relaxed, above a hull
   make lab                                         JupyterLab; the same in Python: import crystalgen as cg, cg.generate?

@@ -21,28 +21,50 @@ def generate(
     n: Annotated[int, Option("-n", "--count", min=1)] = 20,
     space_group: Annotated[int | None, Option(min=1, max=230)] = None,
     energy: Annotated[float | None, Option(metavar="EV", min=-MAX_FORMATION_ENERGY, max=MAX_FORMATION_ENERGY)] = None,
+    units: Annotated[int | None, Option(min=1)] = None,
     study: str | None = None,
     model: str | None = None,
-    relax: Annotated[bool, Option("--relax")] = False,
+    relax: Annotated[bool | None, Option("--relax/--no-relax", show_default=False)] = None,
+    steps: Annotated[int, Option(min=1)] = 40,
     seed: Annotated[int, Option(min=0)] = 0,
     workers: Workers = 2,
     out: Annotated[Path | None, Option(metavar="FOLDER", help="replaced; without it, a new one in reports/generated")] = None,
 ):
-    """Sample crystals of a composition from a trained model: CIFs, a ranked table, a picture.
+    """Say what crystals a compound may have and whether they are stable: CIFs, a ranked table, a page.
 
     Examples:
-      crystalgen generate Ta1W1B4  # twenty crystals; a space group is drawn for each
-      crystalgen generate Ta1W1B4 --space-group 187 --energy -0.6 -n 50 --relax  # as requested, relaxed
-      crystalgen generate Ti1B2 --study library --model matrix_generation_ddim  # of another study and model
+      crystalgen generate LiFePO4  # any formula of 88 elements
+      crystalgen generate "Ca(OH)2" --units 1 -n 10  # in cells of one formula unit
+      crystalgen generate Ta1W1B4 --study library_energies --space-group 187 --energy -0.6 -n 50 --relax  # of a trained model
     """
-    table = api.generate(composition, n, space_group, energy, study, model, relax, seed, workers)
-    from crystalgen.api.generation import write_generated
-    from crystalgen.report.answer import summary
+    if study is None and model is None:
+        _tell_steps("%(relativeCreated)7.0f ms  %(message)s")
+    table = api.generate(composition, n, space_group, energy, units, study, model, relax, steps, seed, workers)
+    if "study" in table.attrs:
+        from crystalgen.api.generation import write_generated
+        from crystalgen.report.answer import summary
 
-    page = write_generated(table, out)
-    print(f"{table.attrs['model']} of the study {table.attrs['study']}: {summary(table)}")
-    print(table[["e_above_hull", "space_group", "novel", "copies", "status"]].head(8).to_string(float_format=lambda e: f"{e:.3f}"))
+        page = write_generated(table, out)
+        print(f"{table.attrs['model']} of the study {table.attrs['study']}: {summary(table)}")
+        print(table[["e_above_hull", "space_group", "novel", "copies", "status"]].head(8).to_string(float_format=lambda e: f"{e:.3f}"))
+    else:
+        from crystalgen.api.compound import write_compound_answer
+        from crystalgen.report.compound import FOOTER, readable, summary
+
+        page = write_compound_answer(table, out)
+        print(readable(table).drop(columns=["Relaxation", "Shortest bond, Å"]).head(8).to_string(index=False))
+        print("\n".join([summary(table, table.attrs), *table.attrs["notes"], FOOTER]))
     print(page)
+
+
+def _tell_steps(format: str = "%(message)s") -> None:
+    """Write what the package logs to standard error."""
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(format))
+    logging.getLogger("crystalgen").setLevel(logging.INFO)
+    logging.getLogger("crystalgen").addHandler(handler)
 
 
 @command(like=api.evaluate)
@@ -68,10 +90,7 @@ def evaluate(
       crystalgen evaluate eval_diff.pt  # beside the targets that it holds: match rate, RMSE, best of several
       crystalgen evaluate cifs/ --reference my.csv --energies  # with S.U.N. by the potential's hull
     """
-    import logging
-
-    logging.getLogger("crystalgen").setLevel(logging.INFO)  # the steps, which may take minutes each
-    logging.getLogger("crystalgen").addHandler(logging.StreamHandler())
+    _tell_steps()  # which may take minutes each
     out = out or paths.REPORTS / "evaluate" / safe_name(path.absolute().name)
     print(api.evaluate(path, reference, training, split, energies, cutoffs, by_order, disordered, workers, dask, limit, out).page)
 

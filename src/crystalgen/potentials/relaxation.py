@@ -112,7 +112,7 @@ def relax(structure: Structure, min_distance: float, fmax: float, max_steps: int
         status (`converged`, `unconverged`, or `failed: <why>`), steps, max_force (eV/Å, of the last step), volume_change (a fraction),
         lattice (3, 3), frac_coords (n, 3) and energy_per_atom (eV); None where it failed, but for the steps.
     """
-    guard = _Guard(structure.volume)
+    guard = Guard(structure.volume)
     try:
         with time_limit(limit), silence():
             relaxed, converged, steps = minimise(structure, fmax, max_steps, guard, calculator(geometry))
@@ -147,14 +147,14 @@ def minimise(structure: Structure, fmax: float, max_steps: int, guard: Callable[
     """
     atoms = AseAtomsAdaptor.get_atoms(structure)
     atoms.calc = calculator
-    optimiser = LBFGS(_CellFilter(atoms), logfile=None)
+    optimiser = LBFGS(CellFilter(atoms), logfile=None)
     if guard is not None:
         optimiser.attach(guard, 1, atoms)
     converged = optimiser.run(fmax=fmax, steps=max_steps)
     return AseAtomsAdaptor.get_structure(atoms), bool(converged), int(optimiser.nsteps)
 
 
-class _CellFilter(FrechetCellFilter):
+class CellFilter(FrechetCellFilter):
     """ASE's filter, which an optimiser asks for the same forces three times a step, each of nine matrix exponentials: asked once here."""
 
     def __init__(self, atoms: Atoms):
@@ -162,19 +162,21 @@ class _CellFilter(FrechetCellFilter):
         self._of, self._forces = None, None
 
     def get_forces(self) -> np.ndarray:
+        """Return forces on atoms and on the cell, eV/Å, (n + 3, 3)."""
         state = self.atoms.positions.tobytes() + self.atoms.cell.array.tobytes()
         if state != self._of:
             self._of, self._forces = state, super().get_forces()
         return self._forces.copy()
 
 
-class _Guard:
+class Guard:
     """Ends a relaxation whose cell explodes or collapses, before its neighbours fill the memory; keeps the last step's force."""
 
     def __init__(self, volume: float):
         self.volume, self.steps, self.max_force = volume, -1, None
 
     def __call__(self, atoms: Atoms) -> None:
+        """Count a step; raise LostCell where the cell is none any more."""
         self.steps += 1
         change = atoms.get_volume() / self.volume
         if not 1 / MAX_VOLUME_CHANGE < change < MAX_VOLUME_CHANGE:

@@ -41,10 +41,12 @@ class Prototype:
 class Candidate:
     """A way to fill a prototype. votes: share of all votes for its arrangement. species: atomic number of each role, (s,).
 
+    weight: logarithm of the prototype's own votes, which compare between cells of different size of one composition.
     shift: of the shape's modes from their most likely amounts, in units of their spread, (k,).
     """
 
     votes: float
+    weight: float
     prototype: Prototype
     species: np.ndarray
     shift: np.ndarray
@@ -119,8 +121,8 @@ class DistilledPrototypes:
         total = sum(votes.values())
         entries.sort(key=lambda entry: (-votes[entry[0]], -entry[1]))
         ranked = sorted(range(len(entries)), key=lambda place: sum(entries[place][0] == other[0] for other in entries[:place]))
-        whole = [Candidate(votes[a] / total, prototype, species, np.zeros(len(prototype.shape.modes)))
-                 for a, _, prototype, species in (entries[place] for place in ranked)]  # fmt: skip
+        whole = [Candidate(votes[a] / total, weight, prototype, species, np.zeros(len(prototype.shape.modes)))
+                 for a, weight, prototype, species in (entries[place] for place in ranked)]  # fmt: skip
         return [*whole, *(_changed(whole))][:count] if len(whole) < count else whole[:count]
 
     def crystal(self, candidate: Candidate) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -184,7 +186,7 @@ def _changed(candidates: list[Candidate]) -> Iterator[Candidate]:
                 for sign in (1.0, -1.0):
                     shift = np.zeros_like(candidate.shift)
                     shift[mode] = sign
-                    yield Candidate(candidate.votes, candidate.prototype, candidate.species, shift)
+                    yield Candidate(candidate.votes, candidate.weight, candidate.prototype, candidate.species, shift)
 
 
 def _unlike(one: tuple[int, ...], other: tuple[int, ...]) -> float:

@@ -1,0 +1,179 @@
+"""Asking for compounds by their formula: is the known ground state the first answer? Run: python benchmarks/ask.py DATA
+
+DATA is a table or a folder with mp_20's crystals.parquet. Drawn are validation crystals on the hull whose reduced formula no training
+row has (as `stable_compounds.py`, same seed, same 100). Told is the formula alone, not the size of the cell. Looked up are training
+rows alone; the shipped prototypes are made without formulas of the validation split, the generator is trained on the training split; the
+shipped single points hold these compounds' energies, which place the hull and choose nothing. Judged is StructureMatcher at
+0.3 / 0.5 / 10 degrees on primitive cells.
+
+Each compound's candidates, relaxed and rated, are kept in --work, so that a stopped run goes on; all rankings are computed from them.
+--fit prints the weights of the sources and of the energy that explain best which candidates of other compounds (--seed 2) are right.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+from scipy.stats import binomtest
+
+from crystalgen.crystals import read_crystals, write_crystals
+from crystalgen.experiments.compounds import merging, ranking
+from crystalgen.experiments.compounds.answer import Question, evaluated, proposed
+from crystalgen.experiments.compounds.sources import GENERATOR, PROTOTYPES, RETRIEVAL
+from crystalgen.matching.reduction import ReducedCell, reduce_cell
+from crystalgen.utils import paths
+from crystalgen.utils.files import write_json
+
+STABLE = 1e-4  # eV/atom above the hull
+KINDS = {
+    "": (PROTOTYPES, RETRIEVAL, GENERATOR),
+    "shipped_alone.": (PROTOTYPES, GENERATOR),
+    "prototypes.": (PROTOTYPES,),
+    "retrieval.": (RETRIEVAL,),
+    "generator.": (GENERATOR,),
+}
+
+
+def main() -> None:
+    """Answer what is not answered yet, then print and write the rates."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--compounds", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0, help="0 are the compounds that are judged; others are drawn apart from these")
+    parser.add_argument("--candidates", type=int, default=20, help="relaxed for each compound")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--work", type=Path, default=paths.INTERIM / "ask")
+    parser.add_argument("--out", type=Path, default=paths.REPORTS / "generate" / "metrics.json")
+    parser.add_argument("--fit", action="store_true", help="fit weights to the compounds of the seed that are done")
+    parser.add_argument("--report", action="store_true", help="report what is done, answer nothing")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    table = read_crystals(args.data / "crystals.parquet" if args.data.is_dir() else args.data)
+    training, targets = table[table["split"] == "train"].reset_index(drop=True), drawn(table, args.compounds, args.seed)
+    folder = args.work / f"seed-{args.seed}"
+    for _, target in targets.iterrows():
+        if not (args.fit or args.report or (folder / f"{target['id']}.json").exists()):
+            print(one(target, training, args, folder), flush=True)
+    done = [target for _, target in targets.iterrows() if (folder / f"{target['id']}.json").exists()]
+    kept = [read_one(folder, target["id"]) for target in done]
+    if args.fit:
+        fit([crystals for crystals, _ in kept])
+    elif kept:
+        metrics = rates(done, kept, args)
+        write_json(metrics, args.out)
+        print(json.dumps(metrics, indent=1))
+
+
+def drawn(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """Return stable validation crystals of formulas that no training row has, a draw; of any seed but 0, none that seed 0 draws."""
+    training, val = table[table["split"] == "train"], table[table["split"] == "val"]
+    unseen = val[~val["reduced_formula"].isin(set(training["reduced_formula"])) & (val["e_above_hull"] < STABLE)]
+    unseen = unseen.drop_duplicates("reduced_formula").reset_index(drop=True)
+    judged = unseen.sample(100, random_state=0)
+    if seed:
+        return unseen.drop(judged.index).sample(count, random_state=seed)
+    return judged.head(count)
+
+
+def one(target: pd.Series, training: pd.DataFrame, args: argparse.Namespace, folder: Path) -> str:
+    """Answer one compound, and keep what came out."""
+    wall, cpu, notes = time.perf_counter(), time.process_time(), []
+    question = Question(target["reduced_formula"], args.candidates, steps=args.steps)
+    candidates, _ = proposed(question, training, lambda text: None)
+    goal = reduce_cell(target["lattice"], target["atomic_numbers"], target["frac_coords"])
+    merged, removed = merging.merge(candidates, args.candidates)
+    found = evaluated(merged, question, notes, lambda text: None)
+    spent = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+    proposed_right = [is_target(cell, goal) for cell in merging.distinct(candidates)[1]]
+    found = found.assign(right=[is_target(cell, goal) for cell in merging.distinct(found)[1]])
+    write_crystals(found.assign(source="ask"), folder / f"{target['id']}.parquet")
+    write_json(
+        {**spent, "proposed": len(candidates), "right": int(sum(proposed_right)), "removed": removed}, folder / f"{target['id']}.json"
+    )
+    first = ranking.ranked(found)
+    return f"{target['reduced_formula']}: right at {np.flatnonzero(first['right'])[:1]} of {len(first)}, {spent['seconds']:.0f} s"
+
+
+def is_target(cell: ReducedCell | str, goal: ReducedCell) -> bool:
+    """Return whether a candidate is the known crystal."""
+    return not isinstance(cell, str) and merging.same_crystal(cell, goal)
+
+
+def read_one(folder: Path, name: str) -> tuple[pd.DataFrame, dict]:
+    """Return a compound's candidates, and what is known of the run."""
+    return read_crystals(folder / f"{name}.parquet"), json.loads((folder / f"{name}.json").read_text())
+
+
+def place_of_target(crystals: pd.DataFrame, sources: tuple[str, ...], energies: bool = True) -> int:
+    """Return where the known crystal stands among the candidates of some sources, 0 is first; 999 where it is not."""
+    own = crystals[(crystals[[merging.EVIDENCE[source] for source in sources]] > 0).any(axis=1)].reset_index(drop=True)
+    if own.empty:
+        return 999
+    own = own.assign(prior=merging.prior(own, sources), energy_per_atom=own["energy_per_atom"] if energies else np.nan)
+    right = np.flatnonzero(ranking.ranked(own)["right"])
+    return int(right[0]) if len(right) else 999
+
+
+def rates(targets: list[pd.Series], kept: list[tuple[pd.DataFrame, dict]], args: argparse.Namespace) -> dict:
+    """Return metrics.json: values with 95 % intervals, and the failures."""
+    metrics: dict = {}
+    for name, sources in KINDS.items():
+        for energies in (True, False):
+            places = np.array([place_of_target(crystals, sources, energies) for crystals, _ in kept])
+            for tries in (1, 5):
+                low, high = binomtest(int((places < tries).sum()), len(places)).proportion_ci(method="wilson")
+                key = f"generate.{name}{'' if energies else 'without_energies.'}top{tries}"
+                metrics[key] = {"value": float((places < tries).mean()), "low": low, "high": high, "n": len(places)}
+    places = [place_of_target(crystals, KINDS[""]) for crystals, _ in kept]
+    for key in ("seconds", "cpu_seconds"):
+        metrics[f"generate.{key}_median"] = {"value": float(np.median([facts[key] for _, facts in kept])), "n": len(kept)}
+    failures = {}
+    for target, (crystals, facts), place in zip(targets, kept, places, strict=True):
+        if place:
+            failures[target["formula"]] = why(crystals, facts, place)
+    metrics["generate.failures"] = failures
+    metrics["generate.settings"] = {"seed": args.seed, "candidates": args.candidates, "steps": args.steps}
+    return metrics
+
+
+def why(crystals: pd.DataFrame, facts: dict, place: int) -> str:
+    """Say what kept the known crystal from the first place."""
+    if place < 999:
+        right, energies = crystals["right"], crystals["energy_per_atom"]
+        higher = 1000 * (energies[right].min() - energies.min())
+        return f"at place {place + 1}, {higher:.0f} meV/atom above the lowest candidate"
+    return "proposed, not kept or relaxed away" if facts["right"] else "no source proposed it"
+
+
+def fit(kept: list[pd.DataFrame]) -> None:
+    """Print the weights that make the right candidates likeliest (conditional logit, a small ridge), and the rates with these."""
+    kept = [crystals for crystals in kept if crystals["right"].any()]
+    features = []
+    for crystals in kept:
+        told = [np.log(crystals[column] + merging.FLOORS[source]) for source, column in merging.EVIDENCE.items()]
+        energies = crystals["energy_per_atom"].to_numpy(float)
+        heights = np.nan_to_num(energies - np.nanmin(energies), nan=ranking.RATED_WITHIN).clip(max=ranking.RATED_WITHIN)
+        features.append(np.stack([*told, -heights / 0.03], axis=1))
+
+    def loss(weights: np.ndarray) -> float:
+        total = 0.0
+        for crystals, values in zip(kept, features, strict=True):
+            scores = values @ weights
+            total += np.logaddexp.reduce(scores) - np.logaddexp.reduce(scores[crystals["right"].to_numpy(bool)])
+        return total + 0.05 * float((weights**2).sum())
+
+    weights = minimize(loss, [0.3, 0.5, 0.7, 1.0]).x
+    first = np.mean(
+        [crystals["right"].to_numpy(bool)[(values @ weights).argmax()] for crystals, values in zip(kept, features, strict=True)]
+    )
+    print(f"{len(kept)} compounds: weights {dict(zip(merging.EVIDENCE, weights[:3].round(2), strict=True))}, "
+          f"temperature {0.03 / max(weights[3], 1e-3):.3f} eV/atom; first {first:.3f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Candidates of all sources as one list: what is no crystal goes out, what is one crystal becomes one row with the evidence of each source.
+
+What the sources say is one number, `prior`: a weighted sum of the logarithms of their shares, fitted to compounds of MP-20's validation
+split that the benchmark does not use (`benchmarks/ask.py --fit`).
+"""
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+
+from crystalgen.crystals.plausibility import MIN_CONTACT, contact_problem
+from crystalgen.experiments.compounds.sources import GENERATOR, PROTOTYPES, RANDOM, RETRIEVAL
+from crystalgen.matching.match import CSP
+from crystalgen.matching.matcher import compare
+from crystalgen.matching.reduction import ReducedCell, reduce_cell
+from crystalgen.metrics.validity import structure_validity
+
+EVIDENCE = {PROTOTYPES: "share_prototypes", RETRIEVAL: "share_retrieval", GENERATOR: "share_generator"}
+WEIGHTS = {PROTOTYPES: 0.1, RETRIEVAL: 0.7, GENERATOR: 0.9}  # of the logarithms
+ALONE = 0.6  # weight of prototypes where nothing was looked up
+FLOORS = {PROTOTYPES: 1e-3, RETRIEVAL: 1e-3, GENERATOR: 0.03}  # shares below these tell nothing
+_ORDER = (PROTOTYPES, RETRIEVAL, GENERATOR, RANDOM)  # whose geometry stands for a crystal: exact symmetry before draws
+
+
+def merge(candidates: pd.DataFrame, most: int) -> tuple[pd.DataFrame, Counter]:
+    """Return distinct sound candidates, the likeliest first, and how many went out for which reason.
+
+    Args:
+        candidates: of `sources`, one below the other.
+        most: that are kept.
+
+    Returns:
+        the candidates with id, sources (all that gave it), the shares of each and prior; at the end what only random search gave.
+    """
+    removed: Counter = Counter()
+    problems = unsound(candidates)
+    removed.update(problem for problem in problems if problem)
+    table = candidates[[not problem for problem in problems]].reset_index(drop=True)
+    table["order"] = table["source"].map(_ORDER.index)
+    table = table.sort_values(["order", "weight"], ascending=[True, False], kind="stable", ignore_index=True)
+    classes, cells = distinct(table)
+    removed["the same crystal as another candidate"] += int((classes != np.arange(len(table))).sum())
+    merged = with_evidence(table, classes)
+    merged = merged.sort_values("prior", ascending=False, kind="stable", ignore_index=True)
+    if len(merged) > most:
+        removed["less likely than those that are kept"] += len(merged) - most
+    return merged.head(most).drop(columns="order"), removed
+
+
+def unsound(candidates: pd.DataFrame) -> list[str]:
+    """Return why each candidate is no crystal; empty where it is one."""
+    valid = structure_validity(candidates)
+    cells = zip(candidates["lattice"], candidates["frac_coords"], candidates["atomic_numbers"], strict=True)
+    return ["two atoms within 0.5 Å" if not fine else contact_problem(*cell, MIN_CONTACT) for fine, cell in zip(valid, cells, strict=True)]
+
+
+def distinct(table: pd.DataFrame) -> tuple[np.ndarray, list[ReducedCell | str]]:
+    """Return the place of the first row that is the same crystal as each (`same_crystal`), (n,), and the reduced cells."""
+    cells = [_reduced(row) for row in table[["lattice", "atomic_numbers", "frac_coords"]].itertuples(index=False)]
+    classes, firsts = np.arange(len(table)), []
+    for place, cell in enumerate(cells):
+        if isinstance(cell, str):
+            continue
+        classes[place] = next((first for first in firsts if same_crystal(cell, cells[first])), place)
+        if classes[place] == place:
+            firsts.append(place)
+    return classes, cells
+
+
+def same_crystal(cell: ReducedCell, other: ReducedCell) -> bool:
+    """Return StructureMatcher's verdict at 0.3 / 0.5 / 10 degrees."""
+    return cell.kinds == other.kinds and compare(cell, other, CSP, with_rms=False)[0]
+
+
+def _reduced(row: tuple) -> ReducedCell | str:
+    lattice, numbers, coords = row
+    try:
+        return reduce_cell(lattice, numbers, coords)
+    except Exception as error:  # no cell that could be compared; it stands alone
+        return str(error)
+
+
+def with_evidence(table: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
+    """Return the first row of each class with the sources and shares of all its members, and `prior`."""
+    firsts = np.unique(classes)
+    merged = table.iloc[firsts].reset_index(drop=True)
+    draws = table[table["source"] == GENERATOR].groupby("units").size()
+    for source, column in EVIDENCE.items():
+        given = (table["source"] == source).to_numpy()
+        own = 1 / table["units"].map(draws) if source == GENERATOR else table["share"]
+        merged[column] = [float(own[given & (classes == first)].sum()) for first in firsts]
+    names = [dict.fromkeys(table["source"][classes == first]) for first in firsts]
+    merged["sources"] = [", ".join(found) for found in names]
+    merged["id"] = [f"candidate-{place}" for place in range(len(merged))]
+    return merged.assign(prior=prior(merged))
+
+
+def prior(merged: pd.DataFrame, sources: tuple[str, ...] = tuple(EVIDENCE)) -> np.ndarray:
+    """Return what some sources say, natural logarithms, up to a constant (n,)."""
+    looked_up = RETRIEVAL in sources and (merged[EVIDENCE[RETRIEVAL]] > 0).any()
+    weights = WEIGHTS if looked_up else WEIGHTS | {PROTOTYPES: ALONE}
+    told = [weights[source] * np.log(merged[EVIDENCE[source]] + FLOORS[source]) for source in sources]
+    return np.sum([np.asarray(part, float) for part in told], axis=0) if len(merged) else np.zeros(0)

@@ -1,0 +1,143 @@
+"""The answer to a formula as files to take away and one page."""
+
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from crystalgen.chemistry.spacegroups import space_group_symbol
+from crystalgen.crystals import to_structures, write_crystals, write_structure_files
+from crystalgen.report.pages import write_page
+from crystalgen.report.show import figure_html, table_html
+from crystalgen.report.structures import crystal_strip
+from crystalgen.report.style import new_figure, save_figure
+from crystalgen.utils.files import write_json
+
+COLUMNS = [
+    "id", "formula", "e_above_hull", "uncertainty", "probability", "space_group", "known_id", "novel", "sources", "origin", "density",
+    "shortest_bond", "formation_energy_per_atom", "energy_per_atom", "status", "steps", "copies",
+]  # fmt: skip
+FOOTER = (
+    "What this rests on: geometries are CHGNet's and energies 7net-l3i5's, without entropy, zero-point motion, dispersion or the order of "
+    "magnetic moments. Beside this repository's own calculations by density-functional theory on borides, 7net-l3i5 was off by 0.035 "
+    "eV/atom and CHGNet by up to 0.2. Worst are layered and molecular crystals, oxides and fluorides of transition metals (Hubbard U, "
+    "magnetism), lanthanides and actinides. A difference below the uncertainty decides nothing. 'New' means that the shipped table has no "
+    "structure of this formula with the space group and about the energy, not that nobody has made it."
+)
+_PICTURES, _LISTED = 6, 30
+
+
+def summary(table: pd.DataFrame, facts: dict) -> str:
+    """Say in one paragraph what the best crystal is and whether it is stable."""
+    best = table.iloc[0]
+    what = f"{best['formula']} in space group {_group(best['space_group'])}"
+    known = f"known as {best['known_id']}" if best["known_id"] else "not in the shipped table"
+    text = f"{len(table)} crystals. The likeliest is {what}, {known}"
+    if np.isfinite(best["e_above_hull"]):
+        height, doubt = 1000 * best["e_above_hull"], 1000 * best["uncertainty"]
+        verdict = "on the hull" if height <= 0 else "within the uncertainty of the hull" if height <= doubt else "above the hull"
+        text += f"; it lies {verdict}, at {height:.0f} ± {doubt:.0f} meV/atom"
+    text += f" (probability {best['probability']:.2f} among these)."
+    if phases := facts.get("decomposition"):
+        text += " At this composition the hull consists of " + ", ".join(f"{name} ({share:.2f})" for name, share in phases.items()) + "."
+    return text
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the ranked crystals as a table for readers."""
+    return pd.DataFrame({
+        "Rank": range(1, len(table) + 1),
+        "Above the hull, meV/atom": [_whole(1000 * value) for value in table["e_above_hull"]],
+        "±": [_whole(1000 * value) for value in table["uncertainty"]],
+        "Probability": table["probability"].round(3).to_numpy(),
+        "Space group": [_group(group) for group in table["space_group"]],
+        "Cell": table["formula"].to_numpy(),
+        "Known as": [name or "new" for name in table["known_id"]],
+        "Sources": table["sources"].to_numpy(),
+        "Prototype": table["origin"].to_numpy(),
+        "Density, g/cm³": table["density"].round(2).to_numpy(),
+        "Shortest bond, Å": table["shortest_bond"].round(2).to_numpy(),
+        "Relaxation": table["status"].to_numpy(),
+    })  # fmt: skip
+
+
+def write_compound(table: pd.DataFrame, folder: Path, facts: dict) -> Path:
+    """Write crystals.parquet, table.csv, crystals.extxyz, a CIF per crystal by its rank, asked.json and index.html; return the page.
+
+    Args:
+        table: ranked crystals of `experiments.compounds.answer`, with uncertainty.
+        folder: an earlier answer in it is replaced.
+        facts: composition, removed, decomposition, notes, seconds, and what else was asked.
+    """
+    numbered = table.assign(id=[f"{rank:03d}-{formula}" for rank, formula in enumerate(table["formula"], 1)])
+    write_crystals(table.drop(columns=["structure"], errors="ignore"), folder / "crystals.parquet")
+    for old in (folder / "cifs").glob("*.cif"):
+        old.unlink()
+    files = [str(file.relative_to(folder)) for file in write_structure_files(numbered, folder / "cifs")]
+    write_extxyz(numbered, folder / "crystals.extxyz")
+    write_json(facts, folder / "asked.json")
+    shown = table[[name for name in COLUMNS if name in table]].assign(file=files)
+    shown.to_csv(folder / "table.csv", index=False, float_format="%.6g", lineterminator="\n")
+    best = [row for _, row in numbered.head(_PICTURES).iterrows()]
+    titles = [f"{rank}: {_group(row['space_group'])}\n{_height(row)}" for rank, row in enumerate(best, 1)]
+    png = save_figure(crystal_strip(best, titles), folder / "figures", "best")
+    body = [
+        figure_html(png, "The first by rank.", dict(zip(titles, best, strict=True))),
+        table_html(readable(table.head(_LISTED)), f"The first {min(_LISTED, len(table))} of {len(table)}"),
+    ]
+    if (figure := heights(table)) is not None:
+        body.append(
+            figure_html(save_figure(figure, folder / "figures", "heights"), "Energies above the hull of the shipped single points.")
+        )
+    if facts.get("decomposition"):
+        phases = pd.Series(facts["decomposition"]).rename_axis("Phase").reset_index(name="Share of the atoms")
+        body.append(table_html(phases.round(3), "What the hull consists of at this composition"))
+    if facts.get("removed"):
+        body.append(table_html(pd.Series(facts["removed"]).rename_axis("Reason").reset_index(name="Candidates"), "What went out"))
+    notes = [f"<p>{escape(note)}</p>" for note in facts.get("notes", [])]
+    body += [*notes, f'<p class="note">{escape(FOOTER)}</p>']
+    return write_page(folder / "index.html", f"Crystals of {facts['composition']}", "".join(body), [summary(table, facts)])
+
+
+def write_extxyz(table: pd.DataFrame, path: Path) -> None:
+    """Write crystals as frames of extended XYZ, energies (eV) and names in their comment lines."""
+    frames = []
+    for name, structure, energy in zip(table["id"], to_structures(table), table["energy_per_atom"], strict=True):
+        lattice = " ".join(f"{value:.8f}" for value in structure.lattice.matrix.ravel())
+        told = f" energy={energy * len(structure):.8f}" if np.isfinite(energy) else ""
+        head = f'Lattice="{lattice}" Properties=species:S:1:pos:R:3 name="{name}"{told} pbc="T T T"'
+        atoms = [f"{site.specie.symbol} {site.x:.8f} {site.y:.8f} {site.z:.8f}" for site in structure]
+        frames.append("\n".join([str(len(structure)), head, *atoms]))
+    path.write_text("\n".join(frames) + "\n")
+
+
+def heights(table: pd.DataFrame) -> Figure | None:
+    """Draw the candidates' energies above the hull with their uncertainty, by rank; None where there are none."""
+    known = table[np.isfinite(table["e_above_hull"].to_numpy(float))]
+    if known.empty:
+        return None
+    figure, axes = new_figure(size=(7, 2.8))
+    ax = axes[0, 0]
+    ranks, new = known.index.to_numpy() + 1, known["known_id"].isna().to_numpy()
+    ax.axhline(0, color="#767676", linewidth=1)
+    for which, color, label in ((~new, "#0072B2", "in the shipped table"), (new, "#D55E00", "new")):
+        if which.any():
+            above, doubt = 1000 * known["e_above_hull"].to_numpy()[which], 1000 * known["uncertainty"].to_numpy()[which]
+            ax.errorbar(ranks[which], above, doubt, fmt="o", color=color, label=label, elinewidth=0.8)
+    ax.set(xlabel="rank", ylabel="above the hull, meV/atom")
+    ax.legend()
+    return figure
+
+
+def _group(number) -> str:
+    return "none found" if pd.isna(number) else f"{space_group_symbol(int(number))} ({int(number)})"
+
+
+def _whole(value: float) -> str:
+    return f"{value:.0f}" if np.isfinite(value) else "–"
+
+
+def _height(row: pd.Series) -> str:
+    return f"{1000 * row['e_above_hull']:.0f} meV/atom" if np.isfinite(row["e_above_hull"]) else "no energy"

@@ -1,0 +1,157 @@
+"""A compound asked for by its formula: sources, merging, relaxing together, ranking, and what is kept."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import caesium_chloride, rocksalt
+from pymatgen.io.ase import AseAtomsAdaptor
+
+import crystalgen as cg
+from crystalgen.api.checks import MOST_ATOMS, UNKNOWN
+from crystalgen.baselines.distilled.prototypes import SOURCE as PROTOTYPES
+from crystalgen.crystals import from_structures, to_structures
+from crystalgen.experiments.compounds import answer, merging, ranking, sources
+from crystalgen.experiments.compounds.answer import Question
+from crystalgen.potentials import batched
+from crystalgen.potentials.registry import calculator
+from crystalgen.potentials.relaxation import CONVERGED, Guard, minimise
+from crystalgen.utils import paths
+from crystalgen.utils.formulas import parse_composition
+
+
+def candidates(structures, source=PROTOTYPES, **columns) -> pd.DataFrame:
+    table = from_structures(structures, source)
+    defaults = {"units": 1, "weight": np.zeros(len(table)), "share": 1 / len(table), "origin": "here"}
+    return table.assign(**(defaults | columns))
+
+
+def moved(structure, seed=0):
+    structure = structure.copy()
+    structure.perturb(0.05 + 0.02 * seed)
+    return structure
+
+
+def test_cells_are_whole_formula_units_within_the_limit():
+    cells = sources.cells_of(parse_composition("Ca(OH)2"))
+    assert {units: len(numbers) for units, numbers in cells.items()} == {1: 5, 2: 10, 3: 15, 4: 20, 6: 30, 8: 40}
+    assert sorted(cells[2].tolist()) == [1] * 4 + [8] * 4 + [20] * 2
+    assert Question("Ta2W2B12").formula() == {"Ta": 1, "W": 1, "B": 6}
+    assert sources.cells_of({"C": 59}, (2,)) == {}
+
+
+def test_elements_that_are_refused_at_once_are_those_that_no_prototype_has():
+    assert sources.known_elements() == frozenset(range(1, 104)) - UNKNOWN and len(sources.known_elements()) == 88
+    assert MOST_ATOMS == sources.MAX_ATOMS
+
+
+def test_prototypes_answer_any_stoichiometry_that_is_common():
+    table = sources.prototype_candidates(sources.cells_of(parse_composition("NaCl")))
+    best = table.sort_values("share").iloc[-1]
+    assert best["units"] == 1 and table["share"].sum() == pytest.approx(1)
+    assert any(structure.get_space_group_info()[1] == 225 for structure in to_structures(table.sort_values("share").tail(3)))
+
+
+def test_what_is_looked_up_is_a_known_crystal_with_its_elements_exchanged():
+    primitive = [rocksalt(6.6, "K", "Br").get_primitive_structure(), caesium_chloride(4.1, "Cs", "Cl")]
+    known = from_structures(primitive, "known").assign(space_group=pd.array([225, 221], dtype="Int16"))
+    table = sources.retrieved_candidates(sources.cells_of(parse_composition("NaCl")), known)
+    assert set(table["origin"]) == {"as known-0", "as known-1"} and set(table["formula"]) == {"Na1Cl1"}
+    assert table["share"].sum() == pytest.approx(1)
+
+
+def test_one_crystal_of_two_sources_is_one_row_and_overlapping_atoms_go_out():
+    salt, other = rocksalt(5.6).get_primitive_structure(), caesium_chloride(3.4, "Na", "Cl")
+    crowded = caesium_chloride(3.4, "Na", "Cl")
+    crowded.translate_sites([1], [-0.49, -0.49, -0.49])
+    drawn = candidates([moved(salt), crowded, moved(salt)], sources.GENERATOR)
+    merged, removed = merging.merge(pd.concat([candidates([salt, other], share=[0.9, 0.1]), drawn], ignore_index=True), 5)
+    assert len(merged) == 2 and merged["sources"].tolist() == ["prototypes, generator", "prototypes"]
+    assert merged["share_generator"].tolist() == [pytest.approx(1.0), 0.0], "of the sound ones"
+    assert sum(removed.values()) == 3 and removed["the same crystal as another candidate"] == 2
+    kept, removed = merging.merge(candidates([salt, other], share=[0.9, 0.1]), 1)
+    assert len(kept) == 1 and removed["less likely than those that are kept"] == 1
+
+
+def test_together_or_alone_a_crystal_relaxes_to_the_same():
+    structures = [moved(caesium_chloride(3.6, "Na", "Cl")), moved(rocksalt(5.4).get_primitive_structure())]
+    together = batched.relax_together(structures, fmax=0.05, max_steps=30)
+    for structure, found in zip(structures, together, strict=True):
+        guard = Guard(structure.volume)
+        alone, converged, steps = minimise(structure, 0.05, 30, guard, calculator("chgnet"))
+        assert (found.status == CONVERGED) == converged and found.steps == steps
+        assert found.structure.volume == pytest.approx(alone.volume, rel=1e-4)
+        assert found.max_force == pytest.approx(guard.max_force, abs=1e-3)
+
+
+def test_a_batch_has_the_energies_and_forces_of_its_crystals():
+    runs = [batched._Run(moved(structure)) for structure in (caesium_chloride(3.6, "Na", "Cl"), rocksalt(5.4))]
+    batched.evaluate(runs)
+    for run in runs:
+        single = calculator("chgnet")
+        single.calculate(AseAtomsAdaptor.get_atoms(run.given))
+        assert run.atoms.get_potential_energy() == pytest.approx(single.results["energy"], abs=1e-4)
+        np.testing.assert_allclose(run.atoms.get_forces(), single.results["forces"], atol=1e-4)
+        np.testing.assert_allclose(run.atoms.get_stress(voigt=False), single.results["stress"], atol=1e-5)
+
+
+def test_a_crystal_that_is_none_fails_and_the_others_go_on():
+    crowded = caesium_chloride(3.4, "Na", "Cl")
+    crowded.translate_sites([1], [-0.49, -0.49, -0.49])
+    first, second = batched.relax_together([crowded, rocksalt(5.6).get_primitive_structure()], max_steps=5)
+    assert first.status.startswith("failed: atoms closer") and np.isnan(first.energy)
+    assert not second.status.startswith("failed") and second.energy < -3
+
+
+def test_interrupted_relaxations_are_kept_as_they_are():
+    def stop(step: int, going: int) -> None:
+        raise KeyboardInterrupt
+
+    (found,) = batched.relax_together([moved(caesium_chloride(3.9, "Na", "Cl"))], fmax=1e-4, seen=stop)
+    assert found.status == batched.INTERRUPTED and np.isfinite(found.energy) and found.steps == 0
+
+
+def test_sources_and_energies_decide_together():
+    even = ranking.probabilities(np.log([0.5, 0.5]), np.array([0.0, ranking.TEMPERATURE]))
+    assert even[0] / even[1] == pytest.approx(np.e) and even.sum() == pytest.approx(1)
+    assert ranking.probabilities(np.log([0.5, 0.5]), np.array([-1.0, np.nan]))[0] > 0.9
+    assert ranking.probabilities(np.log([0.2, 0.8]), np.array([np.nan, np.nan])).tolist() == pytest.approx([0.2, 0.8])
+    assert len(ranking.probabilities(np.zeros(0), np.zeros(0))) == 0
+
+
+def test_a_known_structure_has_the_space_group_and_about_the_energy():
+    table = from_structures([rocksalt(5.6), caesium_chloride(3.4, "Na", "Cl"), rocksalt(5.7)], "x").assign(
+        space_group=pd.array([225, 221, 225], dtype="Int16"), energy_per_atom=[-3.40, -3.3, -3.2]
+    )
+    energies = pd.DataFrame({"id": ["mp-1", "mp-2"], "formula": "NaCl", "space_group": [225, 62], "energy_per_atom": [-3.41, -3.3]})
+    found = ranking.with_known(table, energies)
+    assert found["known_id"].tolist() == ["mp-1", None, None] and found["novel"].tolist() == [False, True, True]
+
+
+def test_a_formula_is_answered_kept_and_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "INTERIM", tmp_path / "interim")
+    monkeypatch.setattr(paths, "RAW", tmp_path / "raw")
+    crystals = cg.generate("Na Cl", n=3, steps=10, out=tmp_path / "out")
+    best = crystals.iloc[0]
+    assert best["space_group"] == 225 and best["known_id"] and not best["novel"] and abs(best["e_above_hull"]) < 0.05
+    assert best["structure"].composition.reduced_formula == "NaCl" and best["uncertainty"] > 0
+    assert crystals.attrs["decomposition"] == {"NaCl": pytest.approx(1.0)} and crystals.attrs["looked_up"] is False
+    assert crystals["probability"].sum() == pytest.approx(1) and crystals["probability"].is_monotonic_decreasing
+    for name in ("table.csv", "crystals.parquet", "crystals.extxyz", "index.html", "asked.json"):
+        assert (tmp_path / "out" / name).stat().st_size > 100
+    assert len(cg.read_crystals(tmp_path / "out" / "crystals.extxyz")) == len(list((tmp_path / "out" / "cifs").iterdir())) == len(crystals)
+    monkeypatch.setattr(answer, "proposed", lambda *given: pytest.fail("asked again"))
+    again = cg.generate("Na Cl", n=3, steps=10)
+    assert again["energy_per_atom"].tolist() == crystals["energy_per_atom"].tolist() and again.attrs == json.loads(
+        json.dumps(crystals.attrs)
+    )
+
+
+def test_a_stop_ranks_what_is_there(monkeypatch):
+    def stopped(*given, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(answer, "generated_candidates", stopped)
+    found = answer.answer(Question("NaCl", 2, relax=False))
+    assert found.stopped and len(found.crystals) and found.crystals["status"].eq(ranking.NOT_RELAXED).all()
