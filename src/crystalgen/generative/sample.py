@@ -17,7 +17,8 @@ MEMORY_SHARE = 0.25  # of what is free
 
 @torch.no_grad()
 def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], condition: dict[str, Tensor], count: int,
-                 sampling: Sampling, symmetry: Callable[[Tensor, torch.device], Symmetry] | None = None, bf16: bool = False) -> Tensor:  # fmt: skip
+                 sampling: Sampling, symmetry: Callable[[Tensor, torch.device], Symmetry] | None = None,
+                 bf16: bool = False) -> Tensor:  # fmt: skip
     """Draw `count` samples of `shape`, (count, *shape), scaled as the training data; sample i follows from (seed, i) and its condition.
 
     condition: tensors (count, ...), or empty for an unconditional model. symmetry: of samples by number, on a device. bf16:
