@@ -25,8 +25,10 @@ class Sampling(Strict):
     count: Count = 500
     max_targets: Count | None = None
     per_target: Count = 1  # samples for each condition
-    # of matrices: crystals drawn for each condition, of which the one whose learnt energy fits the energy asked for is the sample
+    # of matrices: crystals drawn for each condition, of which the one whose energy fits the energy asked for is the sample; energies
+    # are learnt from the training crystals, or the library's potential gives them as it gave the library's
     candidates: Count = 1
+    candidate_energies: Literal["learnt", "7net-l3i5"] = "learnt"
     speed: Weight = 0.0  # of a flow of matrices: coordinates move (1 + speed t) times as fast as the network says
     # of masked prediction: 0 is the most probable bin everywhere, 1 draws from the posteriors; of several samples for a condition
     # the first is always the most probable one

@@ -1,8 +1,8 @@
 """Formation energies learnt from a study's own crystals, in seconds: kernel ridge regression on how their atoms stand to each other.
 
 A crystal is described by its pairs of neighbours, by elements and in shells of the distance (as in Faber et al., Int. J. Quantum Chem.
-115, 1094, 2015), its composition and its volume per atom. Distances are in units of the cube root of that volume, so that a drawn
-crystal of the right shape and a wrong size is still told apart from others.
+115, 1094, 2015), and its composition. Distances are in units of the cube root of the volume per atom, and the volume itself is not
+told: what a model draws has the right shape more often than the right size.
 """
 
 from itertools import product
@@ -15,7 +15,7 @@ from crystalgen.generative.data.format import ELEMENTS
 
 SHELLS = np.linspace(0.6, 2.2, 9)  # centres of shells
 WIDTH, CUTOFF = 0.15, 2.4  # of a shell, and where neighbours end
-BESIDE_PAIRS = 0.3  # weight of composition and volume
+BESIDE_PAIRS = 0.3  # weight of the composition
 GAMMA, RIDGE = 0.3, 1e-3  # of the kernel exp(-gamma d^2), where crystals have length 1 on average, and of the regression
 MOST = 12_000  # training crystals that are used; the kernel has as many rows
 
@@ -31,10 +31,9 @@ class LearnedEnergies:
         self.place = np.full(ELEMENTS, len(numbers))  # what training lacks is one more element
         self.place[numbers] = np.arange(len(numbers))
         self.elements = len(numbers) + 1
-        pairs, shares, volumes = self._describe(training)
+        pairs, shares = self._describe(training)
         self.length = np.sqrt(pairs.multiply(pairs).sum(axis=1).mean())
-        self.volume = volumes.mean(), max(volumes.std(), 1e-6)
-        self.known = self._weighted(pairs, shares, volumes)
+        self.known = self._weighted(pairs, shares)
         self.scale = self.known.multiply(self.known).sum(axis=1).mean()
         energies = training["formation_energy_per_atom"].to_numpy()
         self.mean = energies.mean()
@@ -45,7 +44,9 @@ class LearnedEnergies:
     def predict(self, table: pd.DataFrame, batch: int = 2000) -> np.ndarray:
         """Return formation energies of crystals, eV/atom, (n,)."""
         parts = (table.iloc[start : start + batch] for start in range(0, len(table), batch))
-        return np.concatenate([np.zeros(0), *(self._kernel(self._weighted(*self._describe(part))) @ self.weights + self.mean for part in parts)])
+        return np.concatenate(
+            [np.zeros(0), *(self._kernel(self._weighted(*self._describe(part))) @ self.weights + self.mean for part in parts)]
+        )
 
     def _kernel(self, crystals: sparse.csr_matrix) -> np.ndarray:
         """Likeness of crystals to the known ones, (n, known)."""
@@ -53,21 +54,18 @@ class LearnedEnergies:
         distance = lengths[0][:, None] + lengths[1] - 2 * (crystals @ self.known.T).toarray()
         return np.exp(-GAMMA / self.scale * np.maximum(distance, 0)).astype(np.float32)
 
-    def _weighted(self, pairs: sparse.csr_matrix, shares: np.ndarray, volumes: np.ndarray) -> sparse.csr_matrix:
-        beside = np.column_stack([shares, (volumes - self.volume[0]) / self.volume[1]]) * BESIDE_PAIRS * self.length
-        return sparse.hstack([pairs, sparse.csr_matrix(beside)], format="csr", dtype=np.float32)
+    def _weighted(self, pairs: sparse.csr_matrix, shares: np.ndarray) -> sparse.csr_matrix:
+        return sparse.hstack([pairs, sparse.csr_matrix(shares * BESIDE_PAIRS * self.length)], format="csr", dtype=np.float32)
 
-    def _describe(self, table: pd.DataFrame) -> tuple[sparse.csr_matrix, np.ndarray, np.ndarray]:
-        """Pairs of neighbours (n, elements^2 * shells), shares of elements (n, elements), and logarithms of volumes per atom (n,)."""
+    def _describe(self, table: pd.DataFrame) -> tuple[sparse.csr_matrix, np.ndarray]:
+        """Pairs of neighbours (n, elements^2 * shells), and shares of elements (n, elements)."""
         rows, shares = [], np.zeros((len(table), self.elements))
-        volumes = np.zeros(len(table))
         columns = zip(table["lattice"], table["atomic_numbers"], table["frac_coords"], strict=True)
         for i, (lattice, numbers, coords) in enumerate(columns):
             kinds = self.place[numbers]
             rows.append(sparse.csr_matrix(self._pairs(lattice, kinds, coords)))
             shares[i] = np.bincount(kinds, minlength=self.elements) / len(kinds)
-            volumes[i] = np.log(abs(np.linalg.det(lattice)) / len(kinds))
-        return sparse.vstack(rows, format="csr"), shares, volumes
+        return sparse.vstack(rows, format="csr"), shares
 
     def _pairs(self, lattice: np.ndarray, kinds: np.ndarray, coords: np.ndarray) -> np.ndarray:
         """Pairs of one crystal, per atom, (1, elements^2 * shells)."""
