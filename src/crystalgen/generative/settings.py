@@ -25,6 +25,10 @@ class Sampling(Strict):
     count: Count = 500
     max_targets: Count | None = None
     per_target: Count = 1  # samples for each condition
+    # of matrices: crystals drawn for each condition, of which the one whose energy fits the energy asked for is the sample; energies
+    # are learnt from the training crystals, or the library's potential gives them as it gave the library's
+    candidates: Count = 1
+    candidate_energies: Literal["learnt", "7net-l3i5"] = "learnt"
     speed: Weight = 0.0  # of a flow of matrices: coordinates move (1 + speed t) times as fast as the network says
     # of masked prediction: 0 is the most probable bin everywhere, 1 draws from the posteriors; of several samples for a condition
     # the first is always the most probable one
@@ -123,6 +127,9 @@ class MatrixModel(_ModelBase):
         for row, sampling in self.sampling.items():
             if strange := [name for name in sampling.withhold if not dropped[name]]:
                 raise ValueError(f"sampling '{row}': withholds {strange[0]}; expected a model trained with a dropout of it above 0")
+            told = "formation_energy_per_atom" not in sampling.withhold
+            if sampling.candidates > 1 and (sampling.per_target > 1 or not told):
+                raise ValueError(f"sampling '{row}': candidates are for one sample a target that is told the energy; expected 1")
             if sampling.speed and self.objective.name not in ("flow", "endpoint", "bins"):
                 raise ValueError(f"sampling '{row}': speed of {self.objective.name}; expected an objective flow, endpoint or bins")
         return self
@@ -162,8 +169,8 @@ class UniMatModel(_ModelBase):
     def _no_matrix_settings(self):
         if self.training.batches != "shuffled" or self.training.space_group_dropout:
             raise ValueError("batches by length and space_group_dropout are for matrices; expected neither")
-        if any(sampling.speed or sampling.withhold for sampling in self.sampling.values()):
-            raise ValueError("sampling with speed or withhold is for matrices; expected neither")
+        if any(sampling.speed or sampling.withhold or sampling.candidates > 1 for sampling in self.sampling.values()):
+            raise ValueError("sampling with speed, withhold or candidates is for matrices; expected none of them")
         return self
 
     @model_validator(mode="after")
