@@ -21,6 +21,7 @@ from crystalgen.utils.values import (
     Fraction,
     Line,
     Name,
+    Number,
     Positive,
     Processes,
     Seed,
@@ -95,6 +96,9 @@ class Representations(Strict):
     cell: Literal["given", "reduced"] = "given"  # as the source has it, or one that does not depend on it (see `represent.reduced`)
     matrix_rows: Sites | None = None  # 64 in paper B; without a number, as many as the longest crystal needs
     unimat_elements: Symbols | None = None
+    # added to UniMat's fractional coordinates: 0.25 keeps the positions 0 and 1/2 clear of where coordinates start anew; the crystal is
+    # the same
+    unimat_shift: Annotated[Number, Field(ge=0, lt=1)] = 0.0
 
 
 class Baseline(Strict):
