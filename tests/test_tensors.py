@@ -178,3 +178,10 @@ def test_an_energy_that_a_crystal_lacks_is_unknown_and_makes_no_pair(table, tmp_
     assert data.codec.tensors["energy_mean"].isfinite()
     with pytest.raises(ValueError, match="1 crystals have no formation energy"):
         PairData(tmp_path / "matrix.safetensors", 4)
+
+
+def test_a_shift_moves_unimat_coordinates_alone(crystals):
+    one, other = (unimat_tensors(crystals.assign(split="train"), shift=shift) for shift in (0.0, 0.25))
+    moved = (other["frac_coords"] - one["frac_coords"]) % 1.0
+    np.testing.assert_allclose(moved[one["place"] >= 0], 0.25, atol=1e-5)
+    assert (other["frac_coords"] < 1).all() and (one["cell"] == other["cell"]).all()

@@ -14,6 +14,7 @@ from crystalgen.chemistry.spacegroups import MAX_OPERATIONS, symmetry_operations
 from crystalgen.datasets.polymorphs import made_of
 from crystalgen.generative.data.format import LATTICE_ROWS, SCALARS, SPACE_GROUPS, SPLITS
 from crystalgen.represent import matrix, unimat
+from crystalgen.represent.canonical import wrap
 from crystalgen.utils.files import atomic
 from crystalgen.utils.lattice import lattices_from_parameters
 
@@ -65,8 +66,10 @@ def matrix_tensors(table: pd.DataFrame, rows: int | None = None, templates: pd.D
     }
 
 
-def unimat_tensors(table: pd.DataFrame, elements: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
+def unimat_tensors(table: pd.DataFrame, elements: tuple[str, ...] | None = None, shift: float = 0.0) -> dict[str, np.ndarray]:
     """Encode those crystals that hold no element but these for UniMat, with their properties and the training set's scales.
+
+    shift: added to fractional coordinates, modulo 1.
 
     Returns the tensors of `generative.data.format`.
     """
@@ -74,15 +77,16 @@ def unimat_tensors(table: pd.DataFrame, elements: tuple[str, ...] | None = None)
     table = table.iloc[row]
     block = unimat.table_for(table)
     placed = unimat.encode(table, block)
+    coords = np.where((placed.place >= 0)[:, :, None], wrap(placed.frac_coords + np.float32(shift)), placed.frac_coords)
     split = _split_codes(table)
     train = split == SPLITS["train"]
     scalars = {name: _floats(table, column) for column, name in SCALARS.items()}
     known = {name: values[train & np.isfinite(values)] for name, values in scalars.items()}
-    positions = (placed.frac_coords[train] @ lattices_from_parameters(placed.cell[train]))[placed.place[train] >= 0]
+    positions = (coords[train] @ lattices_from_parameters(placed.cell[train]))[placed.place[train] >= 0]
     return {
         "row": row,
         "place": placed.place,
-        "frac_coords": placed.frac_coords,
+        "frac_coords": coords,
         "cell": placed.cell,
         "elements": block.elements,
         "depth": np.array([block.depth]),
