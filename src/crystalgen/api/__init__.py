@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crystalgen.api.checks import check_number, check_paths, check_request, check_table_file
+from crystalgen.api.checks import check_filling, check_number, check_paths, check_request, check_table_file
 from crystalgen.potentials.registry import find_potential
 from crystalgen.utils import paths
 
@@ -30,13 +30,15 @@ def generate(
     seed: int = 0,
     workers: int = 2,
     out: str | PathLike | None = None,
+    exact: bool = True,
 ) -> "pd.DataFrame":
     """Sample crystals of a composition from a trained model, and rank them by energy above the hull.
 
     Args:
-        composition: of a whole cell, e.g. "Ta1W1B4".
+        composition: of a primitive cell, e.g. "Ta1W1B4".
         n: number of crystals to sample; what cannot be decoded into a crystal is left out.
-        space_group: number (1 to 230) to condition on; without it, drawn for each crystal as the training crystals have them.
+        space_group: number (1 to 230) that each crystal is to have (see `exact`); without it, the network is told one for each crystal,
+            drawn as the training crystals have them.
         energy: formation energy to condition on, eV/atom; without it, that of the library's hull at this composition.
         study: whose models are sampled; without it, the first trained one that knows the elements.
         model: name of a way to sample a model that takes a composition; without it, the study's first.
@@ -44,16 +46,18 @@ def generate(
         seed: random seed for sampling.
         workers: processes for energies and relaxations.
         out: folder for CIFs, table.csv, crystals.parquet and index.html, replaced; nothing is written without it.
+        exact: whether the space group is kept by construction, or the network is told of it only, which few of its crystals obey.
 
     Returns:
-        A row per crystal, best first: valid and distinct ones before others, then by energy. Columns: id, formula, space_group,
-        asked_space_group, valid (no two atoms within 0.5 Å), energy_per_atom, formation_energy_per_atom and e_above_hull (eV/atom, by
-        7net-l3i5), novel (neither in the study nor in the library), known_id (which of these it is), copies (of it among the
-        others), status, structure (pymatgen Structure), and more. `attrs` says what was requested of which model.
+        A row per crystal, best first: valid and distinct ones before others, then by energy. Columns: id, formula, space_group
+        (found at 0.1 Å), strict_space_group (at 0.01 Å), asked_space_group, positions (Wyckoff letters of an exact space group),
+        valid (no two atoms within 0.5 Å), energy_per_atom, formation_energy_per_atom and e_above_hull (eV/atom, by 7net-l3i5),
+        novel (neither in the study nor in the library), known_id (which of these it is), copies (of it among the others), status,
+        structure (pymatgen Structure), and more. `attrs` says what was requested of which model.
 
     Raises:
-        ValueError: the composition is no formula, a number is out of bounds, no model is trained, or the study's crystals lack an
-            element or the space group.
+        ValueError: the composition is no formula, a number is out of bounds, no model is trained, the study's crystals lack an
+            element or, not exact, the space group, or the atoms cannot fill its positions.
         FileNotFoundError: the study was not run here, or its model was not trained.
 
     Example:
@@ -63,6 +67,8 @@ def generate(
         >>> crystals.structure[0].to("best.cif")
     """
     check_request(composition, n, space_group, energy, seed, workers)
+    if space_group is not None and exact:
+        check_filling(composition, space_group)
     from crystalgen.experiments.trained import conditional_model, trained_studies, trained_study
 
     if study is None:
@@ -71,7 +77,7 @@ def generate(
         conditional_model(study, model)
     from crystalgen.api.generation import generate_crystals, write_generated
 
-    table = generate_crystals(composition, n, space_group, energy, study or trained_study(composition), model, relax, seed, workers)
+    table = generate_crystals(composition, n, space_group, energy, study or trained_study(composition), model, relax, seed, workers, exact)
     if out is not None:
         write_generated(table, out)
     return table

@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from crystalgen.utils import paths
-from crystalgen.utils.formulas import parse_composition
+from crystalgen.utils.formulas import ATOMIC_NUMBERS, parse_composition
 from crystalgen.utils.limits import MAX_FORMATION_ENERGY
 
 MOST_CRYSTALS = 100_000  # of one request; they are all held in memory
@@ -22,6 +22,15 @@ def check_request(composition: str, n: int, space_group: int | None, energy: flo
         check_number("space group", space_group, 1, 230)
     if energy is not None and not (isinstance(energy, Real) and abs(energy) <= MAX_FORMATION_ENERGY):  # NaN is within no bound
         raise ValueError(f"energy {energy}: expected a formation energy of -{MAX_FORMATION_ENERGY:g} to {MAX_FORMATION_ENERGY:g} eV/atom")
+
+
+def check_filling(composition: str, space_group: int) -> None:
+    """Raise ValueError for a composition whose atoms cannot fill the positions of a space group; naming what is possible."""
+    from crystalgen.chemistry.orbits import check_possible
+
+    amounts = parse_composition(composition)
+    numbers = [ATOMIC_NUMBERS[symbol] for symbol, count in amounts.items() for _ in range(count)]
+    check_possible(composition, numbers, space_group)
 
 
 def check_number(name: str, value: float, least: float, most: float = math.inf, whole: bool = True) -> None:

@@ -27,6 +27,7 @@ def generate(
     seed: Annotated[int, Option(min=0)] = 0,
     workers: Workers = 2,
     out: Annotated[Path | None, Option(metavar="FOLDER", help="replaced; without it, a new one in reports/generated")] = None,
+    exact: Annotated[bool, Option("--exact/--no-exact")] = True,
 ):
     """Sample crystals of a composition from a trained model: CIFs, a ranked table, a picture.
 
@@ -35,13 +36,17 @@ def generate(
       crystalgen generate Ta1W1B4 --space-group 187 --energy -0.6 -n 50 --relax  # as requested, relaxed
       crystalgen generate Ti1B2 --study library --model matrix_generation_ddim  # of another study and model
     """
-    table = api.generate(composition, n, space_group, energy, study, model, relax, seed, workers)
+    table = api.generate(composition, n, space_group, energy, study, model, relax, seed, workers, exact=exact)
     from crystalgen.api.generation import write_generated
     from crystalgen.report.answer import summary
 
     page = write_generated(table, out)
     print(f"{table.attrs['model']} of the study {table.attrs['study']}: {summary(table)}")
-    print(table[["e_above_hull", "space_group", "novel", "copies", "status"]].head(8).to_string(float_format=lambda e: f"{e:.3f}"))
+    print(
+        table[["e_above_hull", "asked_space_group", "space_group", "strict_space_group", "novel", "copies", "status"]]
+        .head(8)
+        .to_string(float_format=lambda e: f"{e:.3f}")
+    )
     print(page)
 
 
