@@ -81,7 +81,7 @@ def requests(group: int, count: int) -> list[tuple[int, np.ndarray, Filling]]:
     found = []
     for counts in COUNTS:
         numbers = np.repeat(ELEMENTS[: len(counts)], counts)
-        if len(found) < count and (ways := fillings(numbers, group, most=8)):
+        if len(found) < count and (ways := fillings(numbers, group, most=2)):
             found.append((group, numbers, ways[np.random.default_rng(group).integers(len(ways))]))
     return found
 
