@@ -81,7 +81,7 @@ def requests(group: int, count: int) -> list[tuple[int, np.ndarray, Filling]]:
     found = []
     for counts in COUNTS:
         numbers = np.repeat(ELEMENTS[: len(counts)], counts)
-        if len(found) < count and (ways := fillings(numbers, group, most=8)):
+        if len(found) < count and (ways := fillings(numbers, group, most=2)):
             found.append((group, numbers, ways[np.random.default_rng(group).integers(len(ways))]))
     return found
 
@@ -118,9 +118,7 @@ def request(one: tuple[int, np.ndarray, Filling]) -> tuple[int, Filling]:
 
 def judged(kind: str, model: Model, asked: list[tuple[int, np.ndarray, Filling]], steps: int) -> dict:
     """Return a row of the table: shares by what spglib finds at 0.01 and 0.1 Å, the largest misfit, and the time beside no symmetry."""
-    sampling = model.settings.sampling["kind"].model_copy(
-        update={"steps": steps, "temperature": 1.0}
-    )  # of masked prediction, which has no other noise
+    sampling = model.settings.sampling["kind"].model_copy(update={"steps": steps, "temperature": 1.0})
     scaffolds = [filled(*request(one), np.random.default_rng(1)) for one in asked]
     counts, worst, free, kept = {}, 0.0, 0.0, 0.0
     order = np.argsort([len(s.numbers) for s in scaffolds], kind="stable")

@@ -8,9 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crystalgen.api.checks import check_compound, check_number, check_paths, check_request, check_table_file
+from crystalgen.api.checks import check_compound, check_filling, check_number, check_paths, check_request, check_table_file
 from crystalgen.potentials.registry import find_potential
 from crystalgen.utils import paths
+from crystalgen.utils.limits import FORMULA_UNITS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,7 @@ def generate(
     seed: int = 0,
     workers: int = 2,
     out: str | PathLike | None = None,
+    exact: bool = True,
 ) -> "pd.DataFrame":
     """Say what crystals a compound may have, and whether they are stable: any formula of 88 elements, without training or network.
 
@@ -44,7 +46,8 @@ def generate(
     Args:
         composition: as people write it, e.g. "LiFePO4", "Ca(OH)2" or "B6 Ta W"; of a study's model that of a whole cell, "Ta1W1B4".
         n: number of candidates to relax and rank, or of crystals to sample.
-        space_group: number (1 to 230) to keep to where a source can; without it, sources choose.
+        space_group: number (1 to 230) that each crystal is to have (see `exact`); without it, sources choose, and a study's network is told
+            one for each crystal, drawn as the training crystals have them.
         energy: formation energy to condition the generator on, eV/atom; a study's model without it has that of the library's hull.
         units: formula units of the primitive cell; without it, 1, 2, 3, 4, 6 and 8 are tried.
         study: whose models are sampled.
@@ -54,17 +57,19 @@ def generate(
         seed: random seed for sampling.
         workers: processes of a study's energies and relaxations.
         out: folder for CIFs, table.csv, crystals.parquet, crystals.extxyz and index.html, replaced; nothing is written without it.
+        exact: whether the space group is kept by construction, or the network is told of it only, which few of its crystals obey.
 
     Returns:
         A row per crystal, best first. Columns of a compound's: id, formula (of the cell), probability (of sources and energy together,
         among these), e_above_hull, uncertainty, formation_energy_per_atom, energy_per_atom (eV/atom, by 7net-l3i5), space_group, known_id
         (the Materials Project structure that it seems to be), novel, sources, origin (prototype or template), density (g/cm^3),
         shortest_bond (Å), status, structure (pymatgen Structure), and more. `attrs` holds what was asked, decomposition (the hull's phases
-        here), removed (candidates that went out, by reason) and notes. A study's model: the columns of a sample, ranked by energy.
+        here), removed (candidates that went out, by reason) and notes. A study's model: the columns of a sample, ranked by energy, with
+        strict_space_group (at 0.01 Å), asked_space_group and positions (Wyckoff letters of an exact space group).
 
     Raises:
-        ValueError: the composition is no formula, a number is out of bounds, an element is unknown, no model is trained, or the study's
-            crystals lack an element or the space group.
+        ValueError: the composition is no formula, a number is out of bounds, an element is unknown, no model is trained, the study's
+            crystals lack an element or, not exact, the space group, or the atoms cannot fill its positions.
         FileNotFoundError: the study was not run here, or its model was not trained.
 
     Example:
@@ -75,6 +80,8 @@ def generate(
         >>> cg.generate("Ta1W1B4", n=50, space_group=187, energy=-0.6, study="library_energies")  # of a trained model
     """
     check_request(composition, n, space_group, energy, seed, workers)
+    if space_group is not None and exact:
+        check_filling(composition, space_group, () if study or model else FORMULA_UNITS if units is None else (units,))
     if study is None and model is None:
         check_compound(composition, units, steps)
         logging.getLogger("crystalgen").info("%s: looking for prototypes, crystals alike and what the generator says", composition)
@@ -90,7 +97,7 @@ def generate(
     conditional_model(study, model)
     from crystalgen.api.generation import generate_crystals, write_generated
 
-    table = generate_crystals(composition, n, space_group, energy, study, model, bool(relax), seed, workers)
+    table = generate_crystals(composition, n, space_group, energy, study, model, bool(relax), seed, workers, exact)
     if out is not None:
         write_generated(table, out)
     return table

@@ -1,6 +1,7 @@
 """Checks of a request before torch, pymatgen or pandas is imported: each error is one line that says what was expected."""
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -38,6 +39,19 @@ def check_compound(composition: str, units, steps: int) -> None:
     check_number("steps", steps, 1, 10_000)
     for number in [units] if isinstance(units, int) else [] if units is None else units:
         check_number("units", number, 1, MOST_UNITS)
+
+
+def check_filling(composition: str, space_group: int, units: Sequence[int] = ()) -> None:
+    """Raise ValueError for a composition whose atoms cannot fill the positions of a space group; naming what is possible.
+
+    units: formula units of primitive cells, of which one must do; without any, the composition is that of the cell.
+    """
+    from crystalgen.chemistry.orbits import check_possible, is_possible
+
+    amounts = parse_composition(composition)
+    divisor = math.gcd(*amounts.values()) if units else 1
+    if not any(is_possible(tuple(count // divisor * times for count in amounts.values()), space_group) for times in units):
+        check_possible(composition, [ATOMIC_NUMBERS[symbol] for symbol, n in amounts.items() for _ in range(n // divisor)], space_group)
 
 
 def check_number(name: str, value: float, least: float, most: float = math.inf, whole: bool = True) -> None:

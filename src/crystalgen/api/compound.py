@@ -12,13 +12,13 @@ import pandas as pd
 from crystalgen.api.crystals import as_crystals, with_structures
 from crystalgen.crystals import read_crystals, write_crystals
 from crystalgen.experiments.compounds import answer as compounds
-from crystalgen.experiments.compounds.sources import UNITS
 from crystalgen.report.answer import answer_folder
 from crystalgen.report.compound import write_compound
 from crystalgen.utils import paths
 from crystalgen.utils.cache import digest
 from crystalgen.utils.code_digest import function_digest
 from crystalgen.utils.files import write_json
+from crystalgen.utils.limits import FORMULA_UNITS
 
 _LOG = logging.getLogger(__name__)
 KNOWN = "mp_20"  # whose crystals are looked up where `crystalgen fetch` brought them
@@ -29,7 +29,7 @@ def answer_compound(
     seed: int, workers: int,
 ) -> pd.DataFrame:  # fmt: skip
     """See `api.generate`; `attrs` holds the request and what is said of the answer."""
-    tried = UNITS if units is None else (units,)
+    tried = FORMULA_UNITS if units is None else (units,)
     question = compounds.Question(composition, n, space_group, energy, tried, relax, steps, seed, workers)
     source = paths.RAW / KNOWN / "crystals.parquet"
     folder = paths.INTERIM / "answers" / _key(question, source)

@@ -14,10 +14,10 @@ from crystalgen.utils import paths
 
 def generate_crystals(
     composition: str, n: int, space_group: int | None, energy: float | None, study: str, model: str | None,
-    relax: bool, seed: int, workers: int,
+    relax: bool, seed: int, workers: int, exact: bool,
 ) -> pd.DataFrame:  # fmt: skip
     """See `api.generate`; `attrs` holds study, model and the request."""
-    request = experiment.Request(composition, n, space_group, energy, relax, seed, workers)
+    request = experiment.Request(composition, n, space_group, energy, relax, seed, workers, exact)
     table, row = experiment.generate_crystals(study, request, model)
     crystals = with_structures(table)
     crystals.attrs = {"study": study, "model": row, **asdict(request)}

@@ -1,13 +1,14 @@
 """How the atoms of a primitive cell can fill the Wyckoff positions of a space group, and which groups and cells are possible."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from math import gcd
 
 import numpy as np
+import spglib
 
-from crystalgen.chemistry.spacegroups import space_group_number
 from crystalgen.chemistry.wyckoff import Site, SpaceGroup, space_group
 from crystalgen.utils.elements import SYMBOLS
 
@@ -15,7 +16,9 @@ _MOST_FILLINGS = 400  # of one request that are looked at
 _NODES = 20_000  # of the search for them
 _MOST_UNITS = 8  # formula units that a refusal names
 _SYMPREC = 1e-4  # Å, of cells without noise
-_MOST_CHECKED = 16  # atoms of a cell up to which a refusal looks at the symmetry of the crystals that it names
+_FREEST = 6  # fillings; if none of those with the most freedom shows the group alone, none is taken to
+_MOST_CHECKED = 200  # fillings whose symmetry is looked at
+_LARGEST_CHECKED = 16  # atoms of a cell up to which a refusal looks at the symmetry of the crystals that it names
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,13 @@ def fillings(numbers: np.ndarray, number: int, frequencies: dict[str, float] | N
     order = np.argsort(-counts, kind="stable")  # what has the fewest ways first
     kinds, counts = kinds[order], counts[order]
     search(0, int(counts[0]), 0, frozenset(), ())
+    freedom = {site.letter: site.freedom for site in group.sites}
+    found.sort(key=lambda filling: -sum(freedom[letter] for _, letter in filling.positions))
+    if not any(shows_group(group, filling) for filling in found[:_FREEST]):
+        return []
     found.sort(key=lambda filling: -filling.weight)
     kept: list[Filling] = []
-    for filling in found:
+    for filling in found[:_MOST_CHECKED]:
         if len(kept) == most:
             break
         if shows_group(group, filling):
@@ -119,7 +126,10 @@ def fillings(numbers: np.ndarray, number: int, frequencies: dict[str, float] | N
 def shows_group(group: SpaceGroup, filling: Filling) -> bool:
     """Say whether generic crystals of a filling have the group, and no higher one."""
     lattice, numbers, coords = random_crystal(group, filling, np.random.default_rng(0))
-    return space_group_number((lattice, coords, numbers), _SYMPREC) == group.number
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # spglib announces its next error convention on every call
+        found = spglib.get_symmetry_dataset((lattice, coords, numbers), symprec=_SYMPREC)
+    return found is not None and found.number == group.number
 
 
 def random_crystal(group: SpaceGroup, filling: Filling, rng: np.random.Generator, volume: float | None = None,
@@ -159,7 +169,7 @@ def check_possible(formula: str, numbers: np.ndarray, number: int) -> None:
         whole = counts // unit * times
         if not is_possible(tuple(whole.tolist()), group):
             return False
-        return whole.sum() > _MOST_CHECKED or bool(fillings(np.repeat(kinds, whole), group, most=1))
+        return whole.sum() > _LARGEST_CHECKED or bool(fillings(np.repeat(kinds, whole), group, most=1))
 
     units = [times for times in range(1, _MOST_UNITS + 1) if possible(times, number)]
     groups = [group for group in range(1, 231) if possible(unit, group)]

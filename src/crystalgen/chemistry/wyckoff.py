@@ -52,11 +52,10 @@ class SpaceGroup:
     def orbit(self, site: Site, free: np.ndarray) -> np.ndarray:
         """Return the points (multiplicity, 3) of a position, primitive axes, for free coordinates (3,)."""
         first = np.linalg.solve(self.basis.T, site.matrix @ free + site.shift)
-        points: list[np.ndarray] = []
-        for point in self.rotations @ first + self.translations:
-            if all(np.abs(point - other - np.round(point - other)).max() > _CLOSE for other in points):
-                points.append(point)
-        return np.array(points)
+        points = self.rotations @ first + self.translations
+        apart = points[:, None] - points[None]
+        same = np.abs(apart - np.round(apart)).max(axis=2) < _CLOSE
+        return points[same.argmax(axis=1) == np.arange(len(points))]
 
     def random_metric(self, rng: np.random.Generator, spread: float = 0.25) -> np.ndarray:
         """Return a metric (3, 3) of primitive vectors that the group allows, volume 1: of a cube strained at random, averaged."""

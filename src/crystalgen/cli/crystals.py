@@ -29,6 +29,7 @@ def generate(
     seed: Annotated[int, Option(min=0)] = 0,
     workers: Workers = 2,
     out: Annotated[Path | None, Option(metavar="FOLDER", help="replaced; without it, a new one in reports/generated")] = None,
+    exact: Annotated[bool, Option("--exact/--no-exact")] = True,
 ):
     """Say what crystals a compound may have and whether they are stable: CIFs, a ranked table, a page.
 
@@ -39,14 +40,15 @@ def generate(
     """
     if study is None and model is None:
         _tell_steps("%(relativeCreated)7.0f ms  %(message)s")
-    table = api.generate(composition, n, space_group, energy, units, study, model, relax, steps, seed, workers)
+    table = api.generate(composition, n, space_group, energy, units, study, model, relax, steps, seed, workers, exact=exact)
     if "study" in table.attrs:
         from crystalgen.api.generation import write_generated
         from crystalgen.report.answer import summary
 
         page = write_generated(table, out)
         print(f"{table.attrs['model']} of the study {table.attrs['study']}: {summary(table)}")
-        print(table[["e_above_hull", "space_group", "novel", "copies", "status"]].head(8).to_string(float_format=lambda e: f"{e:.3f}"))
+        columns = ["e_above_hull", "asked_space_group", "space_group", "strict_space_group", "novel", "copies", "status"]
+        print(table[columns].head(8).to_string(float_format=lambda e: f"{e:.3f}"))
     else:
         from crystalgen.api.compound import write_compound_answer
         from crystalgen.report.compound import FOOTER, readable, summary

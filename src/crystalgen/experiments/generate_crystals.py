@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from crystalgen.baselines.distilled.store import shipped_prototypes
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import read_crystals
+from crystalgen.experiments.scaffolds import choose_scaffolds
 from crystalgen.experiments.trained import conditional_model
 from crystalgen.generative.checkpoint import Model
 from crystalgen.matching.match import reduce_table
@@ -19,10 +21,15 @@ from crystalgen.represent.generate import generate_for_conditions
 from crystalgen.stability.hull import Hull
 from crystalgen.utils import paths
 
+STRICT = 0.01  # Å, of the stricter of the two space groups that a table gives
+
 
 @dataclass(frozen=True)
 class Request:
-    """A request: a composition of a whole cell; a space group, if it is to be one; a formation energy, eV/atom, likewise."""
+    """A request: a composition of a primitive cell; a space group, if it is to be one; a formation energy, eV/atom, likewise.
+
+    exact: whether every crystal has the space group that is given, or the network is told of it only.
+    """
 
     composition: str
     count: int = 20
@@ -31,6 +38,7 @@ class Request:
     relax: bool = False
     seed: int = 0
     workers: int = 2
+    exact: bool = True
 
 
 def generate_crystals(study: str, request: Request, row: str | None = None) -> tuple[pd.DataFrame, str]:
@@ -45,8 +53,9 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
         row: a way to sample a model that is told a composition; the study's first without.
 
     Returns:
-        crystals, best first: valid and distinct before the others, then by energy; with asked_space_group and
-        asked_formation_energy_per_atom (eV), valid, status, energies, and novel (neither in the study, held out or not,
+        crystals, best first: valid and distinct before the others, then by energy; with asked_space_group, space_group and
+        strict_space_group (found at 0.1 and 0.01 Å, before a relaxation), positions (Wyckoff letters of a space group that was to be
+        exact), asked_formation_energy_per_atom (eV), valid, status, energies, and novel (neither in the study, held out or not,
         nor in the library; StructureMatcher's defaults), known_id (which of these it is), copies (of it among the generated).
         And the row. Where the model was shipped and the study not run here, the study's crystals are not known.
 
@@ -63,7 +72,12 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
     hull = Hull(library)
     conditions = _conditions(request, model, hull)
     sampling = config.models[config.model_of(row)].sampling[row].model_copy(update={"seed": request.seed})
-    made, _ = generate_for_conditions(model, conditions, sampling, row, [request.composition] * request.count)
+    scaffolds = None
+    if request.space_group is not None and request.exact:
+        numbers = conditions["atomic_numbers"].iloc[0]
+        scaffolds = choose_scaffolds(numbers, request.space_group, request.count, shipped_prototypes(), request.seed)
+        conditions = conditions.assign(positions=[scaffold.positions for scaffold in scaffolds])
+    made, _ = generate_for_conditions(model, conditions, sampling, row, [request.composition] * request.count, scaffolds)
     if made.empty:
         raise ValueError(f"{row}: none of {request.count} samples is a crystal; train it for longer, or ask another model")
     made = made.assign(asked_formation_energy_per_atom=conditions["formation_energy_per_atom"].iloc[0])
@@ -72,7 +86,7 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
 
 def _conditions(request: Request, model: Model, hull: Hull) -> pd.DataFrame:
     numbers, seen = composition_numbers(request.composition), model.codec.seen
-    model.codec.check(numbers, request.space_group, request.composition)
+    model.codec.check(numbers, None if request.exact else request.space_group, request.composition)
     groups = np.full(request.count, request.space_group)
     if request.space_group is None:
         known = seen.known_groups
@@ -87,7 +101,8 @@ def _conditions(request: Request, model: Model, hull: Hull) -> pd.DataFrame:
 
 def _rated(made: pd.DataFrame, request: Request, hull: Hull) -> pd.DataFrame:
     """With valid, status and, where a potential can say, energies."""
-    table = find_space_groups(made).assign(valid=structure_validity(made))
+    strict = find_space_groups(made, STRICT)["space_group"]
+    table = find_space_groups(made).assign(strict_space_group=strict, valid=structure_validity(made))
     sound, invalid = table[table["valid"]], table[~table["valid"]].assign(status=INVALID, energy_per_atom=np.nan)
     if request.relax:
         sound = relax_table(sound, Relaxation(), paths.INTERIM / "relaxations", request.workers, hull=hull)

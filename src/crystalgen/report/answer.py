@@ -16,7 +16,7 @@ from crystalgen.report.tables import spoken
 from crystalgen.utils.files import write_json
 
 _ENERGIES = ["e_above_hull", "formation_energy_per_atom", "energy_per_atom", "asked_formation_energy_per_atom"]
-COLUMNS = ["id", "valid", *_ENERGIES, "space_group", "asked_space_group", "novel", "known_id", "copies", "status"]
+COLUMNS = ["id", "valid", *_ENERGIES, "asked_space_group", "space_group", "strict_space_group", "novel", "known_id", "copies", "status"]
 _PICTURES, _LISTED = 6, 30
 _NOTE = (
     "Energies by 7net-l3i5, eV/atom, above the embedded library's hull where it knows the elements; valid: no two atoms within 0.5 Å; "

@@ -82,7 +82,12 @@ def generate_for_conditions(model: Model, conditions: pd.DataFrame, sampling: Sa
         ValueError: a composition too long, or an element or a space group that no training crystal had; the row is named.
     """
     numbers = [np.asarray(z, dtype=np.int64) for z in conditions["atomic_numbers"]]
-    condition = model.codec.request(numbers, _properties(conditions), which)
+    told = conditions
+    if scaffolds is not None:  # a group that no training crystal had is kept too, but the network is not told of it
+        told = conditions.assign(
+            space_group=conditions["space_group"].where(conditions["space_group"].isin(model.codec.seen.known_groups), 0)
+        )
+    condition = model.codec.request(numbers, _properties(told), which)
     asked = conditions.drop(columns="atomic_numbers").rename(columns={c: f"asked_{c}" for c in _ASKED})
     return _draw(model, condition, sampling, row, asked, scaffolds)
 

@@ -11,7 +11,6 @@ from crystalgen.experiments.compounds.merging import merge
 from crystalgen.experiments.compounds.ranking import NOT_RELAXED, STOPPED, described, ranked, rated, relaxed, uncertainty, with_known
 from crystalgen.experiments.compounds.sources import (
     MAX_ATOMS,
-    UNITS,
     cells_of,
     generated_candidates,
     known_elements,
@@ -22,6 +21,7 @@ from crystalgen.experiments.compounds.sources import (
 from crystalgen.potentials.batched import INTERRUPTED
 from crystalgen.potentials.shipped import shipped_energies, shipped_hull
 from crystalgen.utils.formulas import ATOMIC_NUMBERS, parse_composition
+from crystalgen.utils.limits import FORMULA_UNITS
 
 Say = Callable[[str], None]
 FEW = 3  # candidates; with fewer, the random search is asked too
@@ -35,7 +35,7 @@ class Question:
     count: int = 20
     space_group: int | None = None
     energy: float | None = None
-    units: tuple[int, ...] = UNITS
+    units: tuple[int, ...] = FORMULA_UNITS
     relax: bool = True
     steps: int = 40
     seed: int = 0

@@ -26,10 +26,10 @@ from crystalgen.represent.canonical import ordered_numbers
 from crystalgen.represent.generate import generate_for_conditions
 from crystalgen.utils import paths
 from crystalgen.utils.formulas import ATOMIC_NUMBERS
+from crystalgen.utils.limits import FORMULA_UNITS
 
 GENERATOR = "generator"
 SOURCES = (PROTOTYPES, RETRIEVAL, GENERATOR, RANDOM)
-UNITS = (1, 2, 3, 4, 6, 8)  # formula units of a primitive cell; MP-20's stable compounds have others in one of a hundred
 MAX_ATOMS = 60  # of a cell: what the shipped prototypes go to
 GENERATOR_ATOMS = 20  # of a cell that the shipped generator was trained on
 SHIPPED_GENERATOR = paths.SHIPPED / "mp_20_generator" / "models" / "generator"
@@ -38,7 +38,7 @@ _DRAWS = 8  # of the generator for cells of one size
 _RANDOM_ATOMS = 24  # of a cell that a random search draws
 
 
-def cells_of(counts: dict[str, int], units: Iterable[int] = UNITS, most: int = MAX_ATOMS) -> dict[int, np.ndarray]:
+def cells_of(counts: dict[str, int], units: Iterable[int] = FORMULA_UNITS, most: int = MAX_ATOMS) -> dict[int, np.ndarray]:
     """Return the atomic numbers of cells of several formula units, by these.
 
     counts: atoms of each element in a formula unit, by symbol. most: atoms of a cell; one formula unit is there however large it is.

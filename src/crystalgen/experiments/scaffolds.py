@@ -1,0 +1,62 @@
+"""Choose the orbits and cells on which crystals of a space group are made: known ones of the group first, then any that are possible."""
+
+import numpy as np
+
+from crystalgen.baselines.distilled.prototypes import DistilledPrototypes
+from crystalgen.chemistry.orbits import fillings
+from crystalgen.represent.scaffold import Scaffold, filled, found_in
+
+_KNOWN = 64  # ways to fill known prototypes that are looked at
+_KNOWN_SHARE = 0.5  # of the crystals that follow the first of each, on known prototypes
+
+
+def choose_scaffolds(numbers: np.ndarray, group: int, count: int, prototypes: DistilledPrototypes, seed: int = 0) -> list[Scaffold]:
+    """Return a scaffold for each of `count` crystals of a primitive cell's atoms.
+
+    First each prototype of the stoichiometry and the group, by the votes of its members; then, half and half, these again by their
+    votes, and fillings of the group's Wyckoff positions, which weigh as the group's prototypes use the positions.
+
+    Args:
+        numbers: atomic numbers (n,), see `orbits.check_possible`.
+        group: space group.
+        count: of crystals.
+        prototypes: what crystals are known.
+        seed: of what is drawn.
+    """
+    rng = np.random.default_rng((seed, group, *sorted(map(int, numbers))))
+    known = known_scaffolds(numbers, group, prototypes)
+    scaffolds = [scaffold for scaffold, _ in known][:count]
+    ways = fillings(numbers, group, letter_frequencies(group, prototypes)) if len(scaffolds) < count else []
+    volume = float(prototypes.volumes[numbers].sum())
+    votes, weights = np.array([share for _, share in known]), np.array([way.weight for way in ways])
+    while len(scaffolds) < count:
+        if len(known) and (not ways or rng.random() < _KNOWN_SHARE):
+            scaffolds.append(known[rng.choice(len(known), p=votes / votes.sum())][0])
+        else:
+            scaffolds.append(filled(group, ways[rng.choice(len(ways), p=weights / weights.sum())], rng, volume))
+    return scaffolds
+
+
+def known_scaffolds(numbers: np.ndarray, group: int, prototypes: DistilledPrototypes) -> list[tuple[Scaffold, float]]:
+    """Return those of the prototypes of the stoichiometry in the group, each with its share of the votes, the largest first."""
+    found = []
+    for candidate in prototypes.candidates(numbers, _KNOWN, group):
+        if candidate.prototype.space_group == group and not candidate.shift.any():
+            scaffold = found_in(group, *prototypes.crystal(candidate))
+            if scaffold is not None:
+                found.append((scaffold, max(candidate.votes, 1e-6)))
+    return found
+
+
+def letter_frequencies(group: int, prototypes: DistilledPrototypes) -> dict[str, float]:
+    """Return how many orbits of the crystals behind the group's prototypes have each Wyckoff letter, on a scale of 100."""
+    counts: dict[str, float] = {}
+    for prototype in prototypes.prototypes:
+        if prototype.space_group == group:
+            shape = prototype.shape
+            scaffold = found_in(group, shape.lattice, shape.roles + 1, shape.coords)
+            for position in scaffold.positions.split() if scaffold is not None else ():
+                letter = position.partition(":")[2]
+                counts[letter] = counts.get(letter, 0.0) + prototype.members
+    total = sum(counts.values())
+    return {letter: 100 * count / total for letter, count in counts.items()}
