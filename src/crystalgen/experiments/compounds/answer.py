@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from crystalgen.experiments.compounds.merging import merge
@@ -25,6 +26,7 @@ from crystalgen.utils.limits import FORMULA_UNITS
 
 Say = Callable[[str], None]
 FEW = 3  # candidates; with fewer, the random search is asked too
+FAR = -4.5  # logarithm of all votes of prototypes: of nine in ten compounds of MP-20's validation split it is above
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,11 @@ def proposed(question: Question, known: pd.DataFrame | None, say: Say) -> tuple[
         for name, ask in steps.items():
             parts.append(ask())
             say(f"{len(parts[-1])} candidates of {name}")
+        votes = np.logaddexp.reduce(parts[0]["weight"].to_numpy()) if len(parts[0]) else -np.inf
+        if votes < FAR:
+            notes.append("The compound is far from all that the sources learnt from: its ground state may be among none of these.")
         if sum(map(len, parts)) < FEW:
-            notes.append("No prototype has this stoichiometry and the generator gave little: it is far from all that they know.")
+            notes.append("The sources gave less than three candidates; the others are of a random search.")
             parts.append(random_candidates(cells, question.count, question.seed, question.workers))
             say(f"{len(parts[-1])} candidates of a random search")
     except KeyboardInterrupt:
