@@ -20,7 +20,7 @@ from crystalgen.utils import paths
 
 ERRORS = {"learnt": 0.1, ENERGY: 0.02}  # eV/atom, of a drawn crystal's energy
 SAME = 0.02  # eV/atom: crystals of a target closer than this speak for each other
-ALIKE = 0.005  # eV/atom, by learnt energies: of a target's crystals closer than this, the potential is asked about one
+ALIKE = 0.01  # eV/atom, by learnt energies: of a target's crystals closer than this, the potential is asked about one
 
 
 def sample_and_choose(row: str, model: Model, sampling: Sampling, data, crystals: pd.DataFrame):

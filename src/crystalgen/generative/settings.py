@@ -18,6 +18,7 @@ Withheld = Literal["space_group", "formation_energy_per_atom", "template"]
 class Sampling(Strict):
     """How samples are drawn. `count` is of unconditional samples, `max_targets` of conditions taken from the test set."""
 
+    label: Line | None = None  # of its row in tables and figures, in place of the model's with the sampler
     sampler: Literal["one_step", "euler", "ddpm", "ddim", "unmask"]
     steps: Count
     seed: Seed = 0

@@ -29,12 +29,12 @@ def model_labels(config: Study) -> dict[str, str]:
 def row_labels(config: Study) -> dict[str, str]:
     """Return the label of each row of the study's tables, models before baselines: a way to sample a model, or a baseline.
 
-    A model with several ways to sample has the sampler in brackets. Sets of equal composition have two baselines more.
+    A model with several ways to sample has the sampler in brackets, where these have no labels. Sets of equal composition have two baselines more.
     """
     labels, models = {}, model_labels(config)
     for name, model in config.models.items():
         for row, sampling in model.sampling.items():
-            labels[row] = models[name] + (f" ({sampling.sampler.upper()})" if len(model.sampling) > 1 else "")
+            labels[row] = sampling.label or models[name] + (f" ({sampling.sampler.upper()})" if len(model.sampling) > 1 else "")
     labels |= {name: getattr(item, "label", None) or _baseline_label(item) for name, item in config.baselines.items()}
     labels |= ROWS if config.retrieval else {}
     labels |= CORRECTOR_ROWS if config.corrector else {}

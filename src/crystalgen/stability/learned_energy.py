@@ -43,10 +43,8 @@ class LearnedEnergies:
 
     def predict(self, table: pd.DataFrame, batch: int = 2000) -> np.ndarray:
         """Return formation energies of crystals, eV/atom, (n,)."""
-        parts = (table.iloc[start : start + batch] for start in range(0, len(table), batch))
-        return np.concatenate(
-            [np.zeros(0), *(self._kernel(self._weighted(*self._describe(part))) @ self.weights + self.mean for part in parts)]
-        )
+        parts = [self._describe(table.iloc[start : start + batch]) for start in range(0, len(table), batch)]
+        return np.concatenate([np.zeros(0), *(self._kernel(self._weighted(*part)) @ self.weights + self.mean for part in parts)])
 
     def _kernel(self, crystals: sparse.csr_matrix) -> np.ndarray:
         """Likeness of crystals to the known ones, (n, known)."""
