@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from crystalgen.generative.data.format import CRYSTALS, TABLES, TRAIN, VAL
-from crystalgen.generative.data.shards import WINDOW, ShardedUniMatData, write_shards
+from crystalgen.generative.data.shards import WINDOW, WINDOWS, ShardedUniMatData, write_shards
 from crystalgen.generative.data.unimat import UniMatData
 from crystalgen.generative.jobs import load_data, run_job, training_fingerprint
 from crystalgen.generative.settings import UniMatModel
@@ -60,14 +60,13 @@ def test_an_epoch_is_every_training_crystal_once_in_another_order_each_time(stor
 def test_few_shards_are_in_memory(stored):
     data = ShardedUniMatData(stored / "small")
     assert len(data.sizes) > 2 * WINDOW
-    reads = []
-    shard = data._shard
-    data._shard = lambda number: reads.append(number not in data.held) or shard(number)
-    epoch = data.epoch(torch.Generator().manual_seed(1))
-    for items in epoch.split(8):
-        data.batch(items)
-        assert len(data.held) <= 2 * WINDOW
-    assert sum(reads) == int((data.split[data.first[:-1]] == TRAIN).sum())  # each is read once an epoch
+    reads, read = [], data._read
+    data._read = lambda shards: reads.extend(shards) or read(shards)
+    for items in data.epoch(torch.Generator().manual_seed(1)).split(8):
+        batch = data.batch(items)
+        assert len(data.held) <= WINDOWS and len(batch.x) == len(items)
+    assert sorted(reads) == torch.nonzero(data.split[data.first[:-1]] == TRAIN).flatten().tolist()  # each is read once an epoch
+    assert len(data.take(torch.zeros(0, dtype=torch.long))["row"]) == 0
 
 
 def test_a_job_trains_from_a_folder(stored):

@@ -3,7 +3,7 @@
 tables.safetensors holds what belongs to no single crystal: the tables of `data.format.TABLES`, what training crystals held, `split` of
 every crystal, and `shard_size` and `shard_digest` of each shard; 00000.safetensors, 00001.safetensors, ... hold the crystals, each
 shard those of one split. Crystals are numbered shard by shard. An epoch shuffles the shards, and the crystals of `WINDOW` shards at a
-time together, so that so many shards are in memory at most.
+time together, so that twice so many shards are in memory at most.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from crystalgen.utils.files import atomic, check_empty
 INDEX = "tables.safetensors"
 SHARD = 16384  # crystals
 WINDOW = 8  # shards
+WINDOWS = 2  # in memory: a batch may lie across two
 _NARROW = {"place": torch.int16, "row": torch.int32, "split": torch.int8, "space_group": torch.int16}
 
 
@@ -100,7 +101,8 @@ class ShardedUniMatData(UniMatData):
         self.first = torch.cat([torch.zeros(1, dtype=torch.long), self.sizes.cumsum(0)])
         self.codec = UniMatCodec({name: index[name] for name in TABLES["unimat"]}, seen, input)
         self.mean_atoms = float(index["mean_atoms"])
-        self.held: OrderedDict[int, dict[str, Tensor]] = OrderedDict()  # shards in memory, the one used last at the end
+        self.window = torch.arange(len(self.sizes))  # of each shard; those of a window are read together
+        self.held: OrderedDict[int, tuple[Tensor, dict[str, Tensor]]] = OrderedDict()  # windows in memory, the one used last at the end
 
     def items(self, split: int) -> Tensor:
         """See `CrystalData`."""
@@ -110,31 +112,48 @@ class ShardedUniMatData(UniMatData):
         """See `CrystalData`: shards in random order, the crystals of a window of them shuffled together."""
         shards = torch.nonzero(self.split[self.first[:-1]] == TRAIN).flatten()
         parts = []
-        for window in shards[torch.randperm(len(shards), generator=generator)].split(WINDOW):
+        for number, window in enumerate(shards[torch.randperm(len(shards), generator=generator)].split(WINDOW)):
+            self.window[window] = len(self.sizes) + number
             items = torch.cat([torch.arange(self.first[shard], self.first[shard + 1]) for shard in window])
             parts.append(items[torch.randperm(len(items), generator=generator)])
+        self.held.clear()
         return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.long)
 
     def take(self, items: Tensor) -> dict[str, Tensor]:
-        """See `UniMatData`; reads the shards that are not in memory."""
+        """See `UniMatData`; reads the windows that are not in memory."""
         shard = torch.bucketize(items, self.first[1:], right=True)
-        order = torch.argsort(shard, stable=True)
-        kept, counts = torch.unique(shard, return_counts=True)
-        parts = [
-            {name: value[chosen - self.first[number]] for name, value in self._shard(int(number)).items()}
-            for number, chosen in zip(kept, items[order].split(counts.tolist()), strict=True)
-        ]
+        window = self.window[shard]
+        if len(items) and bool((window == window[0]).all()):
+            return self._of_window(int(window[0]), items, shard)
+        parts, order = [], torch.argsort(window, stable=True)
+        for number in window.unique().tolist():
+            parts.append(self._of_window(number, items[window == number], shard[window == number]))
         back = torch.argsort(order)
-        joined = {name: torch.cat([part[name] for part in parts])[back] for name in CRYSTALS["unimat"]}
-        return joined | {name: joined[name].long() for name in _NARROW}
+        return {name: torch.cat([part[name] for part in parts])[back] for name in CRYSTALS["unimat"]} if parts else self._none()
 
-    def _shard(self, number: int) -> dict[str, Tensor]:
+    def _of_window(self, number: int, items: Tensor, shard: Tensor) -> dict[str, Tensor]:
         if number not in self.held:
-            if len(self.held) >= 2 * WINDOW:  # a batch may lie across two windows
+            if len(self.held) == WINDOWS:
                 self.held.popitem(last=False)
-            self.held[number] = load_file(self.folder / f"{number:05d}.safetensors")
+            self.held[number] = self._read(torch.nonzero(self.window == number).flatten().tolist())
         self.held.move_to_end(number)
-        return self.held[number]
+        moved, tensors = self.held[number]
+        places = items + moved[shard]
+        found = {name: tensors[name][places] for name in CRYSTALS["unimat"]}
+        return found | {name: found[name].long() for name in _NARROW}
+
+    def _read(self, shards: list[int]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The crystals of shards one after the other, and by how much their numbers differ from those of the whole, by shard."""
+        moved, start = torch.zeros(len(self.sizes), dtype=torch.long), 0
+        read = []
+        for shard in shards:
+            moved[shard] = start - self.first[shard]
+            start += int(self.sizes[shard])
+            read.append(load_file(self.folder / f"{shard:05d}.safetensors"))
+        return moved, {name: torch.cat([part[name] for part in read]) for name in CRYSTALS["unimat"]}
+
+    def _none(self) -> dict[str, Tensor]:
+        return {name: value[:0] for name, value in self._of_window(int(self.window[0]), self.first[:1], self.first[:1]).items()}
 
 
 def _split(parts: list[dict[str, Tensor]], size: int) -> Iterator[dict[str, Tensor]]:
