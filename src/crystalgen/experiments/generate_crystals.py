@@ -8,7 +8,7 @@ import pandas as pd
 from crystalgen.baselines.distilled.store import shipped_prototypes
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import read_crystals
-from crystalgen.experiments.scaffolds import choose_scaffolds
+from crystalgen.experiments.scaffolds import choose_scaffolds, proposed
 from crystalgen.experiments.trained import conditional_model
 from crystalgen.generative.checkpoint import Model
 from crystalgen.matching.match import reduce_table
@@ -72,12 +72,14 @@ def generate_crystals(study: str, request: Request, row: str | None = None) -> t
     hull = Hull(library)
     conditions = _conditions(request, model, hull)
     sampling = config.models[config.model_of(row)].sampling[row].model_copy(update={"seed": request.seed})
-    scaffolds = None
+    names, scaffolds = [request.composition] * request.count, None
     if request.space_group is not None and request.exact:
-        numbers = conditions["atomic_numbers"].iloc[0]
-        scaffolds = choose_scaffolds(numbers, request.space_group, request.count, shipped_prototypes(), request.seed)
+        numbers, proposals = conditions["atomic_numbers"].iloc[0], []
+        if request.space_group in model.codec.seen.known_groups:
+            proposals = proposed(generate_for_conditions(model, conditions, sampling, row, names)[0], request.space_group)
+        scaffolds = choose_scaffolds(numbers, request.space_group, request.count, shipped_prototypes(), request.seed, proposals)
         conditions = conditions.assign(positions=[scaffold.positions for scaffold in scaffolds])
-    made, _ = generate_for_conditions(model, conditions, sampling, row, [request.composition] * request.count, scaffolds)
+    made, _ = generate_for_conditions(model, conditions, sampling, row, names, scaffolds)
     if made.empty:
         raise ValueError(f"{row}: none of {request.count} samples is a crystal; train it for longer, or ask another model")
     made = made.assign(asked_formation_energy_per_atom=conditions["formation_energy_per_atom"].iloc[0])

@@ -1,20 +1,26 @@
 """Choose the orbits and cells on which crystals of a space group are made: known ones of the group first, then any that are possible."""
 
+from collections.abc import Sequence
+from itertools import zip_longest
+
 import numpy as np
+import pandas as pd
 
 from crystalgen.baselines.distilled.prototypes import DistilledPrototypes
 from crystalgen.chemistry.orbits import fillings
 from crystalgen.represent.scaffold import Scaffold, filled, found_in
 
+_SYMPRECS = (0.05, 0.1, 0.2, 0.3, 0.5)  # Å, at which a proposal may show the group
 _KNOWN = 64  # ways to fill known prototypes that are looked at
 _KNOWN_SHARE = 0.5  # of the crystals that follow the first of each, on known prototypes
 
 
-def choose_scaffolds(numbers: np.ndarray, group: int, count: int, prototypes: DistilledPrototypes, seed: int = 0) -> list[Scaffold]:
+def choose_scaffolds(numbers: np.ndarray, group: int, count: int, prototypes: DistilledPrototypes, seed: int = 0,
+                     proposals: Sequence[Scaffold] = ()) -> list[Scaffold]:  # fmt: skip
     """Return a scaffold for each of `count` crystals of a primitive cell's atoms.
 
-    First each prototype of the stoichiometry and the group, by the votes of its members; then, half and half, these again by their
-    votes, and fillings of the group's Wyckoff positions, which weigh as the group's prototypes use the positions.
+    First, in turns, proposals and prototypes of the stoichiometry in the group, these by the votes of their members; then, half and
+    half, prototypes again by their votes, and fillings of the group's Wyckoff positions, weighed as its prototypes use the positions.
 
     Args:
         numbers: atomic numbers (n,), see `orbits.check_possible`.
@@ -22,10 +28,12 @@ def choose_scaffolds(numbers: np.ndarray, group: int, count: int, prototypes: Di
         count: of crystals.
         prototypes: what crystals are known.
         seed: of what is drawn.
+        proposals: see `proposed`.
     """
     rng = np.random.default_rng((seed, group, *sorted(map(int, numbers))))
     known = known_scaffolds(numbers, group, prototypes)
-    scaffolds = [scaffold for scaffold, _ in known][:count]
+    turns = zip_longest(proposals, (scaffold for scaffold, _ in known))
+    scaffolds = [scaffold for turn in turns for scaffold in turn if scaffold is not None][:count]
     ways = fillings(numbers, group, letter_frequencies(group, prototypes)) if len(scaffolds) < count else []
     volume = float(prototypes.volumes[numbers].sum())
     votes, weights = np.array([share for _, share in known]), np.array([way.weight for way in ways])
@@ -35,6 +43,15 @@ def choose_scaffolds(numbers: np.ndarray, group: int, count: int, prototypes: Di
         else:
             scaffolds.append(filled(group, ways[rng.choice(len(ways), p=weights / weights.sum())], rng, volume))
     return scaffolds
+
+
+def proposed(crystals: pd.DataFrame, group: int) -> list[Scaffold]:
+    """Return the scaffolds of those crystals that nearly have the group, the nearest first."""
+    found = []
+    for cell in zip(crystals["lattice"], crystals["atomic_numbers"], crystals["frac_coords"], strict=True):
+        symprecs = ((symprec, found_in(group, *cell, symprec)) for symprec in _SYMPRECS)
+        found += [next(((symprec, scaffold) for symprec, scaffold in symprecs if scaffold is not None), None)]
+    return [scaffold for _, scaffold in sorted((one for one in found if one is not None), key=lambda one: one[0])]
 
 
 def known_scaffolds(numbers: np.ndarray, group: int, prototypes: DistilledPrototypes) -> list[tuple[Scaffold, float]]:
