@@ -111,7 +111,7 @@ def read_one(folder: Path, name: str) -> tuple[pd.DataFrame, dict]:
 
 def place_of_target(crystals: pd.DataFrame, sources: tuple[str, ...], energies: bool = True) -> int:
     """Return where the known crystal stands among the candidates of some sources, 0 is first; 999 where it is not."""
-    own = crystals[(crystals[[merging.EVIDENCE[source] for source in sources]] > 0).any(axis=1)].reset_index(drop=True)
+    own = crystals[[not set(sources).isdisjoint(given.split(", ")) for given in crystals["sources"]]].reset_index(drop=True)
     if own.empty:
         return 999
     own = own.assign(prior=merging.prior(own, sources), energy_per_atom=own["energy_per_atom"] if energies else np.nan)

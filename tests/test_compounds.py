@@ -68,10 +68,20 @@ def test_one_crystal_of_two_sources_is_one_row_and_overlapping_atoms_go_out():
     drawn = candidates([moved(salt), crowded, moved(salt)], sources.GENERATOR)
     merged, removed = merging.merge(pd.concat([candidates([salt, other], share=[0.9, 0.1]), drawn], ignore_index=True), 5)
     assert len(merged) == 2 and merged["sources"].tolist() == ["prototypes, generator", "prototypes"]
-    assert merged["share_generator"].tolist() == [pytest.approx(1.0), 0.0], "of the sound ones"
+    assert merged["share_generator"].tolist() == [pytest.approx(1 + merging.SIZE_FLOOR), 0.0], "of the sound ones"
     assert sum(removed.values()) == 3 and removed["the same crystal as another candidate"] == 2
     kept, removed = merging.merge(candidates([salt, other], share=[0.9, 0.1]), 1)
     assert len(kept) == 1 and removed["less likely than those that are kept"] == 1
+
+
+def test_cells_beyond_a_source_are_as_likely_as_the_prototypes_say():
+    salt, large = rocksalt(5.6).get_primitive_structure(), caesium_chloride(3.4, "Na", "Cl") * (3, 2, 2)
+    large.perturb(0.4)
+    table = pd.concat([candidates([salt, large], share=[0.3, 0.7]), candidates([salt], sources.GENERATOR)], ignore_index=True)
+    table["units"] = [1, 12, 1]
+    found = merging.with_evidence(table, np.array([0, 1, 0]))
+    assert found["share_generator"].tolist() == pytest.approx([0.3 + merging.SIZE_FLOOR, 0.7]), "not 1 and 0"
+    assert found["share_retrieval"].tolist() == [0, 0]
 
 
 def test_together_or_alone_a_crystal_relaxes_to_the_same():

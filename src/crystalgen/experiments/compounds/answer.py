@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from crystalgen.experiments.compounds.sources import (
 )
 from crystalgen.potentials.batched import INTERRUPTED
 from crystalgen.potentials.shipped import shipped_energies, shipped_hull
+from crystalgen.stability.hull import Hull
 from crystalgen.utils.formulas import ATOMIC_NUMBERS, parse_composition
 from crystalgen.utils.limits import FORMULA_UNITS
 
@@ -114,7 +116,7 @@ def answer(question: Question, known: pd.DataFrame | None = None, say: Say = lam
     removed["relaxed to the same crystal as another candidate"] += removed_later
     crystals = with_known(crystals, energies).assign(uncertainty=uncertainty(question.formula()))
     result = Answer(crystals, {why: n for why, n in removed.items() if n}, {}, notes, seconds)
-    if (hull := _hull(question)) is not None:
+    if (hull := _hull(tuple(question.formula()))) is not None:
         result.decomposition = hull.decomposition(crystals["formula"].iloc[0])
     lap("describing")
     return result
@@ -161,14 +163,15 @@ def evaluated(merged: pd.DataFrame, question: Question, notes: list[str], say: S
         table = table[~failed].reset_index(drop=True)
         notes.append(f"{failed.sum()} candidates were lost: their relaxation failed.")
     say("energies by 7net-l3i5")
-    hull = _hull(question)
+    hull = _hull(tuple(question.formula()))
     if hull is None:
         notes.append("The shipped table lacks an element's own crystal: there are energies, but no hull.")
     return rated(table, hull, notes, lambda count, of: count % 5 or say(f"{count} of {of} energies"))
 
 
-def _hull(question: Question):
+@lru_cache(maxsize=8)
+def _hull(elements: tuple[str, ...]) -> Hull | None:
     try:
-        return shipped_hull(question.formula())
+        return shipped_hull(elements)
     except ValueError:
         return None

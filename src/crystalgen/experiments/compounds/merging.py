@@ -1,7 +1,8 @@
 """Candidates of all sources as one list: what is no crystal goes out, what is one crystal becomes one row with the evidence of each source.
 
-What the sources say is one number, `prior`: a weighted sum of the logarithms of their shares, fitted to compounds of MP-20's validation
-split that the benchmark does not use (`benchmarks/ask.py --fit`).
+What the sources say is one number, `prior`: a weighted sum of the logarithms of their shares. Shares are of all that a source says for the
+formula, over cells of every size. The generator is told the size and MP-20 ends at 20 atoms, so that how likely each size is, and what
+lies beyond, is taken from the prototypes. Weights were fitted to 40 compounds of MP-20's validation split that no benchmark judges.
 """
 
 from collections import Counter
@@ -10,16 +11,17 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.crystals.plausibility import MIN_CONTACT, contact_problem
-from crystalgen.experiments.compounds.sources import GENERATOR, PROTOTYPES, RANDOM, RETRIEVAL
+from crystalgen.experiments.compounds.sources import GENERATOR, GENERATOR_ATOMS, PROTOTYPES, RANDOM, RETRIEVAL
 from crystalgen.matching.match import CSP
 from crystalgen.matching.matcher import compare
 from crystalgen.matching.reduction import ReducedCell, reduce_cell
 from crystalgen.metrics.validity import structure_validity
 
 EVIDENCE = {PROTOTYPES: "share_prototypes", RETRIEVAL: "share_retrieval", GENERATOR: "share_generator"}
-WEIGHTS = {PROTOTYPES: 0.1, RETRIEVAL: 0.7, GENERATOR: 0.9}  # of the logarithms
-ALONE = 0.6  # weight of prototypes where nothing was looked up
+WEIGHTS = {PROTOTYPES: 0.05, RETRIEVAL: 0.65, GENERATOR: 1.2}  # of the logarithms
+ALONE = {PROTOTYPES: 0.4, GENERATOR: 1.5}  # where nothing was looked up
 FLOORS = {PROTOTYPES: 1e-3, RETRIEVAL: 1e-3, GENERATOR: 0.03}  # shares below these tell nothing
+SIZE_FLOOR = 0.02  # share of a size of cell that prototypes and what is looked up leave to the generator
 _ORDER = (PROTOTYPES, RETRIEVAL, GENERATOR, RANDOM)  # whose geometry stands for a crystal: exact symmetry before draws
 
 
@@ -85,20 +87,44 @@ def with_evidence(table: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
     """Return the first row of each class with the sources and shares of all its members, and `prior`."""
     firsts = np.unique(classes)
     merged = table.iloc[firsts].reset_index(drop=True)
+    shares = table["share"].to_numpy(float) * np.where(table["source"] == RETRIEVAL, _within_reach(table), 1.0)
     draws = table[table["source"] == GENERATOR].groupby("units").size()
+    sizes = size_shares(table)
+    for place, (source, units) in enumerate(zip(table["source"], table["units"], strict=True)):
+        if source == GENERATOR:
+            shares[place] = (sizes.get(units, 0.0) + SIZE_FLOOR) / draws[units]
     for source, column in EVIDENCE.items():
         given = (table["source"] == source).to_numpy()
-        own = 1 / table["units"].map(draws) if source == GENERATOR else table["share"]
-        merged[column] = [float(own[given & (classes == first)].sum()) for first in firsts]
+        merged[column] = [float(shares[given & (classes == first)].sum()) for first in firsts]
+    beyond = (merged["nsites"] > GENERATOR_ATOMS).to_numpy()
+    for source in (RETRIEVAL, GENERATOR):  # neither can tell of these cells: they are as likely as the prototypes say
+        if (table["source"] == source).any():
+            merged.loc[beyond, EVIDENCE[source]] = merged.loc[beyond, [EVIDENCE[source], EVIDENCE[PROTOTYPES]]].max(axis=1)
     names = [dict.fromkeys(table["source"][classes == first]) for first in firsts]
     merged["sources"] = [", ".join(found) for found in names]
     merged["id"] = [f"candidate-{place}" for place in range(len(merged))]
     return merged.assign(prior=prior(merged))
 
 
+def size_shares(table: pd.DataFrame) -> dict[int, float]:
+    """Return how likely cells of each number of formula units are by the prototypes and what was looked up, on average."""
+    found = []
+    for source in (PROTOTYPES, RETRIEVAL):
+        own = table[table["source"] == source]
+        if len(own):
+            found.append(own.groupby("units")["share"].sum() * (_within_reach(table) if source == RETRIEVAL else 1.0))
+    return pd.concat(found, axis=1).fillna(0.0).mean(axis=1).to_dict() if found else {}
+
+
+def _within_reach(table: pd.DataFrame) -> float:
+    """Return the share of the prototypes' say that is of cells that MP-20 and the generator go to."""
+    own = table[table["source"] == PROTOTYPES]
+    return 1.0 if own.empty else float(own.loc[own["nsites"] <= GENERATOR_ATOMS, "share"].sum() / own["share"].sum())
+
+
 def prior(merged: pd.DataFrame, sources: tuple[str, ...] = tuple(EVIDENCE)) -> np.ndarray:
     """Return what some sources say, natural logarithms, up to a constant (n,)."""
     looked_up = RETRIEVAL in sources and (merged[EVIDENCE[RETRIEVAL]] > 0).any()
-    weights = WEIGHTS if looked_up else WEIGHTS | {PROTOTYPES: ALONE}
-    told = [weights[source] * np.log(merged[EVIDENCE[source]] + FLOORS[source]) for source in sources]
+    weights = WEIGHTS if looked_up else ALONE
+    told = [weights[source] * np.log(merged[EVIDENCE[source]] + FLOORS[source]) for source in sources if source in weights]
     return np.sum([np.asarray(part, float) for part in told], axis=0) if len(merged) else np.zeros(0)
