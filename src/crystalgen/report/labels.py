@@ -29,7 +29,8 @@ def model_labels(config: Study) -> dict[str, str]:
 def row_labels(config: Study) -> dict[str, str]:
     """Return the label of each row of the study's tables, models before baselines: a way to sample a model, or a baseline.
 
-    A model with several ways to sample has the sampler in brackets, where these have no labels. Sets of equal composition have two baselines more.
+    A model with several ways to sample has the sampler in brackets, where these have no labels. Sets of equal composition have
+    two baselines more.
     """
     labels, models = {}, model_labels(config)
     for name, model in config.models.items():
