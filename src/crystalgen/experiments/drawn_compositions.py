@@ -76,12 +76,13 @@ def exchanged_templates(drawn: pd.DataFrame, training: pd.DataFrame) -> pd.DataF
 
 
 def _weights(templates: Templates, temperature: float) -> np.ndarray:
-    """(120, 120): how often an element (row) gives way to another (column); as common as that one is, and as alike."""
+    """(120, 120): how often an element (row) gives way to another (column); as common as that one is, and as alike; metal for metal."""
     distances = mined_distances(mined_vectors(templates))[0]
     common = np.zeros(ELEMENTS)
     for numbers in templates.table["atomic_numbers"]:
         common[np.unique(numbers)] += 1
-    weights = np.exp(-distances / temperature) * common * (common > 0)[:, None]
+    metal = np.array([0 < z <= len(SYMBOLS) and alloy([SYMBOLS[z - 1]]) for z in range(ELEMENTS)])
+    weights = np.exp(-distances / temperature) * common * (common > 0)[:, None] * (metal[:, None] == metal)
     np.fill_diagonal(weights, 0)
     return weights
 
@@ -100,7 +101,9 @@ def _exchange(numbers: np.ndarray, weights: np.ndarray, share: float, rng: np.ra
             likely = weights[species[place]].copy()
             likely[new] = 0
             if likely.any():
-                new[place] = rng.choice(ELEMENTS, p=likely / likely.sum())
+                other = rng.choice(ELEMENTS, p=likely / likely.sum())
+                if rng.random() < weights[species[place]].sum() / weights[other].sum():  # Metropolis-Hastings: elements stay as common
+                    new[place] = other
         if (new != species).any() and _kind(new, counts) == kind:
             mapping = np.arange(ELEMENTS)
             mapping[species] = new
