@@ -122,7 +122,10 @@ def test_what_cannot_be_asked_is_said(model):
     hull = Hull(boride_library())
     assert len(generate_crystals._conditions(Request("Ta1W1B2", 1, space_group=9), model, hull)) == 1
     for request, message in (
-        (Request("Ta1W1B2", 1, space_group=300, exact=False), r"Ta1W1B2: no training crystal has space group 300; expected one of \[5, 9\]"),
+        (
+            Request("Ta1W1B2", 1, space_group=300, exact=False),
+            r"Ta1W1B2: no training crystal has space group 300; expected one of \[5, 9\]",
+        ),
         (Request("Ta1Ni1", 1), "Ta1Ni1: no training crystal has Ni; expected elements of B, Ta, W"),
         (Request("Ta50", 1), "Ta50: 50 atoms; expected at most 4, the model's longest cell"),
         (Request("Ta0.5W"), "whole numbers of atoms"),

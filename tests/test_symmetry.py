@@ -128,7 +128,7 @@ def test_allowed_displacements_are_a_projection_and_leave_the_group(group):
     for matrix in (average, space.spread[0].double()):
         moved = scaffold.coords + 0.1 * (matrix @ torch.randn(average.shape[0]).double()).reshape(-1, 3).numpy()
         assert misfit(scaffold.lattice, moved, scaffold) < 1e-6
-    assert space.fixed[0, 0], "sites are fixed against the first one"
+    assert torch.equal(space.fixed[0], space.fixed[0][space.orbit[0]]), "orbits are shown as a whole"
 
 
 # Sampling
