@@ -7,10 +7,12 @@ import spglib
 import torch
 from pydantic import TypeAdapter
 
+from crystalgen.baselines.distilled.store import shipped_prototypes
 from crystalgen.chemistry.orbits import check_possible, fillings, is_possible
 from crystalgen.chemistry.spacegroups import space_group_number
 from crystalgen.chemistry.wyckoff import space_group
 from crystalgen.crystals import from_columns
+from crystalgen.experiments.scaffolds import choose_scaffolds, letter_frequencies, proposed
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.views import lattices, parameters
 from crystalgen.generative.jobs import load_data
@@ -128,7 +130,7 @@ def test_allowed_displacements_are_a_projection_and_leave_the_group(group):
     for matrix in (average, space.spread[0].double()):
         moved = scaffold.coords + 0.1 * (matrix @ torch.randn(average.shape[0]).double()).reshape(-1, 3).numpy()
         assert misfit(scaffold.lattice, moved, scaffold) < 1e-6
-    assert space.fixed[0, 0], "sites are fixed against the first one"
+    assert torch.equal(space.fixed[0], space.fixed[0][space.orbit[0]]), "orbits are shown as a whole"
 
 
 # Sampling
@@ -197,3 +199,20 @@ def test_cells_and_lattices_are_each_others_inverse_and_noise_is_a_cell():
     torch.testing.assert_close(parameters(lattices(cells)), cells, atol=1e-3, rtol=1e-4)
     noise = lattices(torch.randn(200, 6) * 100)
     assert torch.isfinite(noise).all() and (torch.linalg.det(noise.double()) > 0).all()
+
+
+# Choice
+
+
+def test_proposals_and_known_crystals_come_before_other_fillings():
+    prototypes, numbers = shipped_prototypes(), composition_numbers("TiB2")
+    chosen = choose_scaffolds(numbers, 191, 6, prototypes)
+    assert len(chosen) == 6 and all(scaffold.space_group == 191 and scaffold.numbers.tolist() == [22, 5, 5] for scaffold in chosen)
+    lattice, coords = chosen[0].lattice, -chosen[0].coords if chosen[0].mirrored else chosen[0].coords
+    assert space_group_number((lattice, coords, numbers), 0.01) == 191
+    near = pd.DataFrame({"lattice": [lattice], "atomic_numbers": [numbers], "frac_coords": [coords + [[0, 0, 0], [0, 0, 0.02], [0, 0, 0]]]})
+    (proposal,) = proposed(near, 191)
+    assert misfit(proposal.lattice, proposal.coords, proposal) < 1e-9
+    assert choose_scaffolds(numbers, 191, 2, prototypes, proposals=[proposal])[0] is proposal
+    assert proposed(near, 225) == []
+    assert letter_frequencies(191, prototypes)["a"] > 5

@@ -62,6 +62,14 @@ class Bins:
         bin = (logs + noise).argmax(dim=3, keepdim=True)
         return self.values(prediction).gather(3, bin)[..., 0], logs.gather(3, bin)[..., 0]
 
+    def at(self, prediction: Tensor, x: Tensor, noise: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+        """Return what `choose` would, of the bins in which values x (B, rows, 3) lie."""
+        around = (x[:, :-LATTICE_ROWS] * self.count).round().long() % self.count
+        along = ((x[:, -LATTICE_ROWS:] - LATTICE_RANGE[0]) / self.width).long().clamp(0, self.count - 1)
+        bin = torch.cat([around, along], dim=1)[..., None]
+        logs = torch.log_softmax(prediction.float().chunk(2, dim=3)[0], dim=3) + noise
+        return self.values(prediction).gather(3, bin)[..., 0], logs.gather(3, bin)[..., 0]
+
     def way(self, prediction: Tensor, x: Tensor) -> Tensor:
         """Return the expected way from x to the values, the shorter one around the cell, (B, rows, 3)."""
         posterior = torch.softmax(prediction.float().chunk(2, dim=3)[0], dim=3)

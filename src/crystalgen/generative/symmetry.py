@@ -5,13 +5,17 @@ from a crystal of the group, and each step adds the part of the network's step t
 Lattices are averaged as metrics. `represent.scaffold` makes the tables.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from crystalgen.generative.data.format import LATTICE_ROWS
+
 _ROUNDS = 3  # of bringing what a network gives for images of a site to the same side of the cell
+_NEAR = 0.1  # of draws, every second time: from anywhere in the cell, then from nearby
 _RANGE = 4.0  # by which the edges of a crystal may differ from those of its scaffold, strained
 
 
@@ -64,6 +68,10 @@ class View(Protocol):
 class Free:
     """No symmetry is asked for: everything stays as it is."""
 
+    def likeliest(self, old: Tensor, data: Tensor, shown: Tensor, score: Callable[[Tensor], Tensor], draws: Tensor) -> Tensor:
+        """See `Symmetric`."""
+        return data
+
     def begin(self, x: Tensor) -> Tensor:
         """See `Symmetry`."""
         return x
@@ -88,7 +96,7 @@ class Subspaces:
 
     which: int (n,). coords: of the scaffolds, (k, A, 3). lattice: (k, 3, 3), Å. average: displacements made allowed ones, (k, 3 A, 3 A).
     spread: noise of an orbit's first site brought to all, as far as it is free, likewise. metric: metrics made allowed ones, (k, 9, 9).
-    orbit: first site of each site's orbit, (k, A); -1 for none. fixed: sites that cannot move against the first one, bool (k, A).
+    orbit: first site of each site's orbit, (k, A); -1 for none. fixed: sites whose orbit cannot move against the first one, bool (k, A).
     """
 
     which: Tensor
@@ -142,6 +150,48 @@ class Symmetric:
     def scaffold(self, x: Tensor) -> Tensor:
         """Return x with the scaffolds' coordinates and lattices."""
         return self.view.write(x, self.space.coords, self.space.lattice)
+
+    def likeliest(self, old: Tensor, data: Tensor, shown: Tensor, score: Callable[[Tensor], Tensor], draws: Tensor) -> Tensor:
+        """Return a crystal that a network finds likely; marginal posteriors of sites that are alike do not say which of them lies where.
+
+        Of each orbit that is not shown, the best is taken of where it is, where the nearest crystal to `data` has it, and draws.
+
+        Args:
+            old: (B, rows, 3), with its first site at the origin, as all that is looked at.
+            data: likewise, what the network says of each value.
+            shown: bool (B, rows, k), rows that stay.
+            score: x -> logarithms of probabilities, (B, rows, 3).
+            draws: (m, B, A, 3), in [-0.5, 0.5), how far the first site of each orbit may be moved.
+        """
+        nearest = self.anchored(self.toward(old, data))
+        (coords, lattice), (near, other) = self.view.read(old), self.view.read(nearest)
+        sites, first = self.space.orbit.shape[1], self.space.orbit == 0  # the orbit of the site at the origin
+        hidden = ~shown.all(dim=2)[:, :sites]
+
+        def rated(coords: Tensor, lattice: Tensor) -> tuple[Tensor, Tensor]:
+            logs = score(self.view.write(old, coords, lattice)).sum(dim=2, keepdim=True)
+            return self.together(logs)[:, :sites, 0], logs[:, -LATTICE_ROWS:, 0].sum(dim=1)
+
+        best, of_lattice = rated(coords, lattice)
+        better = rated(coords, other)[1] > of_lattice
+        lattice = torch.where(better[:, None, None], other, lattice)
+
+        def take(moved: Tensor, possible: Tensor, each: bool) -> None:
+            """Take what is likelier, orbit by orbit or as a whole; orbits stay in one frame as long as only whole steps move the first."""
+            nonlocal coords, best
+            found = rated(moved, lattice)[0]
+            taken = found > best if each else (((found - best) * hidden).sum(dim=1) > 0)[:, None].expand_as(best)
+            taken = taken & possible
+            coords, best = torch.where(taken[..., None], moved, coords), torch.where(taken, found, best)
+
+        take(near, torch.ones_like(hidden), False)
+        untouched = (hidden | (self.space.orbit < 0)).all(dim=1, keepdim=True)
+        for number, draw in enumerate(draws):
+            step = draw * (_NEAR if number % 2 else 1.0)
+            take(coords + self._times(self.space.spread, torch.where(first[..., None], 0.0, step)), hidden, True)
+            moved = coords + self._times(self.space.spread, torch.where(first[..., None], step, 0.0))
+            take(moved - moved[:, :1], untouched.expand_as(hidden), False)
+        return self.view.write(old, coords, lattice)
 
     def anchored(self, x: Tensor) -> Tensor:
         """Return x moved so that its first site is at the origin."""

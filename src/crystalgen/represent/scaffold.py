@@ -157,6 +157,7 @@ def _tensors(scaffold: Scaffold, size: int) -> tuple[np.ndarray, ...]:
     drift = np.kron(np.full((sites, sites), 1 / sites), np.eye(3))  # of all sites alike, which moves the origin alone
     whole = mean + drift - drift @ mean
     relative = (whole.reshape(sites, 3, -1) - whole.reshape(sites, 3, -1)[:1]).reshape(sites, -1)
+    loose = np.abs(relative).max(axis=1)
     metric = np.mean([np.kron(turn.T, turn.T) for turn in turns], axis=0)
 
     def padded(values: np.ndarray, shape: tuple[int, ...], fill: float = 0.0) -> np.ndarray:
@@ -171,7 +172,7 @@ def _tensors(scaffold: Scaffold, size: int) -> tuple[np.ndarray, ...]:
         padded(spread.transpose(0, 2, 1, 3).reshape(3 * sites, 3 * sites), (3 * size, 3 * size)),
         metric.astype(np.float32),
         padded(scaffold.orbits.astype(np.int64), (size,), -1),
-        padded(np.abs(relative).max(axis=1) < _FREE, (size,), False),
+        padded(np.array([loose[scaffold.orbits == orbit].max() for orbit in scaffold.orbits]) < _FREE, (size,), False),
     )
 
 

@@ -15,6 +15,8 @@ from crystalgen.generative.settings import Sampling
 from crystalgen.generative.symmetry import FREE, Symmetry
 from crystalgen.generative.torus import ATOMS
 
+_DRAWS = 12  # of each orbit's free coordinates, among which a symmetric crystal is looked for at each step
+
 
 class MaskedPrediction:
     """See `objectives.base.Objective`; what is hidden is NaN in x_t, what is not asked NaN in the target, and t the share shown."""
@@ -64,7 +66,10 @@ class MaskedPrediction:
             prediction = net(x, shown.sum(dim=(1, 2)) / counts, condition)
             noise = self._gumbel(prediction.shape[:3] + (self.bins.count,), temperature, generators) if sampling.temperature else 0.0
             values, logs = self.bins.choose(prediction, noise)
-            known = symmetry.anchored(symmetry.toward(known, torch.where(shown, x, values)))
+            if symmetry is not FREE:
+                values, logs, known = self._kept(known, torch.where(shown, x, values), shown, prediction, noise, symmetry, generators)
+            else:
+                known = values
             sure = symmetry.together(logs if self._per_row == 3 else logs.sum(dim=2, keepdim=True))
             if sampling.temperature:
                 sure = sure + self._gumbel(sure.shape, temperature * (1 - (step + 1) / sampling.steps), generators)
@@ -72,9 +77,17 @@ class MaskedPrediction:
             rank = sure.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(sure)
             now = (rank < (counts - left)[:, None, None]) & meaning
             now = symmetry.together(now.float()) > 0
-            x = torch.where(now.expand(x.shape), known, x)
+            x = torch.where((now if symmetry is not FREE else now & ~shown).expand(x.shape), known, x)
             shown = now
         return x
+
+    def _kept(self, known: Tensor, values: Tensor, shown: Tensor, prediction: Tensor, noise: Tensor | float, symmetry: Symmetry,
+              generators: Generators) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """The likeliest crystal with the symmetry, by the posteriors of all sites: its values, their logarithms, and itself."""
+        draws = draw(torch.rand, (len(known), _DRAWS, symmetry.space.orbit.shape[1], 3), generators).to(known.device).transpose(0, 1) - 0.5
+        known = symmetry.likeliest(known, values, shown, lambda x: self.bins.at(prediction, x, noise)[1], draws)
+        values, logs = self.bins.at(prediction, known, noise)
+        return values, logs, symmetry.anchored(symmetry.toward(known, torch.where(shown, known, values)))
 
     @property
     def _per_row(self) -> int:
