@@ -67,8 +67,9 @@ def check_paths(*given) -> None:
     for path in given:
         if not isinstance(path, str | PathLike) or (path := Path(path)).exists():
             continue
-        if path.resolve().is_relative_to(paths.RAW) and path.resolve() != paths.RAW:
-            name = path.resolve().relative_to(paths.RAW).parts[0]
+        whole, raw = path.resolve(), paths.RAW.resolve()  # a link to another disk, perhaps
+        if whole.is_relative_to(raw) and whole != raw:
+            name = whole.relative_to(raw).parts[0]
             raise FileNotFoundError(f"{path}: not here yet; `crystalgen fetch {name}` brings the benchmark sets")
         raise FileNotFoundError(f"{path}: there is no such file or folder")
 

@@ -92,7 +92,7 @@ def write_index() -> Path:
     found = sorted(paths.REPORTS.glob("*/index.html"))
     parts = [_entry(page) for page in found if _is_study(page.parent.name)]
     others = [page for page in found if not _is_study(page.parent.name)]
-    others += sorted(page for kind in ("evaluate", "generated") for page in (paths.REPORTS / kind).glob("*/index.html"))
+    others += sorted(page for kind in ("evaluate", "generate", "generated") for page in (paths.REPORTS / kind).glob("*/index.html"))
     if others:
         parts.append("<h2>Other pages</h2><ul>" + "".join(f"<li>{_link(page)}</li>" for page in others) + "</ul>")
     about = "One page for each study that was run here or came with the repository. Values are ours, with 95 % intervals."
