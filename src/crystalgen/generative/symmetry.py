@@ -10,11 +10,13 @@ from dataclasses import dataclass, fields
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from crystalgen.generative.data.format import LATTICE_ROWS
 
 _ROUNDS = 3  # of bringing what a network gives for images of a site to the same side of the cell
+_APART, _STRONG = 1.0, 30.0  # Å, and on the scale of logarithms of probabilities: identical atoms have the same posteriors
 _NEAR = 0.1  # of draws, every second time: from anywhere in the cell, then from nearby
 _RANGE = 4.0  # by which the edges of a crystal may differ from those of its scaffold, strained
 
@@ -170,7 +172,10 @@ class Symmetric:
 
         def rated(coords: Tensor, lattice: Tensor) -> tuple[Tensor, Tensor]:
             logs = score(self.view.write(old, coords, lattice)).sum(dim=2, keepdim=True)
-            return self.together(logs)[:, :sites, 0], logs[:, -LATTICE_ROWS:, 0].sum(dim=1)
+            crowded = self.crowding(coords, lattice)[..., None]
+            return self.together(logs - F.pad(crowded, (0, 0, 0, logs.shape[1] - sites)))[:, :sites, 0], logs[:, -LATTICE_ROWS:, 0].sum(
+                dim=1
+            )
 
         best, of_lattice = rated(coords, lattice)
         better = rated(coords, other)[1] > of_lattice
@@ -192,6 +197,14 @@ class Symmetric:
             moved = coords + self._times(self.space.spread, torch.where(first[..., None], step, 0.0))
             take(moved - moved[:, :1], untouched.expand_as(hidden), False)
         return self.view.write(old, coords, lattice)
+
+    def crowding(self, coords: Tensor, lattice: Tensor) -> Tensor:
+        """Return for each site how far others are within `_APART` of it, in units of a strong preference, (B, A)."""
+        apart = coords[:, :, None] - coords[:, None]
+        distance = torch.einsum("bijk,bkl->bijl", apart - apart.round(), lattice).norm(dim=3)
+        sites = self.space.orbit >= 0
+        counted = sites[:, :, None] & sites[:, None] & ~torch.eye(coords.shape[1], dtype=torch.bool, device=coords.device)
+        return _STRONG * ((1 - distance / _APART).clamp(min=0) * counted).sum(dim=2)
 
     def anchored(self, x: Tensor) -> Tensor:
         """Return x moved so that its first site is at the origin."""
