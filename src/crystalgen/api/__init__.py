@@ -87,7 +87,7 @@ def generate(
         logging.getLogger("crystalgen").info("%s: looking for prototypes, crystals alike and what the generator says", composition)
         from crystalgen.api.compound import answer_compound, write_compound_answer
 
-        table = answer_compound(composition, n, space_group, energy, units, relax is not False, steps, seed, workers)
+        table = answer_compound(composition, n, space_group, energy, units, relax is not False, steps, seed, workers, exact)
         if out is not None:
             write_compound_answer(table, out)
         return table

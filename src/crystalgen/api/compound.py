@@ -26,11 +26,11 @@ KNOWN = "mp_20"  # whose crystals are looked up where `crystalgen fetch` brought
 
 def answer_compound(
     composition: str, n: int, space_group: int | None, energy: float | None, units: int | None, relax: bool, steps: int,
-    seed: int, workers: int,
+    seed: int, workers: int, exact: bool = True,
 ) -> pd.DataFrame:  # fmt: skip
     """See `api.generate`; `attrs` holds the request and what is said of the answer."""
     tried = FORMULA_UNITS if units is None else (units,)
-    question = compounds.Question(composition, n, space_group, energy, tried, relax, steps, seed, workers)
+    question = compounds.Question(composition, n, space_group, energy, tried, relax, steps, seed, workers, exact)
     source = paths.RAW / KNOWN / "crystals.parquet"
     folder = paths.INTERIM / "answers" / _key(question, source)
     if (folder / "facts.json").is_file():

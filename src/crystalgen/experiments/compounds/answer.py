@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.experiments.compounds.merging import merge
 from crystalgen.experiments.compounds.ranking import NOT_RELAXED, STOPPED, described, ranked, rated, relaxed, uncertainty, with_known
 from crystalgen.experiments.compounds.sources import (
@@ -27,6 +28,7 @@ from crystalgen.utils.formulas import ATOMIC_NUMBERS, parse_composition
 from crystalgen.utils.limits import FORMULA_UNITS
 
 Say = Callable[[str], None]
+STRICT = 0.01  # Å, within which a candidate must have the space group that is asked for
 FEW = 3  # candidates; with fewer, the random search is asked too
 FAR = -4.5  # logarithm of all votes of prototypes: of nine in ten compounds of MP-20's validation split it is above
 
@@ -44,6 +46,7 @@ class Question:
     steps: int = 40
     seed: int = 0
     workers: int = 1
+    exact: bool = True  # whether nothing but crystals of the space group is wanted, where one is given
 
     def formula(self) -> dict[str, int]:
         """Return the atoms of each element in the formula as it is written, divided by their common divisor."""
@@ -129,7 +132,7 @@ def proposed(question: Question, known: pd.DataFrame | None, say: Say) -> tuple[
     steps = {
         "distilled prototypes": lambda: prototype_candidates(cells, group),
         "known crystals of like composition": lambda: retrieved_candidates(cells, known, group, workers=question.workers),
-        "the generator": lambda: generated_candidates(cells, group, question.energy, seed=question.seed),
+        "the generator": lambda: generated_candidates(cells, group, question.energy, seed=question.seed, exact=question.exact),
     }
     if known is None:
         del steps["known crystals of like composition"]
@@ -148,7 +151,15 @@ def proposed(question: Question, known: pd.DataFrame | None, say: Say) -> tuple[
         notes.append(f"{STOPPED} before all sources were asked.")
         if not sum(map(len, parts)):
             raise
-    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True), notes
+    candidates = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    if group is None or not question.exact or candidates.empty:
+        return candidates, notes
+    of_group = (find_space_groups(candidates, STRICT)["space_group"] == group).to_numpy(bool, na_value=False)
+    say(f"{of_group.sum()} candidates have space group {group}")
+    if not of_group.any():
+        notes.append(f"No source gives a crystal of space group {group}; these are what they give instead.")
+        return candidates, notes
+    return candidates[of_group].reset_index(drop=True), notes
 
 
 def evaluated(merged: pd.DataFrame, question: Question, notes: list[str], say: Say) -> pd.DataFrame:

@@ -19,7 +19,9 @@ from crystalgen.baselines.retrieval.retrieve import SOURCE as RETRIEVAL
 from crystalgen.baselines.retrieval.retrieve import candidate_crystals, find_candidates
 from crystalgen.baselines.retrieval.templates import Templates
 from crystalgen.baselines.stoichiometry import ordered_species
+from crystalgen.chemistry.orbits import fillings
 from crystalgen.crystals import from_columns
+from crystalgen.experiments.scaffolds import choose_scaffolds
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.settings import Sampling
 from crystalgen.represent.canonical import ordered_numbers
@@ -87,16 +89,19 @@ def retrieved_candidates(cells: dict[int, np.ndarray], known: pd.DataFrame, spac
 
 
 def generated_candidates(cells: dict[int, np.ndarray], space_group: int | None = None, energy: float | None = None,
-                         draws: int = _DRAWS, seed: int = 0, folder: Path | None = None) -> pd.DataFrame:  # fmt: skip
+                         draws: int = _DRAWS, seed: int = 0, folder: Path | None = None, exact: bool = True) -> pd.DataFrame:  # fmt: skip
     """Return crystals of the shipped generator, the first of each cell the most probable one; none of cells that it cannot be told.
 
-    energy: formation energy to condition on, eV/atom.
+    energy: formation energy to condition on, eV/atom. exact: whether the space group is kept by construction.
     """
     folder = folder or SHIPPED_GENERATOR
     if not folder.is_dir():
         return _table([], GENERATOR)
     model = _generator(folder)
+    exact = exact and space_group is not None
     fit = {units: numbers for units, numbers in cells.items() if len(numbers) <= GENERATOR_ATOMS and _knows(model, numbers)}
+    if exact:
+        fit = {units: numbers for units, numbers in fit.items() if fillings(numbers, space_group, most=1)}
     if not fit:
         return _table([], GENERATOR)
     withhold = [name for name, value in (("space_group", space_group), ("formation_energy_per_atom", energy)) if value is None]
@@ -105,7 +110,8 @@ def generated_candidates(cells: dict[int, np.ndarray], space_group: int | None =
     made = []
     for units, numbers in fit.items():  # one after the other: a batch costs what its longest cell does
         asked = pd.DataFrame([{"atomic_numbers": numbers, "units": units, **told}] * draws)
-        made.append(generate_for_conditions(model, asked, sampling, GENERATOR)[0])
+        scaffolds = choose_scaffolds(numbers, space_group, draws, _prototypes(), seed) if exact else None
+        made.append(generate_for_conditions(model, asked, sampling, GENERATOR, None, scaffolds)[0])
     made = pd.concat(made, ignore_index=True)
     columns = (made[name] for name in ("lattice", "atomic_numbers", "frac_coords", "units"))
     origins = [f"draw {name.rsplit('-', 1)[1]}" for name in made["id"]]
