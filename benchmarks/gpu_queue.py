@@ -187,8 +187,9 @@ def report(options: argparse.Namespace) -> None:
     peak, rows = _peak(device, 256 if options.toy else PEAK_SIZE), {}
     for name, job in JOBS.items():
         step, seconds = progress(options.home / name)
-        if not seconds:
+        if not step:
             continue
+        seconds = max(seconds, 0.05)  # a card rounds them to a tenth
         settings = settings_of(job, options.toy)
         data = load_data(settings, tensors(options.data, job.study))
         counted = cost(settings.build_net(data.codec), data.codec.shape, data.condition(data.items(TRAIN)[:1]))

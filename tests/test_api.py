@@ -187,6 +187,7 @@ def test_generate_returns_ranked_structures_and_writes_where_told(tmp_path, monk
     made = made.assign(
         e_above_hull=[0.1, np.nan], energy_per_atom=-9.0, formation_energy_per_atom=[-0.3, np.nan], energy_source=["7net", None],
         asked_space_group=pd.array([1, 1], dtype="Int16"), asked_formation_energy_per_atom=-0.6, known_id=[None, "x"], copies=0, status="",
+        strict_space_group=pd.array([1, 1], dtype="Int16"),
     )  # fmt: skip
     requests = []
     monkeypatch.setattr(trained, "conditional_model", lambda study, model: None)

@@ -137,7 +137,7 @@ def test_what_cannot_be_asked_is_said(model):
 
 
 def test_a_space_group_that_the_atoms_cannot_have_is_refused_before_anything_is_loaded(capsys):
-    assert main(["generate", "TaB", "--space-group", "186"]) == 1
+    assert main(["generate", "TaB", "--space-group", "186", "--units", "1"]) == 1
     assert "TaB in space group 186: its atoms cannot fill the positions of a primitive cell; possible with 2" in capsys.readouterr().err
 
 
