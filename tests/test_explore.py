@@ -51,7 +51,7 @@ def pictures(notebook: nbformat.NotebookNode) -> int:
 
 
 def test_the_tour_is_walked(study, tmp_path):
-    notebook = executed("tour", tmp_path, study=study)
+    notebook = executed("tour", tmp_path, study=study, own="NaCl")
     text = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
     assert "matrix there and back: True" in text and "periodic table there and back: True" in text
     assert pictures(notebook) == 3
