@@ -71,6 +71,8 @@ def test_rates_by_size_have_a_panel_per_model_with_the_baselines_in_each():
     for ax in panels:
         assert [label.get_text() for label in ax.get_xticklabels()] == ["4\nn = 4", "8\nn = 8"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["template"]
+    alone = figures.rates_by_size(rows[rows["model"] == "mine"])
+    assert [ax.get_title() for ax in alone.axes if ax.get_title()] == ["mine"]
 
 
 def test_training_curves_have_the_mean_of_the_seeds_and_a_band():

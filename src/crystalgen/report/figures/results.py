@@ -59,7 +59,8 @@ def rates_by_size(rates: pd.DataFrame) -> Figure:
     for ax, model in zip(axes.flat, models, strict=False):  # a last line may be part empty
         shown = [*baselines, model]
         data = _long(rates[rates["model"].isin(shown)]).astype({"model": object})
-        sns.pointplot(data, x="nsites", y="rate", hue="model", hue_order=shown, palette=colors, order=sizes, dodge=0.3, capsize=0.1,
+        sns.pointplot(data, x="nsites", y="rate", hue="model", hue_order=shown, palette=colors, order=sizes,
+                      dodge=0.3 if len(shown) > 1 else False, capsize=0.1,
                       markers=[*MARKERS[1 : len(shown)], "o"], markersize=4, linewidth=1.3, ax=ax, **_INTERVAL)  # fmt: skip
         ax.set(title=model, xlabel=axis_label("nsites"), ylabel=axis_label("match_rate"))
         ax.set_xticks(range(len(sizes)), [f"{size}\nn = {counts[size]}" for size in sizes])
