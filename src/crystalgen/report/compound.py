@@ -24,8 +24,8 @@ FOOTER = (
     "magnetic moments. Beside this repository's own calculations by density-functional theory on borides, 7net-l3i5 was off by 0.035 "
     "eV/atom and CHGNet by up to 0.2. Worst are layered and molecular crystals, oxides and fluorides of transition metals (Hubbard U, "
     "magnetism), lanthanides and actinides. The hull and the known structures end, but for elements, at cells of 20 atoms: olivine "
-    "LiFePO4, of 28, is in neither. A difference below the uncertainty decides nothing. 'New' means that the shipped table has no "
-    "structure of this formula with the space group and about the energy, not that nobody has made it."
+    "LiFePO4, of 28, is in neither. A difference below the uncertainty decides nothing. 'Not in the table' means that the shipped table "
+    "has no structure of this formula with the space group and about the energy, not that nobody has made it."
 )
 _PICTURES, _LISTED = 6, 30
 
@@ -55,7 +55,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         "Probability": table["probability"].round(3).to_numpy(),
         "Space group": [_group(group) for group in table["space_group"]],
         "Cell": table["formula"].to_numpy(),
-        "Known as": [name or "new" for name in table["known_id"]],
+        "Known as": [name or "not in the table" for name in table["known_id"]],
         "Sources": table["sources"].to_numpy(),
         "Prototype": table["origin"].to_numpy(),
         "Density, g/cm³": table["density"].round(2).to_numpy(),
@@ -123,7 +123,7 @@ def heights(table: pd.DataFrame) -> Figure | None:
     ax = axes[0, 0]
     ranks, new = known.index.to_numpy() + 1, known["known_id"].isna().to_numpy()
     ax.axhline(0, color="#767676", linewidth=1)
-    for which, color, label in ((~new, "#0072B2", "in the shipped table"), (new, "#D55E00", "new")):
+    for which, color, label in ((~new, "#0072B2", "in the shipped table"), (new, "#D55E00", "not in it")):
         if which.any():
             above, doubt = 1000 * known["e_above_hull"].to_numpy()[which], 1000 * known["uncertainty"].to_numpy()[which]
             ax.errorbar(ranks[which], above, doubt, fmt="o", color=color, label=label, elinewidth=0.8)
