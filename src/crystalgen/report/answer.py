@@ -57,14 +57,7 @@ def write_answer(table: pd.DataFrame, folder: Path, facts: dict) -> Path:
         folder: an earlier answer in it is replaced.
         facts: what was asked of what; plain values by name.
     """
-    ranked = table.assign(id=[f"{rank:03d}-{formula}" for rank, formula in enumerate(table["formula"], 1)])
-    write_crystals(table, folder / "crystals.parquet")
-    for old in (folder / "cifs").glob("*.cif"):
-        old.unlink()
-    write_json(facts, folder / "asked.json")
-    files = [str(file.relative_to(folder)) for file in write_structure_files(ranked, folder / "cifs")]
-    shown = table[COLUMNS].assign(file=files)
-    shown.to_csv(folder / "table.csv", index=False, float_format="%.6g", lineterminator="\n")
+    ranked, shown = write_files(table, COLUMNS, folder, facts)
     best = [best for _, best in ranked.head(_PICTURES).iterrows()]
     titles = [f"{row['id'].split('-')[0]}: space group {row['space_group']}\n{_height(row)}" for row in best]
     png = save_figure(crystal_strip(best, titles), folder / "figures", "best")
@@ -74,6 +67,23 @@ def write_answer(table: pd.DataFrame, folder: Path, facts: dict) -> Path:
         table_html(pd.Series(facts, dtype=object).rename_axis("Setting").reset_index(name="Value"), "How they were made"),
     ]
     return write_page(folder / "index.html", f"Crystals of {facts['composition']}", "".join(body), [summary(table)])
+
+
+def write_files(table: pd.DataFrame, columns: list[str], folder: Path, facts: dict) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write the files of an answer that are no page: crystals.parquet, table.csv of some columns, asked.json, cifs/.
+
+    Returns:
+        the crystals named by rank and formula; and what table.csv holds.
+    """
+    ranked = table.assign(id=[f"{rank:03d}-{formula}" for rank, formula in enumerate(table["formula"], 1)])
+    write_crystals(table, folder / "crystals.parquet")
+    for old in (folder / "cifs").glob("*.cif"):
+        old.unlink()
+    write_json(facts, folder / "asked.json")
+    files = [str(file.relative_to(folder)) for file in write_structure_files(ranked, folder / "cifs")]
+    shown = table[columns].assign(file=files)
+    shown.to_csv(folder / "table.csv", index=False, float_format="%.6g", lineterminator="\n")
+    return ranked, shown
 
 
 def _readable(shown: pd.DataFrame) -> pd.DataFrame:

@@ -3,17 +3,20 @@
 from html import escape
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pandas as pd
+from ase.calculators.singlepoint import SinglePointCalculator
 from matplotlib.figure import Figure
+from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalgen.chemistry.spacegroups import space_group_symbol
-from crystalgen.crystals import to_structures, write_crystals, write_structure_files
+from crystalgen.crystals import to_structures
+from crystalgen.report.answer import write_files
 from crystalgen.report.pages import write_page
 from crystalgen.report.show import figure_html, table_html
 from crystalgen.report.structures import crystal_strip
-from crystalgen.report.style import new_figure, save_figure
-from crystalgen.utils.files import write_json
+from crystalgen.report.style import GREY, PALETTE, new_figure, save_figure
 
 COLUMNS = [
     "id", "formula", "e_above_hull", "uncertainty", "probability", "space_group", "known_id", "novel", "sources", "origin", "density",
@@ -72,15 +75,8 @@ def write_compound(table: pd.DataFrame, folder: Path, facts: dict) -> Path:
         folder: an earlier answer in it is replaced.
         facts: composition, removed, decomposition, notes, seconds, and what else was asked.
     """
-    numbered = table.assign(id=[f"{rank:03d}-{formula}" for rank, formula in enumerate(table["formula"], 1)])
-    write_crystals(table.drop(columns=["structure"], errors="ignore"), folder / "crystals.parquet")
-    for old in (folder / "cifs").glob("*.cif"):
-        old.unlink()
-    files = [str(file.relative_to(folder)) for file in write_structure_files(numbered, folder / "cifs")]
+    numbered, _ = write_files(table, [name for name in COLUMNS if name in table], folder, facts)
     write_extxyz(numbered, folder / "crystals.extxyz")
-    write_json(facts, folder / "asked.json")
-    shown = table[[name for name in COLUMNS if name in table]].assign(file=files)
-    shown.to_csv(folder / "table.csv", index=False, float_format="%.6g", lineterminator="\n")
     best = [row for _, row in numbered.head(_PICTURES).iterrows()]
     titles = [f"{rank}: {_group(row['space_group'])}\n{_height(row)}" for rank, row in enumerate(best, 1)]
     png = save_figure(crystal_strip(best, titles), folder / "figures", "best")
@@ -106,12 +102,11 @@ def write_extxyz(table: pd.DataFrame, path: Path) -> None:
     """Write crystals as frames of extended XYZ, energies (eV) and names in their comment lines."""
     frames = []
     for name, structure, energy in zip(table["id"], to_structures(table), table["energy_per_atom"], strict=True):
-        lattice = " ".join(f"{value:.8f}" for value in structure.lattice.matrix.ravel())
-        told = f" energy={energy * len(structure):.8f}" if np.isfinite(energy) else ""
-        head = f'Lattice="{lattice}" Properties=species:S:1:pos:R:3 name="{name}"{told} pbc="T T T"'
-        atoms = [f"{site.specie.symbol} {site.x:.8f} {site.y:.8f} {site.z:.8f}" for site in structure]
-        frames.append("\n".join([str(len(structure)), head, *atoms]))
-    path.write_text("\n".join(frames) + "\n")
+        atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False, info={"name": name})
+        if np.isfinite(energy):
+            atoms.calc = SinglePointCalculator(atoms, energy=energy * len(atoms))
+        frames.append(atoms)
+    ase.io.write(path, frames, format="extxyz")
 
 
 def heights(table: pd.DataFrame) -> Figure | None:
@@ -122,8 +117,8 @@ def heights(table: pd.DataFrame) -> Figure | None:
     figure, axes = new_figure(size=(7, 2.8))
     ax = axes[0, 0]
     ranks, new = known.index.to_numpy() + 1, known["known_id"].isna().to_numpy()
-    ax.axhline(0, color="#767676", linewidth=1)
-    for which, color, label in ((~new, "#0072B2", "in the shipped table"), (new, "#D55E00", "not in it")):
+    ax.axhline(0, color=GREY, linewidth=1)
+    for which, color, label in ((~new, PALETTE[0], "in the shipped table"), (new, PALETTE[1], "not in it")):
         if which.any():
             above, doubt = 1000 * known["e_above_hull"].to_numpy()[which], 1000 * known["uncertainty"].to_numpy()[which]
             ax.errorbar(ranks[which], above, doubt, fmt="o", color=color, label=label, elinewidth=0.8)
