@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from crystalgen.crystals import read_crystals, write_crystals
 from crystalgen.experiments.drawn_compositions import draw_compositions, exchanged_templates
@@ -39,7 +38,6 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--sampling", default='{"sampler": "ddpm", "steps": 256}', help="how the model is sampled, JSON")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bf16", action="store_true", help="sample in mixed precision")
     parser.add_argument("--reference", type=int, help="judge by a draw of so many crystals of the set's; 0: without coverage, by all")
     parser.add_argument("--keep", type=Path, help="a parquet file for the crystals; for `file`, that which is judged")
     options = parser.parse_args()
@@ -78,12 +76,11 @@ def made(options: argparse.Namespace, training: pd.DataFrame) -> tuple[pd.DataFr
         return exchanged_templates(drawn, training), time.process_time() - start
     sampling = Sampling.model_validate({"count": options.count, "seed": options.seed, **json.loads(options.sampling)})
     model = Model.load(options.model)
-    with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
-        if options.source == "joint":
-            samples, record = generate_freely(model, sampling, options.row)
-        else:
-            asked = drawn[["atomic_numbers", "space_group", "formation_energy_per_atom"]]
-            samples, record = generate_for_conditions(model, asked, sampling, options.row)
+    if options.source == "joint":
+        samples, record = generate_freely(model, sampling, options.row)
+    else:
+        asked = drawn[["atomic_numbers", "space_group", "formation_energy_per_atom"]]
+        samples, record = generate_for_conditions(model, asked, sampling, options.row)
     print(record, flush=True)
     return samples, time.process_time() - start
 

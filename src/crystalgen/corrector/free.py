@@ -21,12 +21,8 @@ def free_crystals(generator: Model, requests: pd.DataFrame, told: bool, steps: i
         generator: of matrices, by masked prediction. requests: atomic_numbers, and space_group where it is told. steps: of sampling.
     """
     numbers = [ordered_numbers(np.asarray(atoms, dtype=np.int64)) for atoms in requests["atomic_numbers"]]
-    seen = generator.codec.seen
-    asked = np.array([len(z) <= int(seen.max_sites) and np.isin(z, seen.known_elements).all() for z in numbers], dtype=bool)
-    groups = np.full(len(requests), seen.known_groups[0])  # any: it is withheld
-    if told:
-        groups = requests["space_group"].to_numpy(int, na_value=0)
-        asked &= np.isin(groups, seen.known_groups)
+    groups = requests["space_group"].to_numpy(int, na_value=0) if told else np.zeros(len(requests), dtype=int)
+    asked = np.array([generator.knows(z, group if told else None) for z, group in zip(numbers, groups, strict=True)], dtype=bool)
     conditions = pd.DataFrame({"atomic_numbers": numbers, "space_group": groups, "request": np.arange(len(requests))})[asked]
     sampling = Sampling(sampler="unmask", steps=steps, withhold=("formation_energy_per_atom",) + (() if told else ("space_group",)))
     drawn, _ = generate_for_conditions(generator, conditions.assign(formation_energy_per_atom=np.nan), sampling, SOURCE)

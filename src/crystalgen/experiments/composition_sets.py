@@ -24,7 +24,7 @@ def held_out_compositions(study: str, config: Study, crystals: pd.DataFrame) -> 
     judged = crystals[crystals["split"] == "test"]
     names = np.array(sorted(set(judged["formula"])))
     models = [_model(study, config, row) for row in settings.rows]
-    names = np.array([name for name in names if all(_knows(model, composition_numbers(name)) for model in models)], dtype=object)
+    names = np.array([name for name in names if all(model.knows(composition_numbers(name)) for model in models)], dtype=object)
     if not len(names):
         raise ValueError(f"study {study}: no held-out formula is within what {', '.join(settings.rows)} can be told")
     drawn = np.random.default_rng(settings.seed).permutation(len(names))[: settings.compositions]
@@ -81,14 +81,6 @@ def composition_conditions(compositions: list[str], settings: Energies, crystals
 
 def _model(study: str, config: Study, row: str) -> Model:
     return Model.load(paths.model(study, config.model_of(row)), count=1)
-
-
-def _knows(model: Model, numbers: np.ndarray) -> bool:
-    try:
-        model.codec.check(numbers)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_element(formula: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.baselines.retrieval.element_vectors import mined_distances, mined_vectors
-from crystalgen.baselines.retrieval.templates import ELEMENTS, Templates
+from crystalgen.baselines.retrieval.templates import ELEMENTS, Templates, atomic_volumes
 from crystalgen.baselines.stoichiometry import ordered_species
 from crystalgen.crystals import from_columns
 from crystalgen.metrics.validity import alloy, neutral
@@ -65,7 +65,7 @@ def exchanged_templates(drawn: pd.DataFrame, training: pd.DataFrame) -> pd.DataF
 
     The volume is the template's, times the ratio of the sums of the elements' volumes, least squares over the training crystals.
     """
-    volumes = Templates(training, arrangements=False).volumes
+    volumes = atomic_volumes(training)
     template = training.set_index("id").loc[drawn["template_id"]]
     scales = [
         np.cbrt(volumes[new].sum() / volumes[old].sum())

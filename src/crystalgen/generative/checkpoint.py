@@ -5,7 +5,7 @@ stood there at training); scales.safetensors, the scales and tables that the net
 training crystals held; card.json, where it comes from (see `workflow.cards`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,14 @@ class Model:
 
     def __post_init__(self):
         self.objective = self.objective or self.settings.objective.build()
+
+    def knows(self, numbers: Sequence[int], space_group: int | None = None) -> bool:
+        """Return whether the model can be asked for a cell of these atoms, see `codec.check`."""
+        try:
+            self.codec.check(numbers, space_group)
+        except ValueError:
+            return False
+        return True
 
     def sample(self, condition: dict[str, Tensor], sampling: Sampling, seed: int | None = None,
                symmetry: Callable[[Tensor, torch.device], Symmetry] | None = None) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip

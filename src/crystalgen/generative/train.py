@@ -154,7 +154,7 @@ def _drop_conditions(batch: Batch, share: float, number: int) -> Batch:
     masks = {name: known for name, known in batch.condition.items() if name.endswith("_known")}
     if share == 0 or not masks:
         return batch
-    kept = torch.rand(len(batch.x), generator=torch.Generator().manual_seed(number)) >= share
+    kept = _kept(batch, share, number)
     return replace(batch, condition=batch.condition | {name: known & kept for name, known in masks.items()})
 
 
@@ -162,17 +162,20 @@ def _drop_space_groups(batch: Batch, share: float, number: int) -> Batch:
     """Make the space groups of a share of matrices unknown, see `_drop_conditions`."""
     if share == 0:
         return batch
-    kept = torch.rand(len(batch.x), generator=torch.Generator().manual_seed(number)) >= share
-    return replace(batch, condition=batch.condition | {"space_group": batch.condition["space_group"] * kept})
+    return replace(batch, condition=batch.condition | {"space_group": batch.condition["space_group"] * _kept(batch, share, number)})
 
 
 def _drop_templates(batch: Batch, share: float, number: int) -> Batch:
     """Hide the templates of a share of matrices, see `_drop_conditions`."""
     if share == 0:
         return batch
-    hidden = torch.rand(len(batch.x), generator=torch.Generator().manual_seed(number)) < share
-    start = batch.condition["start"].masked_fill(hidden[:, None, None], torch.nan)
+    start = batch.condition["start"].masked_fill(~_kept(batch, share, number)[:, None, None], torch.nan)
     return replace(batch, condition=batch.condition | {"start": start})
+
+
+def _kept(batch: Batch, share: float, number: int) -> Tensor:
+    """Which samples keep what a share of them is not told, bool (B,)."""
+    return torch.rand(len(batch.x), generator=torch.Generator().manual_seed(number)) >= share
 
 
 def _report(step: int, losses: list[float], net, objective, data, settings: Training, seed: int, schedule,

@@ -99,14 +99,14 @@ def generated_candidates(cells: dict[int, np.ndarray], space_group: int | None =
         return _table([], GENERATOR)
     model = _generator(folder)
     exact = exact and space_group is not None
-    fit = {units: numbers for units, numbers in cells.items() if len(numbers) <= GENERATOR_ATOMS and _knows(model, numbers)}
+    fit = {units: numbers for units, numbers in cells.items() if len(numbers) <= GENERATOR_ATOMS and model.knows(numbers)}
     if exact:
         fit = {units: numbers for units, numbers in fit.items() if fillings(numbers, space_group, most=1)}
     if not fit:
         return _table([], GENERATOR)
     withhold = [name for name, value in (("space_group", space_group), ("formation_energy_per_atom", energy)) if value is None]
     sampling = Sampling(sampler="unmask", steps=50, temperature=1.0, per_target=draws, seed=seed, withhold=withhold)
-    told = {"space_group": space_group or int(model.codec.seen.known_groups[0]), "formation_energy_per_atom": energy or 0.0}
+    told = {"space_group": space_group or 0, "formation_energy_per_atom": np.nan if energy is None else energy}
     made = []
     for units, numbers in fit.items():  # one after the other: a batch costs what its longest cell does
         asked = pd.DataFrame([{"atomic_numbers": numbers, "units": units, **told}] * draws)
@@ -140,14 +140,6 @@ def _generator(folder: Path) -> Model:
 def known_elements() -> frozenset[int]:
     """Return the atomic numbers that the shipped prototypes know."""
     return frozenset(int(z) for z in _prototypes().elements)
-
-
-def _knows(model: Model, numbers: np.ndarray) -> bool:
-    try:
-        model.codec.check(numbers)
-    except ValueError:
-        return False
-    return True
 
 
 def _total(templates: Templates, numbers: np.ndarray, distances: np.ndarray) -> float:

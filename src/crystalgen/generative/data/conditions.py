@@ -37,10 +37,13 @@ def encode_properties(columns: Iterable[str], values: dict[str, Tensor], scales:
 
 def withheld(condition: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
     """Return a matrix's condition as if the named properties, or the `template`, were unknown."""
-    changes = {"space_group": ("space_group",), "formation_energy_per_atom": ("energy_known", "energy_difference_known")}
-    unknown = [key for name in names for key in changes.get(name, ()) if key in condition]
-    hidden = {"start": torch.full_like(condition["start"], torch.nan)} if "template" in names and "start" in condition else {}
-    return condition | {key: torch.zeros_like(condition[key]) for key in unknown} | hidden
+    changes = {
+        "space_group": {"space_group": 0},
+        "formation_energy_per_atom": {"energy_known": False, "energy_difference_known": False},
+        "template": {"start": torch.nan},
+    }
+    unknown = {key: value for name in names for key, value in changes[name].items() if key in condition}
+    return condition | {key: torch.full_like(condition[key], value) for key, value in unknown.items()}
 
 
 @dataclass(frozen=True)
