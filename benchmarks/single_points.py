@@ -21,7 +21,7 @@ from crystalgen.potentials.shipped import SINGLE_POINTS
 from crystalgen.potentials.single_point import energies_per_atom
 from crystalgen.stability.hull import elemental_references
 
-TABLES = ("mp_pbe_element_refs", "mp_le20")  # the elements' polymorphs first; cells above the size are left out
+TABLES = ("mp_pbe_element_refs", "mp_le20", "mp_21_60")  # the elements' polymorphs first; cells above the size are left out
 MAX_SITES = 60
 VINTAGE = "e_form_mp2021_mp20"
 SHARD = 250

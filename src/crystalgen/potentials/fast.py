@@ -2,7 +2,7 @@
 
 CHGNet's layers join the features of an edge's atoms, bonds and angle into one long row per edge, then apply a linear layer. Applied to
 the parts of that row, the layer works on atoms and bonds, which are few, and only its results are gathered per edge: a third of the
-multiplications. SevenNet gives energies without its force head.
+multiplications. SevenNet gives energies without its force head, and sums over neighbours first (see `convolution`).
 """
 
 import copy
@@ -22,8 +22,11 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from sevenn.atom_graph_data import AtomGraphData
 from sevenn.calculator import SevenNetCalculator
+from sevenn.nn.convolution import IrrepsConvolution
 from sevenn.train.dataload import unlabeled_atoms_to_graph
 from torch import Tensor, nn
+
+from crystalgen.potentials.convolution import NeighbourSum
 
 
 @cache
@@ -47,13 +50,16 @@ def sevennet_energy(structure: Structure) -> float:
 
 @cache
 def _sevennet() -> tuple[nn.Module, float]:
-    """Load 7net-l3i5 without its force head, and its cut-off: the same energy bit for bit at under a quarter of the time."""
+    """Load 7net-l3i5 without its force head and with faster convolutions, and its cut-off: the same energy but for rounding."""
     torch.set_num_threads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         calculator = SevenNetCalculator("7net-l3i5", device="cpu")
     calculator.model.delete_module_by_key("force_output")
     calculator.model.key_grad = None
+    for name, layer in list(calculator.model.named_children()):
+        if isinstance(layer, IrrepsConvolution):
+            setattr(calculator.model, name, NeighbourSum(layer))
     return calculator.model, calculator.cutoff
 
 
