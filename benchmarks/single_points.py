@@ -3,9 +3,10 @@
     python benchmarks/single_points.py compute DATA SHARDS     # resumable, hours; tables of the folder DATA
     python benchmarks/single_points.py collect DATA SHARDS     # writes the shipped table and its card
 
-DATA is a folder with mp_le20.parquet (a benchmark table with formation energies of several vintages) and mp_pbe_element_refs.parquet
-(elements); the structures are used as they are. Energies are by SevenNet 7net-l3i5, in shards of 250 structures: first those of MP-20,
-which lie within 0.08 eV/atom of the hull and so make it, then the others, the smallest cells first.
+DATA is a folder with mp_le20.parquet (a benchmark table with formation energies of several vintages), mp_21_60.parquet (larger cells,
+without energies) and mp_pbe_element_refs.parquet (elements); the structures are used as they are. Energies are by SevenNet 7net-l3i5,
+in shards of 250 structures: first those of MP-20, which lie within 0.08 eV/atom of the hull and so make it, then the others, the
+smallest cells first.
 """
 
 import argparse
@@ -23,15 +24,15 @@ from crystalgen.stability.hull import elemental_references
 
 TABLES = ("mp_pbe_element_refs", "mp_le20", "mp_21_60")  # the elements' polymorphs first; cells above the size are left out
 MAX_SITES = 60
+SMALL = 20  # sites of the cells whose formation energies are known
 VINTAGE = "e_form_mp2021_mp20"
 SHARD = 250
 _CARD = """# Single points of Materials Project structures
 
-{count:,} of the {everything:,} structures of at most 20 atoms, all small cells and of the larger ones those of MP-20, and
-{elements} polymorphs of the elements, by SevenNet 7net-l3i5 (MIT), as they are: id, reduced formula, space group at 0.1 Å, number of
-sites, energy in eV/atom. The structures are
-the Materials Project's (CC BY 4.0; those of elements as matcalc has them, BSD-3, named like `Fe-3`) and are not included;
-`benchmarks/single_points.py` computes and collects them.
+{small:,} of {all_small:,} structures of at most 20 atoms, {large:,} of {all_large:,} of 21 to 60 atoms, and {elements} polymorphs of
+the elements, by SevenNet 7net-l3i5 (MIT), as they are: id, reduced formula, space group at 0.1 Å, number of sites, energy in eV/atom.
+The structures are the Materials Project's (CC BY 4.0; those of elements as matcalc has them, BSD-3, named like `Fe-3`) and are not
+included; `benchmarks/single_points.py` computes and collects them.
 
 Beside {known:,} formation energies by density-functional theory in the version of 2021, with its corrections for anions and GGA+U,
 against the elements' own lowest, the mean absolute difference is {mean:.3f} eV/atom and the median {median:.3f}. Most of it is those
@@ -82,7 +83,8 @@ def compute(table: pd.DataFrame, folder: Path) -> None:
 
 def collect(data: Path, folder: Path) -> None:
     """Write the shipped table from all shards and what it held before, and its card beside it."""
-    elements, table = (pd.read_parquet(data / f"{name}.parquet") for name in TABLES)
+    elements, *tables = (pd.read_parquet(data / f"{name}.parquet") for name in TABLES)
+    table = pd.concat(tables, ignore_index=True)
     elements = elements.drop(columns="energy_per_atom").assign(natoms=elements["z"].map(len))
     lattices = [Lattice.from_parameters(*lattice).matrix for lattice in elements["lattice"]]
     coords = [np.reshape(x, (-1, 3)) for x in elements["frac"]]
@@ -109,9 +111,10 @@ def collect(data: Path, folder: Path) -> None:
     apart = own[known] - rows[VINTAGE].to_numpy(float)[known]
     shifts = np.linalg.lstsq(shares, apart, rcond=None)[0]
     left = apart - shares @ shifts
-    unary = int(shipped["id"].isin(elements["id"]).sum())
+    unary, large = rows["id"].isin(elements["id"]), rows["natoms"] > SMALL
     lines = _CARD.format(
-        count=len(shipped) - unary, everything=len(table), elements=unary, known=known.sum(),
+        small=(~unary & ~large).sum(), all_small=len(tables[0]), large=(~unary & large).sum(), all_large=len(tables[1]),
+        elements=unary.sum(), known=known.sum(),
         mean=np.abs(apart).mean(), median=np.median(np.abs(apart)),
         left=np.abs(left).mean(), left_median=np.median(np.abs(left)),
     ).split("\n")  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from conftest import caesium_chloride, perovskite
 
 from crystalgen.crystals import from_structures
-from crystalgen.experiments.drawn_compositions import draw_compositions, exchanged_templates
+from crystalgen.experiments.drawn_compositions import _balanced, draw_compositions, exchanged_templates
 from crystalgen.metrics.validity import composition_validity
 
 
@@ -46,7 +46,17 @@ def test_exchanged_templates_keep_positions_and_scale_the_volume(training):
     assert (np.abs(np.linalg.det(np.stack(made["lattice"].to_numpy()))) > 1).all()
 
 
-def test_a_set_of_one_element_has_nothing_to_exchange(training):
-    carbon = training.iloc[:2].assign(atomic_numbers=[np.array([6, 6], dtype=np.int16)] * 2)
-    with pytest.raises(ValueError, match=r"have elements \['C'\] alone; expected two that can be exchanged"):
-        draw_compositions(carbon, 3)
+def test_an_element_that_exchanges_made_common_is_taken_back():
+    """Three of four draws are fluorides, half of the training crystals are; the mean number of elements stays as well."""
+    oxide, fluoride, binary = (np.array(z, dtype=np.int16) for z in ([38, 22, 8, 8, 8], [19, 12, 9, 9, 9], [20, 8]))
+    numbers = [oxide] * 40 + [fluoride] * 50 + [binary] * 10
+    chances = _balanced([oxide] * 15 + [fluoride] * 75 + [binary] * 30, np.array(numbers, dtype=object))
+    assert chances.sum() == pytest.approx(1)
+    assert [chances[:15].sum(), chances[15:90].sum(), chances[90:].sum()] == pytest.approx([0.4, 0.5, 0.1], abs=0.01)
+    assert np.ptp(chances[:15]) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_set_of_one_element_keeps_its_compositions(training):
+    carbon = training.iloc[:2].assign(atomic_numbers=[np.array([6, 6], dtype=np.int16), np.full(4, 6, dtype=np.int16)])
+    drawn = draw_compositions(carbon, 40)
+    assert {tuple(numbers) for numbers in drawn["atomic_numbers"]} == {(6, 6), (6, 6, 6, 6)}

@@ -35,6 +35,24 @@ def test_the_potentials_find_tungsten(recipe):
     np.testing.assert_allclose(energies_per_atom(structures), expected, rtol=1e-6)
 
 
+def test_sums_over_neighbours_first_are_the_packages_energies():
+    """Crystals with and without symmetry, of one and four elements; each energy is of every angular momentum that the layers couple."""
+    calculator_module = pytest.importorskip("sevenn.calculator")
+    rng = np.random.default_rng(5)
+    sheared = Lattice([[5.1, 0.3, 0], [0.4, 4.8, 0.2], [0, 0.6, 6.3]])
+    corners = [[0.1, 0.1, 0.1], [0.6, 0.1, 0.6], [0.1, 0.6, 0.6], [0.6, 0.6, 0.1], [0.35, 0.85, 0.35]]
+    mixed = Structure(sheared, ["Li", "Fe", "P", "O", "O"], np.array(corners) + 0.03 * rng.normal(size=(5, 3)))
+    alone = Structure(Lattice.cubic(12.0), ["Ar"], [[0, 0, 0]])
+    for structure in (mixed, bulk_silicon(), alone):
+        atoms = AseAtomsAdaptor.get_atoms(structure)
+        atoms.calc = calculator_module.SevenNetCalculator("7net-l3i5", device="cpu")
+        assert energies_per_atom([structure])[0] == pytest.approx(atoms.get_potential_energy() / len(atoms), abs=1e-5)
+
+
+def bulk_silicon() -> Structure:
+    return AseAtomsAdaptor.get_structure(bulk("Si"))
+
+
 def test_a_volume_without_a_minimum_inside_the_scan_is_nan():
     scales = np.array([0.62, 0.74, 0.87, 1.0, 1.14, 1.32, 1.55])
     fit = birch_murnaghan_minimum

@@ -1,11 +1,14 @@
 """Compositions to generate crystals of, where nothing is asked: a training crystal's, some elements exchanged for similar ones.
 
 The number of atoms, the stoichiometry and the space group are the training crystal's. How similar two elements are is learnt from the
-training crystals (`retrieval.element_vectors`). What was neutral by SMACT's oxidation states stays so, and an alloy stays one.
+training crystals (`retrieval.element_vectors`). What was neutral by SMACT's oxidation states stays so, and an alloy stays one. More
+are drawn than wanted, and those are taken, by weights, that have each element as often as the training crystals have it.
 """
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
 
 from crystalgen.baselines.retrieval.element_vectors import mined_distances, mined_vectors
 from crystalgen.baselines.retrieval.templates import ELEMENTS, Templates, atomic_volumes
@@ -16,13 +19,15 @@ from crystalgen.represent.canonical import species_keys
 from crystalgen.utils.elements import SYMBOLS
 
 TRIES = 50  # of another exchange for one training crystal; then another is drawn
+SURPLUS = 3  # times as many are drawn as are taken
+_RIDGE = 1e-3  # on the logarithms of the elements' weights
 TEMPERATURE = 1.0  # of the weights exp(-distance / temperature) of another element
 
 
 def draw_compositions(
     training: pd.DataFrame, count: int, seed: int = 0, share: float = 0.5, temperature: float = TEMPERATURE
 ) -> pd.DataFrame:
-    """Draw compositions.
+    """Draw compositions; of a set of one element, where nothing can be exchanged, those of training crystals.
 
     Args:
         training: crystals.
@@ -34,20 +39,19 @@ def draw_compositions(
     Returns:
         count rows: atomic_numbers, in the order of canonical sites; space_group; formation_energy_per_atom, unknown; template_id, the
         training crystal; template_numbers, atomic numbers by its sites, after the exchange.
-
-    Raises:
-        ValueError: no element can be exchanged.
     """
     rng, templates = np.random.default_rng(seed), Templates(training, arrangements=False)
     weights = _weights(templates, temperature)
-    if not (weights.sum(axis=1) > 0).any():
-        raise ValueError(f"the training crystals have elements {sorted(_elements(training))} alone; expected two that can be exchanged")
     numbers, found = training["atomic_numbers"].to_numpy(), []
-    while len(found) < count:
+    fixed = not weights.any()
+    while len(found) < (count if fixed else SURPLUS * count):
         row = int(rng.integers(len(training)))
-        exchanged = _exchange(numbers[row], weights, share, rng)
+        exchanged = numbers[row] if fixed else _exchange(numbers[row], weights, share, rng)
         if exchanged is not None:
             found.append((row, exchanged))
+    if not fixed:
+        chances = _balanced([exchanged for _, exchanged in found], numbers)
+        found = [found[place] for place in rng.choice(len(found), count, replace=False, p=chances)]
     rows = [row for row, _ in found]
     return pd.DataFrame(
         {
@@ -58,6 +62,29 @@ def draw_compositions(
             "template_numbers": [exchanged for _, exchanged in found],
         }
     )
+
+
+def _balanced(drawn: list[np.ndarray], numbers: np.ndarray) -> np.ndarray:
+    """Return the chance of each drawn composition, (n,): the nearest to equal ones with the training crystals' mean of each element.
+
+    Maximum entropy: chances are exponentials of a sum over elements, whose coefficients minimise a convex function. What the neutral
+    exchanges open to an element make more common than it was, say fluorine where oxygen has few substitutes, is so taken back.
+    """
+    apart = _shares(drawn) - _shares(numbers).mean(axis=0)
+
+    def entropy(coefficients: np.ndarray) -> tuple[float, np.ndarray]:
+        scores = apart @ coefficients
+        gradient = softmax(scores) @ apart + 2 * _RIDGE * coefficients
+        return float(logsumexp(scores) + _RIDGE * coefficients @ coefficients), gradient
+
+    return softmax(apart @ minimize(entropy, np.zeros(ELEMENTS), jac=True, method="L-BFGS-B").x)
+
+
+def _shares(numbers: "list[np.ndarray] | np.ndarray") -> np.ndarray:
+    """Return each element's share of the atoms by crystal, and in place 0, which is no element, the number of elements, (n, 120)."""
+    shares = np.stack([np.bincount(atoms, minlength=ELEMENTS) / len(atoms) for atoms in numbers])
+    shares[:, 0] = (shares > 0).sum(axis=1)
+    return shares
 
 
 def exchanged_templates(drawn: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
@@ -115,7 +142,3 @@ def _kind(species: np.ndarray, counts: tuple[int, ...]) -> tuple[bool, bool]:
     """Whether a composition is neutral, and whether it is an alloy."""
     symbols, divisor = [SYMBOLS[z - 1] for z in species], np.gcd.reduce(counts)
     return neutral({symbol: count // divisor for symbol, count in zip(symbols, counts, strict=True)}), alloy(symbols)
-
-
-def _elements(training: pd.DataFrame) -> set[str]:
-    return {SYMBOLS[z - 1] for numbers in training["atomic_numbers"] for z in numbers}

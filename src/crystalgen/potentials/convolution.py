@@ -12,7 +12,7 @@ import torch
 from e3nn.o3 import wigner_3j
 from numba import njit
 from sevenn.nn.convolution import IrrepsConvolution
-from torch import Tensor, nn
+from torch import nn
 
 _LENGTH_STEP = 1e-5  # Å; lengths nearer than this are one
 
