@@ -24,17 +24,18 @@ from scipy.stats import binomtest
 from crystalgen.crystals import read_crystals, write_crystals
 from crystalgen.experiments.compounds import merging, ranking
 from crystalgen.experiments.compounds.answer import Question, evaluated, proposed
-from crystalgen.experiments.compounds.sources import GENERATOR, PROTOTYPES, RETRIEVAL
+from crystalgen.experiments.compounds.sources import CORRECTOR, GENERATOR, PROTOTYPES, RETRIEVAL
 from crystalgen.matching.reduction import ReducedCell, reduce_cell
 from crystalgen.utils import paths
 from crystalgen.utils.files import write_json
 
 STABLE = 1e-4  # eV/atom above the hull
 KINDS = {
-    "": (PROTOTYPES, RETRIEVAL, GENERATOR),
+    "": (PROTOTYPES, RETRIEVAL, CORRECTOR, GENERATOR),
     "shipped_alone.": (PROTOTYPES, GENERATOR),
     "prototypes.": (PROTOTYPES,),
     "retrieval.": (RETRIEVAL,),
+    "corrector.": (CORRECTOR,),
     "generator.": (GENERATOR,),
 }
 
@@ -167,12 +168,12 @@ def fit(kept: list[pd.DataFrame]) -> None:
             total += np.logaddexp.reduce(scores) - np.logaddexp.reduce(scores[crystals["right"].to_numpy(bool)])
         return total + 0.05 * float((weights**2).sum())
 
-    weights = minimize(loss, [0.3, 0.5, 0.7, 1.0]).x
+    weights = minimize(loss, [0.3, 0.5, 0.5, 0.7, 1.0]).x
     first = np.mean(
         [crystals["right"].to_numpy(bool)[(values @ weights).argmax()] for crystals, values in zip(kept, features, strict=True)]
     )
-    print(f"{len(kept)} compounds: weights {dict(zip(merging.EVIDENCE, weights[:3].round(2), strict=True))}, "
-          f"temperature {0.03 / max(weights[3], 1e-3):.3f} eV/atom; first {first:.3f}")  # fmt: skip
+    print(f"{len(kept)} compounds: weights {dict(zip(merging.EVIDENCE, weights[:-1].round(2), strict=True))}, "
+          f"temperature {0.03 / max(weights[-1], 1e-3):.3f} eV/atom; first {first:.3f}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -58,7 +58,9 @@ def test_what_is_looked_up_is_a_known_crystal_with_its_elements_exchanged():
     known = from_structures(primitive, "known").assign(space_group=pd.array([225, 221], dtype="Int16"))
     table = sources.retrieved_candidates(sources.cells_of(parse_composition("NaCl")), known)
     assert set(table["origin"]) == {"as known-0", "as known-1"} and set(table["formula"]) == {"Na1Cl1"}
-    assert table["share"].sum() == pytest.approx(1)
+    assert table.groupby("source")["share"].sum().to_dict() == {"retrieval": pytest.approx(1), "corrector": pytest.approx(1)}
+    places, _ = merging.distinct(table)
+    assert len(set(places)) == 2, "corrected crystals are those that were looked up, but for small shifts"
 
 
 def test_one_crystal_of_two_sources_is_one_row_and_overlapping_atoms_go_out():

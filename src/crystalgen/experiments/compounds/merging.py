@@ -11,18 +11,19 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.crystals.plausibility import MIN_CONTACT, contact_problem
-from crystalgen.experiments.compounds.sources import GENERATOR, GENERATOR_ATOMS, PROTOTYPES, RANDOM, RETRIEVAL
+from crystalgen.experiments.compounds.sources import CORRECTOR, GENERATOR, GENERATOR_ATOMS, PROTOTYPES, RANDOM, RETRIEVAL
 from crystalgen.matching.match import CSP
 from crystalgen.matching.matcher import compare
 from crystalgen.matching.reduction import ReducedCell, reduce_cell
 from crystalgen.metrics.validity import structure_validity
 
-EVIDENCE = {PROTOTYPES: "share_prototypes", RETRIEVAL: "share_retrieval", GENERATOR: "share_generator"}
-WEIGHTS = {PROTOTYPES: 0.05, RETRIEVAL: 0.65, GENERATOR: 1.2}  # of the logarithms
+EVIDENCE = {source: f"share_{source}" for source in (PROTOTYPES, RETRIEVAL, CORRECTOR, GENERATOR)}
+WEIGHTS = {PROTOTYPES: 0.05, RETRIEVAL: 0.35, CORRECTOR: 0.35, GENERATOR: 1.2}  # of the logarithms
 ALONE = {PROTOTYPES: 0.4, GENERATOR: 1.5}  # where nothing was looked up
-FLOORS = {PROTOTYPES: 1e-3, RETRIEVAL: 1e-3, GENERATOR: 0.03}  # shares below these tell nothing
+LOOKED_UP = (RETRIEVAL, CORRECTOR)  # sources that ask the crystals of MP-20
+FLOORS = {PROTOTYPES: 1e-3, RETRIEVAL: 1e-3, CORRECTOR: 1e-3, GENERATOR: 0.03}  # shares below these tell nothing
 SIZE_FLOOR = 0.02  # share of a size of cell that prototypes and what is looked up leave to the generator
-_ORDER = (PROTOTYPES, RETRIEVAL, GENERATOR, RANDOM)  # whose geometry stands for a crystal: exact symmetry before draws
+_ORDER = (PROTOTYPES, CORRECTOR, RETRIEVAL, GENERATOR, RANDOM)  # whose geometry stands for a crystal: exact symmetry before draws
 
 
 def merge(candidates: pd.DataFrame, most: int) -> tuple[pd.DataFrame, Counter]:
@@ -87,7 +88,7 @@ def with_evidence(table: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
     """Return the first row of each class with the sources and shares of all its members, and `prior`."""
     firsts = np.unique(classes)
     merged = table.iloc[firsts].reset_index(drop=True)
-    shares = table["share"].to_numpy(float) * np.where(table["source"] == RETRIEVAL, _within_reach(table), 1.0)
+    shares = table["share"].to_numpy(float) * np.where(table["source"].isin(LOOKED_UP), _within_reach(table), 1.0)
     draws = table[table["source"] == GENERATOR].groupby("units").size()
     sizes = size_shares(table)
     for place, (source, units) in enumerate(zip(table["source"], table["units"], strict=True)):
@@ -97,7 +98,7 @@ def with_evidence(table: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
         given = (table["source"] == source).to_numpy()
         merged[column] = [float(shares[given & (classes == first)].sum()) for first in firsts]
     beyond = (merged["nsites"] > GENERATOR_ATOMS).to_numpy()
-    for source in (RETRIEVAL, GENERATOR):  # neither can tell of these cells: they are as likely as the prototypes say
+    for source in (*LOOKED_UP, GENERATOR):  # neither can tell of these cells: they are as likely as the prototypes say
         if (table["source"] == source).any():
             merged.loc[beyond, EVIDENCE[source]] = merged.loc[beyond, [EVIDENCE[source], EVIDENCE[PROTOTYPES]]].max(axis=1)
     names = [dict.fromkeys(table["source"][classes == first]) for first in firsts]

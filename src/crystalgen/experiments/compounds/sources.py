@@ -20,7 +20,11 @@ from crystalgen.baselines.retrieval.retrieve import candidate_crystals, find_can
 from crystalgen.baselines.retrieval.templates import Templates
 from crystalgen.baselines.stoichiometry import ordered_species
 from crystalgen.chemistry.orbits import fillings
+from crystalgen.corrector.model import Networks
+from crystalgen.corrector.sites import Sites
 from crystalgen.crystals import from_columns
+from crystalgen.experiments.correcting import SOURCE as CORRECTOR
+from crystalgen.experiments.correcting import Choosing
 from crystalgen.experiments.scaffolds import choose_scaffolds
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.settings import Sampling
@@ -31,10 +35,12 @@ from crystalgen.utils.formulas import ATOMIC_NUMBERS
 from crystalgen.utils.limits import FORMULA_UNITS
 
 GENERATOR = "generator"
-SOURCES = (PROTOTYPES, RETRIEVAL, GENERATOR, RANDOM)
+SOURCES = (PROTOTYPES, RETRIEVAL, CORRECTOR, GENERATOR, RANDOM)
 MAX_ATOMS = 60  # of a cell: what the shipped prototypes go to
 GENERATOR_ATOMS = 20  # of a cell that the shipped generator was trained on
 SHIPPED_GENERATOR = paths.SHIPPED / "mp_20_generator" / "models" / "generator"
+SHIPPED_CORRECTOR = paths.SHIPPED / "mp_20" / "models" / "corrector"
+_NO_VOTE = 1e-300  # a chance of none at all, whose logarithm is finite
 _PER_CELL = 12  # candidates of a source in cells of one size
 _DRAWS = 8  # of the generator for cells of one size
 _RANDOM_ATOMS = 24  # of a cell that a random search draws
@@ -65,6 +71,8 @@ def retrieved_candidates(cells: dict[int, np.ndarray], known: pd.DataFrame, spac
                          workers: int = 1) -> pd.DataFrame:  # fmt: skip
     """Return known crystals of like composition with their elements exchanged, by votes of all of equal stoichiometry.
 
+    Where the shipped networks are at hand, the same follow as their answers: corrected, with the chances that the scorers give.
+
     known: crystals to copy from; those of the formula itself take part.
     """
     prototypes = _prototypes()
@@ -81,11 +89,17 @@ def retrieved_candidates(cells: dict[int, np.ndarray], known: pd.DataFrame, spac
     if found.empty:
         return _table([], RETRIEVAL)
     totals = np.array([_total(templates, numbers, distances) for numbers in cells.values()])
-    crystals = candidate_crystals(templates, requests, found)
-    weights = totals[found["request"]] + np.log(np.maximum(found["votes"].to_numpy(), 1e-300))
-    columns = (crystals[name] for name in ("lattice", "atomic_numbers", "frac_coords"))
-    origins = ["as " + name for name in crystals["template_id"]]
-    return _table(list(zip(*columns, crystals["target_id"].astype(int), weights, origins, strict=True)), RETRIEVAL)
+    voted = found.assign(weight=totals[found["request"]] + np.log(np.maximum(found["votes"].to_numpy(), _NO_VOTE)))
+    tables = [_looked_up(candidate_crystals(templates, requests, voted), voted["weight"], templates, voted, RETRIEVAL)]
+    if SHIPPED_CORRECTOR.is_dir():
+        choosing = Choosing(templates, Sites.of(templates), distances, _networks(SHIPPED_CORRECTOR))
+        chosen = choosing.ranked(requests, found, told=space_group is not None).dropna(subset="probability").reset_index(drop=True)
+        cells_of_chosen = choosing.corrected(requests, chosen)
+        fine = [not isinstance(cell, str) for cell in cells_of_chosen]
+        crystals, chosen = choosing.crystals(requests, chosen, cells_of_chosen), chosen[fine].reset_index(drop=True)
+        chances = totals[chosen["request"]] + np.log(np.maximum(chosen["probability"].to_numpy(), _NO_VOTE))
+        tables.append(_looked_up(crystals, chances, templates, chosen, CORRECTOR))
+    return pd.concat(tables, ignore_index=True)
 
 
 def generated_candidates(cells: dict[int, np.ndarray], space_group: int | None = None, energy: float | None = None,
@@ -133,6 +147,11 @@ def _prototypes():
 
 
 @cache
+def _networks(folder: Path) -> Networks:
+    return Networks.load(folder)
+
+
+@cache
 def _generator(folder: Path) -> Model:
     return Model.load(folder, count=1)
 
@@ -140,6 +159,13 @@ def _generator(folder: Path) -> Model:
 def known_elements() -> frozenset[int]:
     """Return the atomic numbers that the shipped prototypes know."""
     return frozenset(int(z) for z in _prototypes().elements)
+
+
+def _looked_up(crystals: pd.DataFrame, weights: np.ndarray, templates: Templates, found: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Rows of a source that looks up: crystals of candidates, in the same order."""
+    columns = (crystals[name] for name in ("lattice", "atomic_numbers", "frac_coords"))
+    origins = ["as " + name for name in templates.table["id"].to_numpy()[found["template"]]]
+    return _table(list(zip(*columns, crystals["target_id"].astype(int), weights, origins, strict=True)), source)
 
 
 def _total(templates: Templates, numbers: np.ndarray, distances: np.ndarray) -> float:
