@@ -25,6 +25,8 @@ from crystalgen.crystals import read_crystals, write_crystals
 from crystalgen.experiments.compounds import merging, ranking
 from crystalgen.experiments.compounds.answer import Question, evaluated, proposed
 from crystalgen.experiments.compounds.sources import CORRECTOR, GENERATOR, PROTOTYPES, RETRIEVAL
+from crystalgen.matching.match import CSP
+from crystalgen.matching.matcher import compare
 from crystalgen.matching.reduction import ReducedCell, reduce_cell
 from crystalgen.utils import paths
 from crystalgen.utils.files import write_json
@@ -102,7 +104,7 @@ def one(target: pd.Series, training: pd.DataFrame, args: argparse.Namespace, fol
 
 def is_target(cell: ReducedCell | str, goal: ReducedCell) -> bool:
     """Return whether a candidate is the known crystal."""
-    return not isinstance(cell, str) and merging.same_crystal(cell, goal)
+    return not isinstance(cell, str) and cell.kinds == goal.kinds and compare(cell, goal, CSP, with_rms=False)[0]
 
 
 def read_one(folder: Path, name: str) -> tuple[pd.DataFrame, dict]:

@@ -12,9 +12,9 @@ import pandas as pd
 
 from crystalgen.crystals.plausibility import MIN_CONTACT, contact_problem
 from crystalgen.experiments.compounds.sources import CORRECTOR, GENERATOR, GENERATOR_ATOMS, PROTOTYPES, RANDOM, RETRIEVAL
-from crystalgen.matching.match import CSP
-from crystalgen.matching.matcher import compare
-from crystalgen.matching.reduction import ReducedCell, reduce_cell
+from crystalgen.matching.match import CSP, reduce_table
+from crystalgen.matching.novelty import unique_classes
+from crystalgen.matching.reduction import ReducedCell
 from crystalgen.metrics.validity import structure_validity
 
 EVIDENCE = {source: f"share_{source}" for source in (PROTOTYPES, RETRIEVAL, CORRECTOR, GENERATOR)}
@@ -59,29 +59,9 @@ def unsound(candidates: pd.DataFrame) -> list[str]:
 
 
 def distinct(table: pd.DataFrame) -> tuple[np.ndarray, list[ReducedCell | str]]:
-    """Return the place of the first row that is the same crystal as each (`same_crystal`), (n,), and the reduced cells."""
-    cells = [_reduced(row) for row in table[["lattice", "atomic_numbers", "frac_coords"]].itertuples(index=False)]
-    classes, firsts = np.arange(len(table)), []
-    for place, cell in enumerate(cells):
-        if isinstance(cell, str):
-            continue
-        classes[place] = next((first for first in firsts if same_crystal(cell, cells[first])), place)
-        if classes[place] == place:
-            firsts.append(place)
-    return classes, cells
-
-
-def same_crystal(cell: ReducedCell, other: ReducedCell) -> bool:
-    """Return StructureMatcher's verdict at 0.3 / 0.5 / 10 degrees."""
-    return cell.kinds == other.kinds and compare(cell, other, CSP, with_rms=False)[0]
-
-
-def _reduced(row: tuple) -> ReducedCell | str:
-    lattice, numbers, coords = row
-    try:
-        return reduce_cell(lattice, numbers, coords)
-    except Exception as error:  # no cell that could be compared; it stands alone
-        return str(error)
+    """Return the place of the first row that is the same crystal as each at 0.3 / 0.5 / 10 degrees, (n,), and the reduced cells."""
+    cells = reduce_table(table, workers=1)
+    return unique_classes(cells, CSP, workers=1), cells
 
 
 def with_evidence(table: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
