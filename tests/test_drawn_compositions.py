@@ -9,6 +9,7 @@ from conftest import caesium_chloride, perovskite
 
 from crystalgen.crystals import from_structures
 from crystalgen.experiments.drawn_compositions import draw_compositions, exchanged_templates
+from crystalgen.experiments.scaffolds import own_scaffolds
 from crystalgen.metrics.validity import composition_validity
 
 
@@ -44,6 +45,16 @@ def test_exchanged_templates_keep_positions_and_scale_the_volume(training):
     templates = training.set_index("id").loc[drawn["template_id"]]
     assert all(np.array_equal(a, b) for a, b in zip(made["frac_coords"], templates["frac_coords"], strict=True))
     assert (np.abs(np.linalg.det(np.stack(made["lattice"].to_numpy()))) > 1).all()
+
+
+def test_drawn_crystals_have_scaffolds_of_their_templates(training):
+    drawn = draw_compositions(training, 20)
+    for row, scaffold in zip(drawn.itertuples(), own_scaffolds(exchanged_templates(drawn, training), drawn["space_group"]), strict=True):
+        assert scaffold.space_group == 221 and scaffold.numbers.tolist() == row.atomic_numbers.tolist()
+        assert len(scaffold.rotations) == 48
+    skewed = exchanged_templates(drawn, training).head(1)
+    skewed["lattice"] = [skewed["lattice"].iloc[0] @ np.diag([1.0, 1.0, 1.3])]
+    assert own_scaffolds(skewed, [221])[0].space_group == 123, "what it does not show is not made up"
 
 
 def test_a_set_of_one_element_has_nothing_to_exchange(training):
