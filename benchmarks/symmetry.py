@@ -1,7 +1,8 @@
 """Ask every kind of model for every space group: what was asked, what spglib finds, how exact the operations are, and what it costs.
 
-`python benchmarks/symmetry.py OUT.csv [--groups 1-230] [--compositions 2] [--kinds NAME ...]`. Networks are as they are built,
-untrained: what a space group holds does not depend on weights, and noise is the harder case.
+`python benchmarks/symmetry.py [--out FOLDER] [--groups 1-230] [--compositions 2] [--kinds NAME ...]`. Networks are as they are built,
+untrained: what a space group holds does not depend on weights, and noise is the harder case. kinds.csv has a row for each kind, and
+groups.csv one for each request: what spglib finds at 0.01 Å for each kind (0: nothing), and the largest misfit.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from crystalgen.generative.settings import Model as AnyModel
 from crystalgen.represent.generate import generate_for_conditions
 from crystalgen.represent.scaffold import Scaffold, filled, misfit
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
+from crystalgen.utils import paths
+from crystalgen.utils.elements import SYMBOLS
 
 ELEMENTS = (22, 13, 8)
 COUNTS = [  # of atoms of up to three species, tried in this order for a composition that a group can hold
@@ -59,21 +62,35 @@ _DIFFUSION = {"matrix": {"name": "diffusion", "mean": 0.5, "std": 0.2887, "clip"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("--out", type=Path, default=paths.REPORTS / "symmetry")
     parser.add_argument("--groups", default="1-230", help="first and last")
     parser.add_argument("--compositions", type=int, default=2)
     parser.add_argument("--kinds", nargs="*", default=list(KINDS))
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=5)
     options = parser.parse_args()
     first, last = map(int, options.groups.split("-"))
     asked = [found for group in range(first, last + 1) for found in requests(group, options.compositions)]
     print(f"{len(asked)} requests of {len({group for group, _, _ in asked})} space groups", flush=True)
-    rows = []
+    rows, groups = [], pd.DataFrame(named(asked))
+    options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for kind in options.kinds:
-            rows.append(judged(kind, untrained(kind, asked, Path(folder)), asked, options.steps))
-            print(rows[-1], flush=True)
-            pd.DataFrame(rows).to_csv(options.out, index=False, lineterminator="\n")
+            row, groups[kind], misfits = judged(kind, untrained(kind, asked, Path(folder)), asked, options.steps)
+            groups["misfit"] = np.fmax(misfits, groups.pop("misfit"))
+            rows.append(row)
+            print(row, flush=True)
+            pd.DataFrame(rows).to_csv(options.out / "kinds.csv", index=False, lineterminator="\n")
+            groups.to_csv(options.out / "groups.csv", index=False, lineterminator="\n", float_format="%.1e")
+
+
+def named(asked: list[tuple[int, np.ndarray, Filling]]) -> list[dict]:
+    """Return the columns of groups.csv that say what was asked."""
+    rows = []
+    for group, numbers, filling in asked:
+        kinds, counts = np.unique(numbers, return_counts=True)
+        formula = "".join(f"{SYMBOLS[kind - 1]}{count}" for kind, count in zip(kinds[::-1], counts[::-1], strict=True))
+        rows.append({"asked": group, "composition": formula, "positions": str(filling), "misfit": 0.0})
+    return rows
 
 
 def requests(group: int, count: int) -> list[tuple[int, np.ndarray, Filling]]:
@@ -116,39 +133,45 @@ def request(one: tuple[int, np.ndarray, Filling]) -> tuple[int, Filling]:
     return one[0], one[2]
 
 
-def judged(kind: str, model: Model, asked: list[tuple[int, np.ndarray, Filling]], steps: int) -> dict:
-    """Return a row of the table: shares by what spglib finds at 0.01 and 0.1 Å, the largest misfit, and the time beside no symmetry."""
+def judged(kind: str, model: Model, asked: list[tuple[int, np.ndarray, Filling]], steps: int) -> tuple[dict, np.ndarray, np.ndarray]:
+    """Return a row of the table, counts by what spglib finds at 0.01 Å and the time beside no symmetry; and what it finds of each request.
+
+    The last two are space groups, 0 for none and -1 for a crystal that was not decoded, and misfits.
+    """
     sampling = model.settings.sampling["kind"].model_copy(update={"steps": steps, "temperature": 1.0})
     scaffolds = [filled(*request(one), np.random.default_rng(1)) for one in asked]
-    counts, worst, free, kept = {}, 0.0, 0.0, 0.0
+    counts, free, kept = {}, 0.0, 0.0
+    groups, misfits = np.full(len(asked), -1), np.full(len(asked), np.nan)
     order = np.argsort([len(s.numbers) for s in scaffolds], kind="stable")
     for start in range(0, len(order), BATCH):
-        some = [scaffolds[i] for i in order[start : start + BATCH]]
+        rows = order[start : start + BATCH]
+        some = [scaffolds[i] for i in rows]
         told = pd.DataFrame({"atomic_numbers": [s.numbers for s in some], "space_group": [s.space_group for s in some],
-                             "formation_energy_per_atom": 0.0, "asked": range(len(some))})  # fmt: skip
+                             "formation_energy_per_atom": 0.0, "asked": rows})  # fmt: skip
         begin = time.process_time()
         generate_for_conditions(model, told, sampling, "kind")
         middle = time.process_time()
         made, _ = generate_for_conditions(model, told, sampling, "kind", scaffolds=some)
         free, kept = free + middle - begin, kept + time.process_time() - middle
         for lattice, coords, place in zip(made["lattice"], made["frac_coords"], made["asked"], strict=True):
-            verdict, error = obtained(lattice, coords, some[place])
-            counts[verdict], worst = counts.get(verdict, 0) + 1, max(worst, error)
+            verdict, groups[place], misfits[place] = obtained(lattice, coords, scaffolds[place])
+            counts[verdict] = counts.get(verdict, 0) + 1
     shares = {name: counts.get(name, 0) for name in ("asked", "supergroup", "coincide", "other")}
-    return {"kind": kind, "n": len(asked), **shares, "lost": len(asked) - sum(counts.values()), "misfit": float(f"{worst:.2g}"),
-            "seconds": round(kept, 1), "cost": round(kept / free, 2)}  # fmt: skip
+    row = {"kind": kind, "n": len(asked), **shares, "lost": len(asked) - sum(counts.values()), "misfit": float(f"{np.nanmax(misfits):.2g}"),
+           "seconds": round(kept, 1), "cost": round(kept / free, 2)}  # fmt: skip
+    return row, groups, misfits
 
 
-def obtained(lattice: np.ndarray, coords: np.ndarray, scaffold: Scaffold) -> tuple[str, float]:
-    """Say what spglib finds: the group asked for; another that holds its operations too; nothing, for atoms coincide; or neither."""
+def obtained(lattice: np.ndarray, coords: np.ndarray, scaffold: Scaffold) -> tuple[str, int, float]:
+    """Say what spglib finds: the group asked for; another that holds its operations too; nothing, for atoms coincide; or neither.
+
+    With the group that it finds, 0 for none, and the misfit.
+    """
     seen = -coords if scaffold.mirrored else coords
     error = misfit(lattice, seen, scaffold)
-    number = space_group_number((lattice, coords, scaffold.numbers), 0.01)
-    if number == scaffold.space_group:
-        return "asked", error
-    if number is None:
-        return "coincide", error
-    return ("supergroup" if error < 1e-5 else "other"), error
+    number = space_group_number((lattice, coords, scaffold.numbers), 0.01) or 0
+    other = "coincide" if not number else ("supergroup" if error < 1e-5 else "other")
+    return "asked" if number == scaffold.space_group else other, number, error
 
 
 if __name__ == "__main__":

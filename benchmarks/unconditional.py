@@ -3,8 +3,9 @@
     python benchmarks/unconditional.py ROW BENCHMARK CRYSTALS OUT.json SOURCE [--model FOLDER] [--count 1000] [--sampling JSON]
 
 SOURCE: `copies`, a draw of training crystals; `exchanged`, training crystals with elements exchanged for similar ones; `drawn`, such
-compositions (and space groups) placed by a model that is told them; `joint`, a model that is told nothing; or `file`, crystals that
-were sampled before. The row's entries are added to OUT.json; the crystals are kept with --keep, and read again from there.
+compositions (and space groups) placed by a model that is told them; `symmetric`, likewise, each on the orbits of its training crystal, so
+that it keeps the space group; `joint`, a model that is told nothing; or `file`, crystals that were sampled before. The row's entries are
+added to OUT.json; the crystals are kept with --keep, and read again from there.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import pandas as pd
 
 from crystalgen.crystals import read_crystals, write_crystals
 from crystalgen.experiments.drawn_compositions import draw_compositions, exchanged_templates
+from crystalgen.experiments.scaffolds import own_scaffolds
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.settings import Sampling
 from crystalgen.metrics.benchmarks import cutoffs_of
@@ -33,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, kind in {"row": str, "benchmark": str, "crystals": Path, "out": Path}.items():
         parser.add_argument(name, type=kind)
-    parser.add_argument("source", choices=["copies", "exchanged", "drawn", "joint", "file"])
+    parser.add_argument("source", choices=["copies", "exchanged", "drawn", "symmetric", "joint", "file"])
     parser.add_argument("--model", type=Path, help="a trained model's folder")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--sampling", default='{"sampler": "ddpm", "steps": 256}', help="how the model is sampled, JSON")
@@ -79,8 +81,11 @@ def made(options: argparse.Namespace, training: pd.DataFrame) -> tuple[pd.DataFr
     if options.source == "joint":
         samples, record = generate_freely(model, sampling, options.row)
     else:
-        asked = drawn[["atomic_numbers", "space_group", "formation_energy_per_atom"]]
-        samples, record = generate_for_conditions(model, asked, sampling, options.row)
+        asked, scaffolds = drawn[["atomic_numbers", "space_group", "formation_energy_per_atom"]], None
+        if options.source == "symmetric":
+            scaffolds = own_scaffolds(exchanged_templates(drawn, training), drawn["space_group"])
+            asked = asked.assign(atomic_numbers=[s.numbers for s in scaffolds], space_group=[s.space_group for s in scaffolds])
+        samples, record = generate_for_conditions(model, asked, sampling, options.row, scaffolds=scaffolds)
     print(record, flush=True)
     return samples, time.process_time() - start
 

@@ -9,6 +9,7 @@ from conftest import caesium_chloride, perovskite
 
 from crystalgen.crystals import from_structures
 from crystalgen.experiments.drawn_compositions import _balanced, draw_compositions, exchanged_templates
+from crystalgen.experiments.scaffolds import own_scaffolds
 from crystalgen.metrics.validity import composition_validity
 
 
@@ -60,3 +61,13 @@ def test_a_set_of_one_element_keeps_its_compositions(training):
     carbon = training.iloc[:2].assign(atomic_numbers=[np.array([6, 6], dtype=np.int16), np.full(4, 6, dtype=np.int16)])
     drawn = draw_compositions(carbon, 40)
     assert {tuple(numbers) for numbers in drawn["atomic_numbers"]} == {(6, 6), (6, 6, 6, 6)}
+
+
+def test_drawn_crystals_have_scaffolds_of_their_templates(training):
+    drawn = draw_compositions(training, 20)
+    for row, scaffold in zip(drawn.itertuples(), own_scaffolds(exchanged_templates(drawn, training), drawn["space_group"]), strict=True):
+        assert scaffold.space_group == 221 and scaffold.numbers.tolist() == row.atomic_numbers.tolist()
+        assert len(scaffold.rotations) == 48
+    skewed = exchanged_templates(drawn, training).head(1)
+    skewed["lattice"] = [skewed["lattice"].iloc[0] @ np.diag([1.0, 1.0, 1.3])]
+    assert own_scaffolds(skewed, [221])[0].space_group == 123, "what it does not show is not made up"

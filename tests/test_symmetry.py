@@ -12,11 +12,13 @@ from crystalgen.chemistry.orbits import check_possible, fillings, is_possible
 from crystalgen.chemistry.spacegroups import space_group_number
 from crystalgen.chemistry.wyckoff import space_group
 from crystalgen.crystals import from_columns
+from crystalgen.crystals.plausibility import MIN_CONTACT, shortest_contact
 from crystalgen.experiments.scaffolds import choose_scaffolds, letter_frequencies, proposed
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.views import lattices, parameters
 from crystalgen.generative.jobs import load_data
 from crystalgen.generative.settings import Model as AnyModel
+from crystalgen.represent.apart import allowed, kept_apart
 from crystalgen.represent.canonical import composition_numbers, ordered_numbers
 from crystalgen.represent.generate import generate_for_conditions
 from crystalgen.represent.scaffold import PARTNERS, filled, found_in, misfit, subspaces
@@ -131,6 +133,19 @@ def test_allowed_displacements_are_a_projection_and_leave_the_group(group):
         moved = scaffold.coords + 0.1 * (matrix @ torch.randn(average.shape[0]).double()).reshape(-1, 3).numpy()
         assert misfit(scaffold.lattice, moved, scaffold) < 1e-6
     assert torch.equal(space.fixed[0], space.fixed[0][space.orbit[0]]), "orbits are shown as a whole"
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_atoms_at_one_place_are_moved_apart_within_the_group(group):
+    scaffold = filled(group, first_filling(GROUPS[group], group), np.random.default_rng(2))
+    fixed = subspaces([scaffold]).fixed[0].numpy()
+    meant = np.where(fixed[:, None], scaffold.coords, scaffold.coords[:1])
+    coords = scaffold.coords + 0.98 * allowed((meant - scaffold.coords + 0.5) % 1 - 0.5, scaffold)
+    lattice, apart = kept_apart(0.5 * scaffold.lattice, coords, scaffold)
+    assert shortest_contact(lattice, apart, scaffold.numbers) > 0.99 * MIN_CONTACT
+    assert misfit(lattice, apart, scaffold) < 1e-9
+    again = kept_apart(1.1 * lattice, apart, scaffold)
+    assert np.array_equal(again[0], 1.1 * lattice) and np.array_equal(again[1], apart), "what is apart stays as it is"
 
 
 # Sampling

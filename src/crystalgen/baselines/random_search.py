@@ -11,13 +11,13 @@ from pymatgen.core import Element
 from scipy.optimize import minimize
 
 from crystalgen.crystals import from_columns
+from crystalgen.crystals.geometry import IMAGES
 from crystalgen.represent.canonical import wrap
 
 RANDOM = "random_search"  # this baseline's row
 VOLUMES = (0.4, 1.2)  # of PyXtal's estimate, between which volumes are drawn
 _ATTEMPTS = 2000  # of groups and sites for one crystal; about one in six is possible
 _SOFT = 0.9  # of the sum of two covalent radii, within which spheres repel
-_IMAGES = np.array([[i, j, k] for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)], dtype=float)
 
 
 def random_crystals(compositions: dict[str, np.ndarray], count: int, seed: int = 0, workers: int = 1) -> pd.DataFrame:
@@ -60,12 +60,12 @@ def push_apart(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray, max
     """
     radii = covalent_radii[numbers]
     reach = _SOFT * (radii[:, None] + radii[None, :])[:, :, None]
-    itself = np.eye(len(numbers), dtype=bool)[:, :, None] & (_IMAGES == 0).all(axis=1)
+    itself = np.eye(len(numbers), dtype=bool)[:, :, None] & (IMAGES == 0).all(axis=1)
 
     def overlap(flat: np.ndarray) -> tuple[float, np.ndarray]:
         x = flat.reshape(-1, 3)
         gaps = x[:, None] - x[None, :]
-        vectors = (gaps - np.round(gaps))[:, :, None] @ lattice + _IMAGES @ lattice
+        vectors = (gaps - np.round(gaps))[:, :, None] @ lattice + IMAGES @ lattice
         distances = np.where(itself, np.inf, np.linalg.norm(vectors, axis=-1))
         depth = np.clip(1 - distances / reach, 0, None)
         force = (-4 * depth / (reach * np.maximum(distances, 1e-9)))[..., None] * np.where(itself[..., None], 0.0, vectors)

@@ -8,7 +8,7 @@ from pymatgen.core import Lattice
 from crystalgen.crystals.schema import MIN_VOLUME
 
 _WORDS = ("no direction", "one direction", "two directions")
-_IMAGES = np.array([[i, j, k] for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)], dtype=float)
+IMAGES = np.array([[i, j, k] for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)], dtype=float)
 
 
 def nearest_distances(lattice: np.ndarray, coords: np.ndarray) -> np.ndarray:
@@ -22,8 +22,8 @@ def nearest_distances(lattice: np.ndarray, coords: np.ndarray) -> np.ndarray:
     coords = coords @ lattice @ np.linalg.inv(reduced)
     difference = coords[:, None] - coords[None, :]
     difference -= np.round(difference)
-    distances = np.linalg.norm((difference[:, :, None] + _IMAGES) @ reduced, axis=-1)
-    itself = np.eye(len(coords), dtype=bool)[:, :, None] & (_IMAGES == 0).all(axis=1)
+    distances = np.linalg.norm((difference[:, :, None] + IMAGES) @ reduced, axis=-1)
+    itself = np.eye(len(coords), dtype=bool)[:, :, None] & (IMAGES == 0).all(axis=1)
     return np.where(itself, np.inf, distances).min(axis=-1)
 
 

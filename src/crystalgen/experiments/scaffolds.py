@@ -8,9 +8,11 @@ import pandas as pd
 
 from crystalgen.baselines.distilled.prototypes import DistilledPrototypes
 from crystalgen.chemistry.orbits import fillings
+from crystalgen.chemistry.spacegroups import space_group_number
 from crystalgen.represent.scaffold import Scaffold, filled, found_in
 
 _SYMPRECS = (0.05, 0.1, 0.2, 0.3, 0.5)  # Å, at which a proposal may show the group
+_STRICT = 0.01  # Å
 _KNOWN = 64  # ways to fill known prototypes that are looked at
 _KNOWN_SHARE = 0.5  # of the crystals that follow the first of each, on known prototypes
 
@@ -52,6 +54,24 @@ def proposed(crystals: pd.DataFrame, group: int) -> list[Scaffold]:
         symprecs = ((symprec, found_in(group, *cell, symprec)) for symprec in _SYMPRECS)
         found += [next(((symprec, scaffold) for symprec, scaffold in symprecs if scaffold is not None), None)]
     return [scaffold for _, scaffold in sorted((one for one in found if one is not None), key=lambda one: one[0])]
+
+
+def own_scaffolds(crystals: pd.DataFrame, groups: Sequence[int]) -> list[Scaffold]:
+    """Return a scaffold of each crystal: of its space group here, or, where it does not show that, of what it shows at 0.01 Å.
+
+    Raises:
+        ValueError: a crystal has no symmetry that spglib finds, for atoms coincide.
+    """
+    found = []
+    for place, cell in enumerate(zip(crystals["lattice"], crystals["atomic_numbers"], crystals["frac_coords"], strict=True)):
+        strict = space_group_number((cell[0], cell[2], cell[1]), _STRICT) or 1
+        tries = [(int(groups[place]), symprec) for symprec in (_STRICT, *_SYMPRECS)] + [(strict, _STRICT)]
+        scaffolds = (found_in(group, *cell, symprec) for group, symprec in tries)
+        scaffold = next((scaffold for scaffold in scaffolds if scaffold is not None), None)
+        if scaffold is None:
+            raise ValueError(f"{crystals['id'].iloc[place]}: spglib finds no space group; expected a crystal whose atoms are apart")
+        found.append(scaffold)
+    return found
 
 
 def known_scaffolds(numbers: np.ndarray, group: int, prototypes: DistilledPrototypes) -> list[tuple[Scaffold, float]]:

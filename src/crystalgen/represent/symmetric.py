@@ -9,6 +9,7 @@ from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.views import MatrixView, UniMatView
 from crystalgen.generative.settings import Sampling
 from crystalgen.generative.symmetry import Symmetric
+from crystalgen.represent.apart import kept_apart
 from crystalgen.represent.scaffold import Scaffold, subspaces, symmetrised
 from crystalgen.utils.lattice import lattices_from_parameters
 
@@ -41,9 +42,9 @@ def sample_scaffolds(model: Model, condition: dict[str, torch.Tensor], sampling:
 
 
 def _exact(lattice: np.ndarray, coords: np.ndarray, scaffold: Scaffold) -> tuple[np.ndarray, np.ndarray]:
-    """What single precision has left to be averaged; the mirror image where the scaffold is one."""
+    """What single precision has left to be averaged, and atoms inside each other moved apart; a mirror image where the scaffold is one."""
     coords = coords[: len(scaffold.numbers)]
     if not (np.isfinite(lattice).all() and np.isfinite(coords).all()):
         return np.full((3, 3), np.nan), coords
-    lattice, coords = symmetrised(lattice, coords, scaffold.rotations, scaffold.images)
+    lattice, coords = kept_apart(*symmetrised(lattice, coords, scaffold.rotations, scaffold.images), scaffold)
     return lattice, -coords if scaffold.mirrored else coords
