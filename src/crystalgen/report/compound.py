@@ -10,10 +10,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from matplotlib.figure import Figure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from crystalgen.chemistry.spacegroups import space_group_symbol
 from crystalgen.crystals import to_structures
 from crystalgen.potentials.shipped import shipped_hull
 from crystalgen.report.answer import write_files
+from crystalgen.report.asked import group_label, height_label, whole
 from crystalgen.report.pages import write_page
 from crystalgen.report.phase_diagram import CAPTIONS, MOST_ELEMENTS, draw_phase_diagram
 from crystalgen.report.show import figure_html, table_html
@@ -41,7 +41,7 @@ def summary(table: pd.DataFrame, facts: dict) -> str:
     if "tried" in facts:
         return _system_summary(table, facts)
     best = table.iloc[0]
-    what = f"{best['formula']} in space group {_group(best['space_group'])}"
+    what = f"{best['formula']} in space group {group_label(best['space_group'])}"
     known = f"known as {best['known_id']}" if best["known_id"] else "not in the shipped table"
     text = f"{len(table)} crystals. The likeliest is {what}, {known}"
     if np.isfinite(best["e_above_hull"]):
@@ -58,7 +58,7 @@ def _system_summary(table: pd.DataFrame, facts: dict) -> str:
     """Say which formulas of a system have a crystal on the hull, or as near as the energies can tell."""
     lowest = table[np.isfinite(table["e_above_hull"].to_numpy(float))].drop_duplicates("reduced_formula")
     near = lowest[lowest["e_above_hull"] <= lowest["uncertainty"]]
-    told = ", ".join(f"{row['reduced_formula']} ({_group(row['space_group'])}, {_height(row)})" for _, row in near.iterrows())
+    told = ", ".join(f"{row['reduced_formula']} ({group_label(row['space_group'])}, {height_label(row)})" for _, row in near.iterrows())
     return (
         f"{len(table)} crystals of {len(facts['tried'])} formulas, by energy above the hull. "
         + (f"On the hull or within the uncertainty of it: {told}." if told else "None lies within the uncertainty of the hull.")
@@ -70,10 +70,10 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Return the ranked crystals as a table for readers."""
     return pd.DataFrame({
         "Rank": range(1, len(table) + 1),
-        "Above the hull, meV/atom": [_whole(1000 * value) for value in table["e_above_hull"]],
-        "±": [_whole(1000 * value) for value in table["uncertainty"]],
+        "Above the hull, meV/atom": [whole(1000 * value) for value in table["e_above_hull"]],
+        "±": [whole(1000 * value) for value in table["uncertainty"]],
         "Probability": table["probability"].round(3).to_numpy(),
-        "Space group": [_group(group) for group in table["space_group"]],
+        "Space group": [group_label(group) for group in table["space_group"]],
         **({"Compound": table["reduced_formula"].to_numpy()} if len(set(table["reduced_formula"])) > 1 else {}),
         "Cell": table["formula"].to_numpy(),
         "Known as": [name or "not in the table" for name in table["known_id"]],
@@ -99,10 +99,8 @@ def write_compound(table: pd.DataFrame, folder: Path, facts: dict) -> Path:
     numbered, _ = write_files(table, [name for name in COLUMNS if name in table], folder, facts)
     write_extxyz(numbered, folder / "crystals.extxyz")
     best = [row for _, row in numbered.head(_PICTURES).iterrows()]
-    several = "tried" in facts
-    titles = [
-        f"{rank}: {row['reduced_formula'] if several else _group(row['space_group'])}\n{_height(row)}" for rank, row in enumerate(best, 1)
-    ]
+    what = [row["reduced_formula"] if "tried" in facts else group_label(row["space_group"]) for row in best]
+    titles = [f"{rank}: {name}\n{height_label(row)}" for rank, (name, row) in enumerate(zip(what, best, strict=True), 1)]
     png = save_figure(crystal_strip(best, titles), folder / "figures", "best")
     body = [
         figure_html(png, "The first by rank.", dict(zip(titles, best, strict=True))),
@@ -164,15 +162,3 @@ def heights(table: pd.DataFrame) -> Figure | None:
     ax.set(xlabel="rank", ylabel="above the hull, meV/atom")
     ax.legend()
     return figure
-
-
-def _group(number) -> str:
-    return "none found" if pd.isna(number) else f"{space_group_symbol(int(number))} ({int(number)})"
-
-
-def _whole(value: float) -> str:
-    return f"{value:.0f}" if np.isfinite(value) else "–"
-
-
-def _height(row: pd.Series) -> str:
-    return f"{1000 * row['e_above_hull']:.0f} meV/atom" if np.isfinite(row["e_above_hull"]) else "no energy"
