@@ -45,7 +45,8 @@ def draw_phase_diagram(table: pd.DataFrame, diagram: PhaseDiagram, elements: lis
 
 def _energies(ax: Axes, table: pd.DataFrame, diagram: PhaseDiagram, elements: list[str]) -> None:
     """Formation energy against the share of the second element."""
-    stable = sorted((entry.composition.get_atomic_fraction(elements[1]), entry) for entry in diagram.stable_entries)
+    stable = [(entry.composition.get_atomic_fraction(elements[1]), entry) for entry in diagram.stable_entries]
+    stable.sort(key=lambda pair: pair[0])
     shares, energies = np.array([share for share, _ in stable]), np.array([entry.energy_per_atom for _, entry in stable])
     others = [entry for entry in diagram.all_entries if entry not in diagram.stable_entries]
     ax.plot([entry.composition.get_atomic_fraction(elements[1]) for entry in others], [entry.energy_per_atom for entry in others],
