@@ -10,6 +10,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 import crystalgen as cg
 from crystalgen.api.checks import MOST_ATOMS, UNKNOWN
+from crystalgen.api.seed import read_seed
 from crystalgen.baselines.distilled.prototypes import SOURCE as PROTOTYPES
 from crystalgen.crystals import from_structures, to_structures
 from crystalgen.experiments.compounds import answer, merging, ranking, sources
@@ -84,6 +85,35 @@ def test_cells_beyond_a_source_are_as_likely_as_the_prototypes_say():
     found = merging.with_evidence(table, np.array([0, 1, 0]))
     assert found["share_generator"].tolist() == pytest.approx([0.3 + merging.SIZE_FLOOR, 0.7]), "not 1 and 0"
     assert found["share_retrieval"].tolist() == [0, 0]
+
+
+def test_a_seed_has_its_elements_exchanged_by_the_most_similar_and_is_kept(tmp_path):
+    rocksalt(6.6, "K", "Br").to(str(tmp_path / "KBr.cif"))
+    seed = read_seed(tmp_path / "KBr.cif", "NaCl")
+    assert seed["nsites"].tolist() == [2], "in its primitive cell"
+    table = sources.seed_candidates(parse_composition("NaCl"), seed)
+    (made,) = to_structures(table)
+    assert table["origin"].tolist() == ["KBr with Na for K, Cl for Br"] and made.composition.reduced_formula == "NaCl"
+    assert made.get_space_group_info()[1] == 225 and 0.5 < made.volume / seed_volume(seed) < 0.9
+    other = caesium_chloride(3.4, "Na", "Cl")
+    merged, _ = merging.merge(pd.concat([candidates([other], share=[1.0]), table], ignore_index=True), 1)
+    assert merged["sources"].tolist() == ["seed"], "kept before others, as likely as the likeliest"
+    same, removed = merging.merge(pd.concat([candidates([made], share=[1.0]), table], ignore_index=True), 5)
+    assert same["sources"].tolist() == ["seed, prototypes"] and removed["the same crystal as another candidate"] == 1
+
+
+def seed_volume(seed: pd.DataFrame) -> float:
+    return abs(np.linalg.det(seed["lattice"].iloc[0]))
+
+
+def test_a_seed_of_another_stoichiometry_or_size_is_refused():
+    with pytest.raises(ValueError, match="NaCl has elements as 1:1; expected 1:2, as TiB2 has"):
+        read_seed(rocksalt(5.6), "TiB2")
+    large = caesium_chloride(3.4, "Na", "Cl") * (4, 3, 3)
+    large.perturb(0.2)
+    with pytest.raises(ValueError, match="72 atoms in its primitive cell; expected at most 60"):
+        read_seed(large, "KBr")
+    assert len(read_seed(rocksalt(5.6) * (2, 1, 1), "KBr")["atomic_numbers"].iloc[0]) == 2
 
 
 def test_together_or_alone_a_crystal_relaxes_to_the_same():

@@ -195,7 +195,7 @@ def test_a_study_without_a_search_has_the_stages_that_it_names():
 
 
 def test_every_notebook_has_its_shape_and_stages_take_overrides():
-    studies = {name: load_study(name) for name in ("smoke", "smoke_unimat", "mp_20")}
+    studies = {name: load_study(name) for name in ("smoke", "smoke_unimat", "mp_20", "demo")}
     commands = [what["cmd"] for name, study in studies.items() for what in concrete(study_stages(name, study, [])).values()]
     stages = {command.split()[4] for command in commands if " run " in command}
     assert stages < set(paths.notebooks())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from crystalgen.api.checks import check_compound, check_filling, check_number, check_paths, check_request, check_table_file
 from crystalgen.potentials.registry import find_potential
 from crystalgen.utils import paths
+from crystalgen.utils.formulas import is_system, parse_composition
 from crystalgen.utils.limits import FORMULA_UNITS
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def generate(
     workers: int = 2,
     out: str | PathLike | None = None,
     exact: bool = True,
+    seed_structure=None,
 ) -> "pd.DataFrame":
     """Say what crystals a compound may have, and whether they are stable: any formula of 88 elements, without training or network.
 
@@ -44,8 +46,9 @@ def generate(
     that was trained here is sampled instead. Ctrl-C ranks what is done; a repeated request comes from a cache.
 
     Args:
-        composition: as people write it, e.g. "LiFePO4", "Ca(OH)2" or "B6 Ta W"; of a study's model that of a whole cell, "Ta1W1B4".
-        n: number of candidates to relax and rank, or of crystals to sample.
+        composition: as people write it, e.g. "LiFePO4", "Ca(OH)2" or "B6 Ta W"; or a chemical system, "Li-Fe-P-O", whose eight likeliest
+            formulas are answered; of a study's model that of a whole cell, "Ta1W1B4".
+        n: number of candidates to relax and rank, which the formulas of a system share, or of crystals to sample.
         space_group: number (1 to 230) that each crystal is to have (see `exact`); without it, sources choose, and a study's network is told
             one for each crystal, drawn as the training crystals have them.
         energy: formation energy to condition the generator on, eV/atom; a study's model without it has that of the library's hull.
@@ -58,19 +61,23 @@ def generate(
         workers: processes of a study's energies and relaxations.
         out: folder for CIFs, table.csv, crystals.parquet, crystals.extxyz and index.html, replaced; nothing is written without it.
         exact: whether the space group is kept by construction, or the network is told of it only, which few of its crystals obey.
+        seed_structure: a crystal of the formula's stoichiometry, e.g. LiFePO4 for NaFePO4, anything that `read_crystals` reads: its
+            elements are exchanged, the most similar ones, and its volume is set; it is one more candidate, in its own cell.
 
     Returns:
-        A row per crystal, best first. Columns of a compound's: id, formula (of the cell), probability (of sources and energy together,
-        among these), e_above_hull, uncertainty, formation_energy_per_atom, energy_per_atom (eV/atom, by 7net-l3i5), space_group, known_id
-        (the Materials Project structure that it seems to be), novel, sources, origin (prototype or template), density (g/cm^3),
-        shortest_bond (Å), status, structure (pymatgen Structure), and more. `attrs` holds what was asked, decomposition (the hull's phases
-        here), removed (candidates that went out, by reason) and notes. A study's model: the columns of a sample, ranked by energy, with
-        strict_space_group (at 0.01 Å), asked_space_group and positions (Wyckoff letters of an exact space group).
+        A row per crystal, best first; those of a chemical system by e_above_hull. Columns of a compound's: id, formula (of the cell),
+        reduced_formula, probability (of sources and energy together, among those of its formula), e_above_hull, uncertainty,
+        formation_energy_per_atom, energy_per_atom (eV/atom, by 7net-l3i5), space_group, known_id (the Materials Project structure that
+        it seems to be), novel, sources, origin (prototype or template), density (g/cm^3), shortest_bond (Å), status, structure
+        (pymatgen Structure), and more. `attrs` holds what was asked, decomposition (the hull's phases here), removed (candidates that
+        went out, by reason) and notes; of a system, which formulas were tried and left_out. A study's model: the columns of a sample,
+        ranked by energy, with strict_space_group (at 0.01 Å), asked_space_group and positions (Wyckoff letters of an exact space group).
 
     Raises:
         ValueError: the composition is no formula, a number is out of bounds, an element is unknown, no model is trained, the study's
-            crystals lack an element or, not exact, the space group, or the atoms cannot fill its positions.
-        FileNotFoundError: the study was not run here, or its model was not trained.
+            crystals lack an element or, not exact, the space group, or the atoms cannot fill its positions; the seed structure is not
+            one crystal, or of another stoichiometry.
+        FileNotFoundError: there is no file of the seed structure, the study was not run here, or its model was not trained.
 
     Example:
         >>> import crystalgen as cg
@@ -79,15 +86,33 @@ def generate(
         >>> crystals.structure[0].to("best.cif")
         >>> cg.generate("Ta1W1B4", n=50, space_group=187, energy=-0.6, study="library_energies")  # of a trained model
     """
-    check_request(composition, n, space_group, energy, seed, workers)
-    if space_group is not None and exact:
-        check_filling(composition, space_group, () if study or model else FORMULA_UNITS if units is None else (units,))
-    if study is None and model is None:
+    compound = study is None and model is None
+    system = compound and is_system(composition)
+    if compound:
         check_compound(composition, units, steps)
+    else:
+        parse_composition(composition)
+    check_request(n, space_group, energy, seed, workers)
+    if seed_structure is not None:
+        check_paths(seed_structure)
+        if system or not compound:
+            raise ValueError(f"seed structure: {composition} is {'a chemical system' if system else 'asked of a trained model'}; "
+                             "expected one formula, without a study or model")  # fmt: skip
+    if space_group is not None and exact and not system:
+        check_filling(composition, space_group, () if not compound else FORMULA_UNITS if units is None else (units,))
+    if compound:
+        seed_crystal = None
+        if seed_structure is not None:
+            from crystalgen.api.seed import read_seed
+
+            seed_crystal = read_seed(seed_structure, composition)
         logging.getLogger("crystalgen").info("%s: looking for prototypes, crystals alike and what the generator says", composition)
         from crystalgen.api.compound import answer_compound, write_compound_answer
+        from crystalgen.api.system import answer_system
 
-        table = answer_compound(composition, n, space_group, energy, units, relax is not False, steps, seed, workers, exact)
+        answer, given = (answer_system, {}) if system else (answer_compound, {"seed_crystal": seed_crystal})
+        table = answer(composition, n, space_group, energy=energy, units=units, relax=relax is not False, steps=steps, seed=seed,
+                       workers=workers, exact=exact, **given)  # fmt: skip
         if out is not None:
             write_compound_answer(table, out)
         return table

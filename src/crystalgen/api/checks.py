@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from crystalgen.utils import paths
-from crystalgen.utils.formulas import ATOMIC_NUMBERS, parse_composition
+from crystalgen.utils.formulas import ATOMIC_NUMBERS, is_system, parse_composition, parse_system
 from crystalgen.utils.limits import MAX_FORMATION_ENERGY
 
 MOST_CRYSTALS = 100_000  # of one request; they are all held in memory
@@ -16,9 +16,8 @@ MOST_UNITS = 16  # formula units of a primitive cell
 UNKNOWN = frozenset((18, *range(84, 89), *range(95, 104)))  # atomic numbers that no source of crystals has learnt of
 
 
-def check_request(composition: str, n: int, space_group: int | None, energy: float | None, seed: int, workers: int) -> None:
-    """Raise ValueError for what no model can be asked: see `generate`."""
-    parse_composition(composition)
+def check_request(n: int, space_group: int | None, energy: float | None, seed: int, workers: int) -> None:
+    """Raise ValueError for numbers that nothing can be asked with: see `generate`."""
     check_number("n", n, 1, MOST_CRYSTALS)
     check_number("seed", seed, 0, 2**63 - 1)
     check_number("workers", workers, 1, 1024)
@@ -29,12 +28,12 @@ def check_request(composition: str, n: int, space_group: int | None, energy: flo
 
 
 def check_compound(composition: str, units, steps: int) -> None:
-    """Raise ValueError for a formula that no source has learnt of, or numbers out of bounds: see `generate`."""
-    if unknown := [symbol for symbol in parse_composition(composition) if ATOMIC_NUMBERS[symbol] in UNKNOWN]:
+    """Raise ValueError for a formula or chemical system that no source has learnt of, or numbers out of bounds: see `generate`."""
+    amounts = dict.fromkeys(parse_system(composition), 1) if is_system(composition) else parse_composition(composition)
+    if unknown := [symbol for symbol in amounts if ATOMIC_NUMBERS[symbol] in UNKNOWN]:
         raise ValueError(f"composition {composition!r}: no source has learnt of {', '.join(unknown)}; expected H to Pu without Ar "
                          "and Po to Ra")  # fmt: skip
-    counts = parse_composition(composition).values()
-    if (atoms := sum(counts) // math.gcd(*counts)) > MOST_ATOMS:
+    if (atoms := sum(amounts.values()) // math.gcd(*amounts.values())) > MOST_ATOMS:
         raise ValueError(f"composition {composition!r}: {atoms} atoms in a formula unit; expected at most {MOST_ATOMS}")
     check_number("steps", steps, 1, 10_000)
     for number in [units] if isinstance(units, int) else [] if units is None else units:
@@ -46,12 +45,21 @@ def check_filling(composition: str, space_group: int, units: Sequence[int] = ())
 
     units: formula units of primitive cells, of which one must do; without any, the composition is that of the cell.
     """
-    from crystalgen.chemistry.orbits import check_possible, is_possible
+    from crystalgen.chemistry.orbits import check_possible
 
-    amounts = parse_composition(composition)
-    divisor = math.gcd(*amounts.values()) if units else 1
-    if not any(is_possible(tuple(count // divisor * times for count in amounts.values()), space_group) for times in units):
+    if not can_fill(composition, space_group, units):
+        amounts = parse_composition(composition)
+        divisor = math.gcd(*amounts.values()) if units else 1
         check_possible(composition, [ATOMIC_NUMBERS[symbol] for symbol, n in amounts.items() for _ in range(n // divisor)], space_group)
+
+
+def can_fill(composition: str, space_group: int, units: Sequence[int]) -> bool:
+    """Return whether the atoms of some of these formula units can fill the positions of a space group's primitive cell."""
+    from crystalgen.chemistry.orbits import is_possible
+
+    amounts = parse_composition(composition).values()
+    one = [count // math.gcd(*amounts) for count in amounts]
+    return any(is_possible(tuple(count * times for count in one), space_group) for times in units)
 
 
 def check_number(name: str, value: float, least: float, most: float = math.inf, whole: bool = True) -> None:

@@ -26,21 +26,22 @@ KNOWN = "mp_20"  # whose crystals are looked up where `crystalgen fetch` brought
 
 def answer_compound(
     composition: str, n: int, space_group: int | None, energy: float | None, units: int | None, relax: bool, steps: int,
-    seed: int, workers: int, exact: bool = True,
+    seed: int, workers: int, exact: bool = True, seed_crystal: pd.DataFrame | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """See `api.generate`; `attrs` holds the request and what is said of the answer."""
+    """See `api.generate`; `attrs` holds the request and what is said of the answer. seed_crystal: of `read_seed`."""
     tried = FORMULA_UNITS if units is None else (units,)
     question = compounds.Question(composition, n, space_group, energy, tried, relax, steps, seed, workers, exact)
     source = paths.RAW / KNOWN / "crystals.parquet"
-    folder = paths.INTERIM / "answers" / _key(question, source)
+    asked = _facts(question, seed_crystal)
+    folder = paths.INTERIM / "answers" / _key(asked, source)
     if (folder / "facts.json").is_file():
         _LOG.info("%s: from the cache", composition)
         return _person(read_crystals(folder / "crystals.parquet"), json.loads((folder / "facts.json").read_text()))
     known = read_crystals(source) if source.is_file() else None
     if known is None:
         _LOG.info("nothing is looked up: `crystalgen fetch mp_20` would bring crystals to look up")
-    found = compounds.answer(question, known, _LOG.info)
-    facts = _facts(question) | {
+    found = compounds.answer(question, known, _LOG.info, seed_crystal)
+    facts = asked | {
         "removed": found.removed,
         "decomposition": found.decomposition,
         "notes": found.notes,
@@ -62,14 +63,17 @@ def write_compound_answer(crystals: pd.DataFrame, folder: str | PathLike | None 
     return write_compound(as_crystals(crystals), where, facts)
 
 
-def _facts(question: compounds.Question) -> dict:
-    facts = {name: value for name, value in asdict(question).items() if name != "workers"}
-    return facts | {"units": list(question.units)}
+def _facts(question: compounds.Question, seed_crystal: pd.DataFrame | None) -> dict:
+    facts = {name: value for name, value in asdict(question).items() if name != "workers"} | {"units": list(question.units)}
+    if seed_crystal is not None:
+        formula, *cell = seed_crystal.iloc[0][["formula", "lattice", "frac_coords", "atomic_numbers"]]
+        facts["seed_structure"] = {"formula": formula, "digest": digest(json.dumps([array.tolist() for array in cell]))}
+    return facts
 
 
-def _key(question: compounds.Question, source: Path) -> str:
+def _key(asked: dict, source: Path) -> str:
     seen = [source.stat().st_size, source.stat().st_mtime_ns] if source.is_file() else None
-    return digest(json.dumps([_facts(question), seen, function_digest(compounds.answer)]))
+    return digest(json.dumps([asked, seen, function_digest(compounds.answer)]))
 
 
 def _person(table: pd.DataFrame, facts: dict) -> pd.DataFrame:

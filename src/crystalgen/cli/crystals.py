@@ -30,17 +30,21 @@ def generate(
     workers: Workers = 2,
     out: Annotated[Path | None, Option(metavar="FOLDER", help="replaced; without it, a new one in reports/generated")] = None,
     exact: Annotated[bool, Option("--exact/--no-exact")] = True,
+    seed_structure: Annotated[Path | None, Option(metavar="FILE")] = None,
 ):
     """Say what crystals a compound may have and whether they are stable: CIFs, a ranked table, a page.
 
     Examples:
       crystalgen generate LiFePO4  # any formula of 88 elements
       crystalgen generate "Ca(OH)2" --units 1 -n 10  # in cells of one formula unit
+      crystalgen generate Li-Fe-P-O  # the eight likeliest formulas of a chemical system
+      crystalgen generate NaFePO4 --seed-structure LiFePO4.cif  # a crystal with its elements exchanged among the candidates
       crystalgen generate Ta1W1B4 --study library_energies --space-group 187 --energy -0.6 -n 50 --relax  # of a trained model
     """
     if study is None and model is None:
         _tell_steps("%(relativeCreated)7.0f ms  %(message)s")
-    table = api.generate(composition, n, space_group, energy, units, study, model, relax, steps, seed, workers, exact=exact)
+    table = api.generate(composition, n, space_group, energy, units, study, model, relax, steps, seed, workers,
+                         exact=exact, seed_structure=seed_structure)  # fmt: skip
     if "study" in table.attrs:
         from crystalgen.api.generation import write_generated
         from crystalgen.report.answer import summary

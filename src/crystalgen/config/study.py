@@ -186,6 +186,14 @@ class Guidance(Strict):
     count: Count = 32  # samples for each energy and weight
 
 
+class Compounds(Strict):
+    """Compounds asked for by their formulas alone, as `crystalgen generate` does, of what ships: see `experiments.compounds`."""
+
+    known: dict[Formula, Annotated[Count, Field(le=230)]] = Field(min_length=1)  # space group that each is known in
+    count: Annotated[Count, Field(le=1000)] = 6  # candidates relaxed of each
+    steps: Annotated[Count, Field(le=10_000)] = 40  # of a relaxation at most
+
+
 class Report(Strict):
     """How results are shown."""
 
@@ -209,6 +217,7 @@ class Study(Strict):
     corrector: Corrector | None = None
     search: Search | None = None
     energies: Energies | None = None
+    compounds: Compounds | None = None
     # studies of the same data, whose rows stand in this one's results, as their committed reports have them
     beside: Annotated[tuple[Annotated[str, AfterValidator(check_study_name)], ...], Distinct] = ()
     report: Report = Report()

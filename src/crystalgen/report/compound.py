@@ -10,17 +10,20 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from matplotlib.figure import Figure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from crystalgen.chemistry.spacegroups import space_group_symbol
 from crystalgen.crystals import to_structures
+from crystalgen.potentials.shipped import shipped_hull
 from crystalgen.report.answer import write_files
+from crystalgen.report.asked import group_label, height_label, whole
 from crystalgen.report.pages import write_page
+from crystalgen.report.phase_diagram import CAPTIONS, MOST_ELEMENTS, draw_phase_diagram
 from crystalgen.report.show import figure_html, table_html
 from crystalgen.report.structures import crystal_strip
 from crystalgen.report.style import GREY, PALETTE, new_figure, save_figure
+from crystalgen.utils.formulas import parse_composition
 
 COLUMNS = [
-    "id", "formula", "e_above_hull", "uncertainty", "probability", "space_group", "known_id", "novel", "sources", "origin", "density",
-    "shortest_bond", "formation_energy_per_atom", "energy_per_atom", "status", "steps", "copies",
+    "id", "reduced_formula", "formula", "e_above_hull", "uncertainty", "probability", "space_group", "known_id", "novel", "sources",
+    "origin", "density", "shortest_bond", "formation_energy_per_atom", "energy_per_atom", "status", "steps", "copies",
 ]  # fmt: skip
 FOOTER = (
     "What this rests on: geometries are CHGNet's and energies 7net-l3i5's, without entropy, zero-point motion, dispersion or the order of "
@@ -35,8 +38,10 @@ _PICTURES, _LISTED = 6, 30
 
 def summary(table: pd.DataFrame, facts: dict) -> str:
     """Say in one paragraph what the best crystal is and whether it is stable."""
+    if "tried" in facts:
+        return _system_summary(table, facts)
     best = table.iloc[0]
-    what = f"{best['formula']} in space group {_group(best['space_group'])}"
+    what = f"{best['formula']} in space group {group_label(best['space_group'])}"
     known = f"known as {best['known_id']}" if best["known_id"] else "not in the shipped table"
     text = f"{len(table)} crystals. The likeliest is {what}, {known}"
     if np.isfinite(best["e_above_hull"]):
@@ -49,14 +54,27 @@ def summary(table: pd.DataFrame, facts: dict) -> str:
     return text
 
 
+def _system_summary(table: pd.DataFrame, facts: dict) -> str:
+    """Say which formulas of a system have a crystal on the hull, or as near as the energies can tell."""
+    lowest = table[np.isfinite(table["e_above_hull"].to_numpy(float))].drop_duplicates("reduced_formula")
+    near = lowest[lowest["e_above_hull"] <= lowest["uncertainty"]]
+    told = ", ".join(f"{row['reduced_formula']} ({group_label(row['space_group'])}, {height_label(row)})" for _, row in near.iterrows())
+    return (
+        f"{len(table)} crystals of {len(facts['tried'])} formulas, by energy above the hull. "
+        + (f"On the hull or within the uncertainty of it: {told}." if told else "None lies within the uncertainty of the hull.")
+        + " A probability is among the crystals of one formula."
+    )
+
+
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Return the ranked crystals as a table for readers."""
     return pd.DataFrame({
         "Rank": range(1, len(table) + 1),
-        "Above the hull, meV/atom": [_whole(1000 * value) for value in table["e_above_hull"]],
-        "±": [_whole(1000 * value) for value in table["uncertainty"]],
+        "Above the hull, meV/atom": [whole(1000 * value) for value in table["e_above_hull"]],
+        "±": [whole(1000 * value) for value in table["uncertainty"]],
         "Probability": table["probability"].round(3).to_numpy(),
-        "Space group": [_group(group) for group in table["space_group"]],
+        "Space group": [group_label(group) for group in table["space_group"]],
+        **({"Compound": table["reduced_formula"].to_numpy()} if len(set(table["reduced_formula"])) > 1 else {}),
         "Cell": table["formula"].to_numpy(),
         "Known as": [name or "not in the table" for name in table["known_id"]],
         "Sources": table["sources"].to_numpy(),
@@ -68,7 +86,10 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_compound(table: pd.DataFrame, folder: Path, facts: dict) -> Path:
-    """Write crystals.parquet, table.csv, crystals.extxyz, a CIF per crystal by its rank, asked.json and index.html; return the page.
+    """Write the files of an answer; return its page.
+
+    They are crystals.parquet, table.csv, crystals.extxyz, a CIF per crystal by its rank, asked.json, index.html and, of 2 to 4 elements,
+    phase_diagram.png.
 
     Args:
         table: ranked crystals of `experiments.compounds.answer`, with uncertainty.
@@ -78,12 +99,14 @@ def write_compound(table: pd.DataFrame, folder: Path, facts: dict) -> Path:
     numbered, _ = write_files(table, [name for name in COLUMNS if name in table], folder, facts)
     write_extxyz(numbered, folder / "crystals.extxyz")
     best = [row for _, row in numbered.head(_PICTURES).iterrows()]
-    titles = [f"{rank}: {_group(row['space_group'])}\n{_height(row)}" for rank, row in enumerate(best, 1)]
+    what = [row["reduced_formula"] if "tried" in facts else group_label(row["space_group"]) for row in best]
+    titles = [f"{rank}: {name}\n{height_label(row)}" for rank, (name, row) in enumerate(zip(what, best, strict=True), 1)]
     png = save_figure(crystal_strip(best, titles), folder / "figures", "best")
     body = [
         figure_html(png, "The first by rank.", dict(zip(titles, best, strict=True))),
         table_html(readable(table.head(_LISTED)), f"The first {min(_LISTED, len(table))} of {len(table)}"),
     ]
+    body.append(_phase_diagram(table, folder))
     if (figure := heights(table)) is not None:
         body.append(
             figure_html(save_figure(figure, folder / "figures", "heights"), "Energies above the hull of the shipped single points.")
@@ -96,6 +119,20 @@ def write_compound(table: pd.DataFrame, folder: Path, facts: dict) -> Path:
     notes = [f"<p>{escape(note)}</p>" for note in facts.get("notes", [])]
     body += [*notes, f'<p class="note">{escape(FOOTER)}</p>']
     return write_page(folder / "index.html", f"Crystals of {facts['composition']}", "".join(body), [summary(table, facts)])
+
+
+def _phase_diagram(table: pd.DataFrame, folder: Path) -> str:
+    """Write phase_diagram.png and return its figure for the page, or why there is none."""
+    elements = list(dict.fromkeys(symbol for formula in table["formula"] for symbol in parse_composition(formula)))
+    (folder / "phase_diagram.png").unlink(missing_ok=True)  # of an earlier answer
+    if not 2 <= len(elements) <= MOST_ELEMENTS:
+        return f"<p>There is no phase diagram: one can be drawn of 2 to {MOST_ELEMENTS} elements, and here are {len(elements)}.</p>"
+    try:
+        diagram = shipped_hull(elements).diagram("".join(elements))
+    except ValueError as error:
+        return f"<p>There is no phase diagram: {escape(str(error))}.</p>"
+    png = save_figure(draw_phase_diagram(table, diagram, elements), folder, "phase_diagram")
+    return figure_html(png, CAPTIONS[len(elements)])
 
 
 def write_extxyz(table: pd.DataFrame, path: Path) -> None:
@@ -125,15 +162,3 @@ def heights(table: pd.DataFrame) -> Figure | None:
     ax.set(xlabel="rank", ylabel="above the hull, meV/atom")
     ax.legend()
     return figure
-
-
-def _group(number) -> str:
-    return "none found" if pd.isna(number) else f"{space_group_symbol(int(number))} ({int(number)})"
-
-
-def _whole(value: float) -> str:
-    return f"{value:.0f}" if np.isfinite(value) else "–"
-
-
-def _height(row: pd.Series) -> str:
-    return f"{1000 * row['e_above_hull']:.0f} meV/atom" if np.isfinite(row["e_above_hull"]) else "no energy"

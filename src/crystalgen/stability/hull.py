@@ -74,6 +74,14 @@ class Hull:
         shares = {entry.composition.reduced_formula: float(share) for entry, share in phases.items()}
         return dict(sorted(shares.items()))
 
+    def diagram(self, formula: str) -> PhaseDiagram:
+        """Return pymatgen's phase diagram of a formula's elements; its entries' energies are formation energies, eV.
+
+        Raises:
+            ValueError: the library lacks one of its elements.
+        """
+        return self._diagrams.of(Composition(formula))
+
     def above(self, formulas: Sequence[str], formation_energies: Sequence[float], energy_source: str) -> np.ndarray:
         """Return the energies above the hull, eV/atom (n,); negative below it, NaN where the energy is.
 

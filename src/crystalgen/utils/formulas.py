@@ -6,6 +6,7 @@ from crystalgen.utils.elements import SYMBOLS
 
 ATOMIC_NUMBERS = {symbol: z for z, symbol in enumerate(SYMBOLS[:103], 1)}  # H to Lr
 MAX_ATOMS = 1000  # in one cell
+MAX_ELEMENTS = 6  # of a chemical system
 _LONGEST = 200  # letters of a formula
 _PART = re.compile(r"\s*(?:(?P<symbol>[A-Z][a-z]?)(?P<count>[0-9]*)|(?P<open>\()|\)(?P<times>[0-9]*))")
 _EXAMPLE = "expected a formula with whole numbers of atoms, e.g. Ta1W1B6"
@@ -46,6 +47,27 @@ def parse_composition(text: str) -> dict[str, int]:
     if (total := sum(counts[0].values())) > MAX_ATOMS:
         raise ValueError(f"{named}: {_short(total)} atoms; expected at most {MAX_ATOMS} in a cell")
     return counts[0]
+
+
+def parse_system(text: str) -> tuple[str, ...]:
+    """Return the elements of a chemical system such as `Li-Fe-P-O`, in its order.
+
+    Raises:
+        ValueError: it is not 2 to `MAX_ELEMENTS` different symbols joined by hyphens.
+    """
+    symbols = tuple(part.strip() for part in text.split("-"))
+    expected = f"expected 2 to {MAX_ELEMENTS} different elements joined by hyphens, e.g. Li-Fe-P-O"
+    for symbol in symbols:
+        if symbol not in ATOMIC_NUMBERS:
+            raise ValueError(f"chemical system {_short(text)}: no element {_short(symbol)}; {expected}")
+    if not 2 <= len(symbols) <= MAX_ELEMENTS or len(set(symbols)) < len(symbols):
+        raise ValueError(f"chemical system {_short(text)}: {expected}")
+    return symbols
+
+
+def is_system(text: str) -> bool:
+    """Return whether a request is meant as a chemical system, not as one formula."""
+    return isinstance(text, str) and "-" in text.strip().lstrip("-")
 
 
 def _problem(formula: str, position: int) -> str:

@@ -138,6 +138,11 @@ def corrector(study: str) -> Path:
     return PROCESSED / study / "corrector"
 
 
+def compounds(study: str) -> Path:
+    """Return the folder of the crystals that a study asks for by their formulas."""
+    return PROCESSED / study / "compounds"
+
+
 def figures(study: str, stage: str) -> Path:
     """Folder of one stage's figures."""
     return FIGURES / study / stage

@@ -67,6 +67,7 @@ def settings_parts(study: Study) -> dict[str, dict]:
         "retrieval": {"retrieval": whole["retrieval"]} | chosen | drawn,
         "corrector": {"corrector": whole["corrector"]},
         "search": {"search": whole["search"]} | labels,
+        "compounds": {"compounds": whole["compounds"]},
         "energies": {"energies": whole["energies"]} | drawn | labels,
         "results": {key: value for key, value in whole.items() if key not in ("title", "description")},
         "report": whole,

@@ -165,12 +165,21 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
             [f"{home}/energies"],
             [figures("energies"), tables("energies")],
         )
+    if study.compounds:
+        stages["compounds"] = run(
+            "compounds",
+            ["src/crystalgen/reference/prototypes.safetensors", "src/crystalgen/reference/hull_errors.json",
+             "data/shipped/mp_20_generator", "data/shipped/materials_project", *settings("compounds")],
+            [f"{home}/compounds"],
+            [figures("compounds"), tables("compounds")],
+        )  # fmt: skip
     stages["results"] = run(
         "results",
         [crystals, "src/crystalgen/reference", *settings("results"), *_drawn(study, sampled, tensors, library),
          *(f"{home}/{what}/{row}" for what in ("samples", "evaluation") for row in judged),
          *([f"{home}/retrieval"] if study.retrieval else []),
          *([f"{home}/corrector"] if study.corrector else []),
+         *([f"{home}/compounds"] if study.compounds else []),
          *(f"reports/{other}/metrics.json" for other in study.beside),
          *(f"{models}/{model}/{file}" for model in study.models for file in ("card.json", "curve.csv"))],
         shown=[figures("results"), tables("results")],

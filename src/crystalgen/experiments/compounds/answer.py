@@ -14,12 +14,14 @@ from crystalgen.experiments.compounds.merging import merge
 from crystalgen.experiments.compounds.ranking import NOT_RELAXED, STOPPED, described, ranked, rated, relaxed, uncertainty, with_known
 from crystalgen.experiments.compounds.sources import (
     MAX_ATOMS,
+    SEED,
     cells_of,
     generated_candidates,
     known_elements,
     prototype_candidates,
     random_candidates,
     retrieved_candidates,
+    seed_candidates,
 )
 from crystalgen.potentials.batched import INTERRUPTED
 from crystalgen.potentials.shipped import shipped_energies, shipped_hull
@@ -81,7 +83,9 @@ def check_elements(composition: str) -> None:
                          f"expected some of their {len(known_elements())} elements")  # fmt: skip
 
 
-def answer(question: Question, known: pd.DataFrame | None = None, say: Say = lambda text: None) -> Answer:
+def answer(
+    question: Question, known: pd.DataFrame | None = None, say: Say = lambda text: None, seed_crystal: pd.DataFrame | None = None
+) -> Answer:
     """Collect candidates, merge, relax, rate, rank and describe them.
 
     Ctrl-C ends the step under way; what is done by then is ranked and returned.
@@ -90,6 +94,7 @@ def answer(question: Question, known: pd.DataFrame | None = None, say: Say = lam
         question: see there.
         known: crystals to look up, with their geometries; without any, nothing is looked up.
         say: is told what happens.
+        seed_crystal: one crystal of the formula's stoichiometry in a primitive cell, whose elements are exchanged.
 
     Raises:
         ValueError: an element is unknown to all sources, or there is no candidate.
@@ -105,11 +110,13 @@ def answer(question: Question, known: pd.DataFrame | None = None, say: Say = lam
         raise ValueError(
             f"composition {question.composition!r}: expected at most {MAX_ATOMS} atoms in a cell of {question.units} formula units"
         )
-    candidates, notes = proposed(question, known, say)
+    candidates, notes = proposed(question, known, say, seed_crystal)
     lap("candidates")
     merged, removed = merge(candidates, question.count)
     if merged.empty:
         raise ValueError(f"composition {question.composition!r}: no candidate is a crystal: {dict(removed)}")
+    if seed_crystal is not None and not merged["sources"].str.contains(SEED).any():
+        notes.append("The seed structure is not among these: its atoms overlap, or it has another space group than was asked for.")
     say(f"{len(merged)} distinct candidates of {len(candidates)}")
     lap("merging")
     found = evaluated(merged, question, notes, say)
@@ -125,7 +132,9 @@ def answer(question: Question, known: pd.DataFrame | None = None, say: Say = lam
     return result
 
 
-def proposed(question: Question, known: pd.DataFrame | None, say: Say) -> tuple[pd.DataFrame, list[str]]:
+def proposed(
+    question: Question, known: pd.DataFrame | None, say: Say, seed_crystal: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, list[str]]:
     """Return the candidates of all sources, and what is to be said of them."""
     cells, group, notes = cells_of(question.formula(), question.units), question.space_group, []
     parts: list[pd.DataFrame] = []
@@ -133,9 +142,12 @@ def proposed(question: Question, known: pd.DataFrame | None, say: Say) -> tuple[
         "distilled prototypes": lambda: prototype_candidates(cells, group),
         "known crystals of like composition": lambda: retrieved_candidates(cells, known, group, workers=question.workers),
         "the generator": lambda: generated_candidates(cells, group, question.energy, seed=question.seed, exact=question.exact),
+        "the seed structure": lambda: seed_candidates(question.formula(), seed_crystal),
     }
     if known is None:
         del steps["known crystals of like composition"]
+    if seed_crystal is None:
+        del steps["the seed structure"]
     try:
         for name, ask in steps.items():
             parts.append(ask())

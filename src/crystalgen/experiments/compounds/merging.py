@@ -2,7 +2,8 @@
 
 What the sources say is one number, `prior`: a weighted sum of the logarithms of their shares. Shares are of all that a source says for the
 formula, over cells of every size. The generator is told the size and MP-20 ends at 20 atoms, so that how likely each size is, and what
-lies beyond, is taken from the prototypes. Weights were fitted to 40 compounds of MP-20's validation split that no benchmark judges.
+lies beyond, is taken from the prototypes. A crystal that was given as the seed counts as much as the likeliest one. Weights were fitted to
+40 compounds of MP-20's validation split that no benchmark judges.
 """
 
 from collections import Counter
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.crystals.plausibility import MIN_CONTACT, contact_problem
-from crystalgen.experiments.compounds.sources import CORRECTOR, GENERATOR, GENERATOR_ATOMS, PROTOTYPES, RANDOM, RETRIEVAL
+from crystalgen.experiments.compounds.sources import CORRECTOR, GENERATOR, GENERATOR_ATOMS, PROTOTYPES, RANDOM, RETRIEVAL, SEED
 from crystalgen.matching.match import CSP, reduce_table
 from crystalgen.matching.novelty import unique_classes
 from crystalgen.matching.reduction import ReducedCell
@@ -23,7 +24,7 @@ ALONE = {PROTOTYPES: 0.4, GENERATOR: 1.5}  # where nothing was looked up
 LOOKED_UP = (RETRIEVAL, CORRECTOR)  # sources that ask the crystals of MP-20
 FLOORS = {PROTOTYPES: 1e-3, RETRIEVAL: 1e-3, CORRECTOR: 1e-3, GENERATOR: 0.03}  # shares below these tell nothing
 SIZE_FLOOR = 0.02  # share of a size of cell that prototypes and what is looked up leave to the generator
-_ORDER = (PROTOTYPES, CORRECTOR, RETRIEVAL, GENERATOR, RANDOM)  # whose geometry stands for a crystal: exact symmetry before draws
+_ORDER = (SEED, PROTOTYPES, CORRECTOR, RETRIEVAL, GENERATOR, RANDOM)  # whose geometry stands for a crystal: exact symmetry before draws
 
 
 def merge(candidates: pd.DataFrame, most: int) -> tuple[pd.DataFrame, Counter]:
@@ -84,7 +85,8 @@ def with_evidence(table: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
     names = [dict.fromkeys(table["source"][classes == first]) for first in firsts]
     merged["sources"] = [", ".join(found) for found in names]
     merged["id"] = [f"candidate-{place}" for place in range(len(merged))]
-    return merged.assign(prior=prior(merged))
+    told = prior(merged)
+    return merged.assign(prior=np.where([SEED in found for found in names], told.max(initial=-np.inf), told))
 
 
 def size_shares(table: pd.DataFrame) -> dict[int, float]:

@@ -1,4 +1,4 @@
-"""Where candidates come from: distilled prototypes, looked-up crystals, the generator without templates, and random search.
+"""Where candidates come from: distilled prototypes, looked-up crystals, the generator without templates, random search, a given crystal.
 
 Each source answers a formula in cells of several formula units with a table of crystals: source, units, origin (which prototype,
 template or draw), weight, and `share`, its part of all that the source says for the formula, over all cells; NaN of random search.
@@ -31,11 +31,13 @@ from crystalgen.generative.settings import Sampling
 from crystalgen.represent.canonical import ordered_numbers
 from crystalgen.represent.generate import generate_for_conditions
 from crystalgen.utils import paths
+from crystalgen.utils.elements import SYMBOLS
 from crystalgen.utils.formulas import ATOMIC_NUMBERS
 from crystalgen.utils.limits import FORMULA_UNITS
 
 GENERATOR = "generator"
-SOURCES = (PROTOTYPES, RETRIEVAL, CORRECTOR, GENERATOR, RANDOM)
+SEED = "seed"
+SOURCES = (PROTOTYPES, RETRIEVAL, CORRECTOR, GENERATOR, RANDOM, SEED)
 MAX_ATOMS = 60  # of a cell: what the shipped prototypes go to
 GENERATOR_ATOMS = 20  # of a cell that the shipped generator was trained on
 SHIPPED_GENERATOR = paths.SHIPPED / "mp_20_generator" / "models" / "generator"
@@ -65,6 +67,12 @@ def prototype_candidates(cells: dict[int, np.ndarray], space_group: int | None =
                 origin = f"{found.members} crystals of space group {found.space_group}"
                 rows.append((*prototypes.crystal(candidate), units, candidate.weight, origin))
     return _table(rows, PROTOTYPES)
+
+
+def prototype_votes(counts: dict[str, int]) -> float:
+    """Return the natural logarithm of all votes of the shipped prototypes for a formula; minus infinity without a prototype."""
+    candidates = (found for numbers in cells_of(counts).values() for found in _prototypes().candidates(numbers, _PER_CELL))
+    return float(np.logaddexp.reduce([found.weight for found in candidates if not found.shift.any()]))
 
 
 def retrieved_candidates(cells: dict[int, np.ndarray], known: pd.DataFrame, space_group: int | None = None, count: int = _PER_CELL,
@@ -100,6 +108,21 @@ def retrieved_candidates(cells: dict[int, np.ndarray], known: pd.DataFrame, spac
         chances = totals[chosen["request"]] + np.log(np.maximum(chosen["probability"].to_numpy(), _NO_VOTE))
         tables.append(_looked_up(crystals, chances, templates, chosen, CORRECTOR))
     return pd.concat(tables, ignore_index=True)
+
+
+def seed_candidates(counts: dict[str, int], seed: pd.DataFrame) -> pd.DataFrame:
+    """Return a crystal with its elements exchanged for a formula's: of equal amounts the most similar ones, at the formula's volume.
+
+    seed: one crystal of the formula's stoichiometry, in a primitive cell.
+    """
+    given = seed.iloc[0]
+    units = given["nsites"] // sum(counts.values())
+    table = retrieved_candidates(cells_of(counts, [units], max(MAX_ATOMS, given["nsites"])), seed, count=1)
+    table = table[table["source"] == RETRIEVAL].reset_index(drop=True)
+    numbers = zip(given["atomic_numbers"], table["atomic_numbers"].iloc[0], strict=True)
+    exchanged = {SYMBOLS[old - 1]: SYMBOLS[new - 1] for old, new in numbers if old != new}
+    origin = f"{given['reduced_formula']} with " + (", ".join(f"{new} for {old}" for old, new in exchanged.items()) or "its own elements")
+    return table.assign(source=SEED, share=np.nan, origin=origin)
 
 
 def generated_candidates(cells: dict[int, np.ndarray], space_group: int | None = None, energy: float | None = None,
