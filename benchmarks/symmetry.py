@@ -2,7 +2,8 @@
 
 `python benchmarks/symmetry.py [--out FOLDER] [--groups 1-230] [--compositions 2] [--kinds NAME ...]`. Networks are as they are built,
 untrained: what a space group holds does not depend on weights, and noise is the harder case. kinds.csv has a row for each kind, and
-groups.csv one for each request: what spglib finds at 0.01 Å for each kind (0: nothing), and the largest misfit. Other kinds that they have stay.
+groups.csv one for each request: what spglib finds at 0.01 Å for each kind (0: nothing), and the largest misfit. What they have of other
+kinds stays.
 """
 
 import argparse
