@@ -2,7 +2,8 @@
 
 `python benchmarks/symmetry.py [--out FOLDER] [--groups 1-230] [--compositions 2] [--kinds NAME ...]`. Networks are as they are built,
 untrained: what a space group holds does not depend on weights, and noise is the harder case. kinds.csv has a row for each kind, and
-groups.csv one for each request: what spglib finds at 0.01 Å for each kind (0: nothing), and the largest misfit.
+groups.csv one for each request: what spglib finds at 0.01 Å for each kind (0: nothing), and the largest misfit. What they have of other
+kinds stays.
 """
 
 import argparse
@@ -71,8 +72,8 @@ def main() -> None:
     first, last = map(int, options.groups.split("-"))
     asked = [found for group in range(first, last + 1) for found in requests(group, options.compositions)]
     print(f"{len(asked)} requests of {len({group for group, _, _ in asked})} space groups", flush=True)
-    rows, groups = [], pd.DataFrame(named(asked))
     options.out.mkdir(parents=True, exist_ok=True)
+    rows, groups = begun(options.out, pd.DataFrame(named(asked)), options.kinds)
     with tempfile.TemporaryDirectory() as folder:
         for kind in options.kinds:
             row, groups[kind], misfits = judged(kind, untrained(kind, asked, Path(folder)), asked, options.steps)
@@ -81,6 +82,16 @@ def main() -> None:
             print(row, flush=True)
             pd.DataFrame(rows).to_csv(options.out / "kinds.csv", index=False, lineterminator="\n")
             groups.to_csv(options.out / "groups.csv", index=False, lineterminator="\n", float_format="%.1e")
+
+
+def begun(folder: Path, groups: pd.DataFrame, kinds: list[str]) -> tuple[list[dict], pd.DataFrame]:
+    """Return what the folder has of other kinds, where that was of the same requests."""
+    if not (folder / "groups.csv").is_file():
+        return [], groups
+    old = pd.read_csv(folder / "groups.csv")
+    if not old[["asked", "composition", "positions"]].equals(groups[["asked", "composition", "positions"]]):
+        return [], groups
+    return [row for row in pd.read_csv(folder / "kinds.csv").to_dict("records") if row["kind"] not in kinds], old
 
 
 def named(asked: list[tuple[int, np.ndarray, Filling]]) -> list[dict]:
