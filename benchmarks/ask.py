@@ -158,7 +158,7 @@ def fit(kept: list[pd.DataFrame]) -> None:
     kept = [crystals for crystals in kept if crystals["right"].any()]
     features = []
     for crystals in kept:
-        told = [np.log(crystals[column] + merging.FLOORS[source]) for source, column in merging.EVIDENCE.items()]
+        told = [np.log(crystals[column] + merging.FLOOR) for source, column in merging.EVIDENCE.items()]
         energies = crystals["energy_per_atom"].to_numpy(float)
         heights = np.nan_to_num(energies - np.nanmin(energies), nan=ranking.RATED_WITHIN).clip(max=ranking.RATED_WITHIN)
         features.append(np.stack([*told, -heights / 0.03], axis=1))

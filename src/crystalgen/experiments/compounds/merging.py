@@ -3,7 +3,7 @@
 What the sources say is one number, `prior`: a weighted sum of the logarithms of their shares. Shares are of all that a source says for the
 formula, over cells of every size. The generator is told the size and MP-20 ends at 20 atoms, so that how likely each size is, and what
 lies beyond, is taken from the prototypes. A crystal that was given as the seed counts as much as the likeliest one. Weights were fitted to
-40 compounds of MP-20's validation split that no benchmark judges.
+120 compounds of MP-20's validation split that no benchmark judges (`benchmarks/ask.py --fit`).
 """
 
 from collections import Counter
@@ -19,10 +19,10 @@ from crystalgen.matching.reduction import ReducedCell
 from crystalgen.metrics.validity import structure_validity
 
 EVIDENCE = {source: f"share_{source}" for source in (PROTOTYPES, RETRIEVAL, CORRECTOR, GENERATOR)}
-WEIGHTS = {PROTOTYPES: 0.05, RETRIEVAL: 0.35, CORRECTOR: 0.35, GENERATOR: 1.2}  # of the logarithms
-ALONE = {PROTOTYPES: 0.4, GENERATOR: 1.5}  # where nothing was looked up
+WEIGHTS = {PROTOTYPES: 0.05, RETRIEVAL: 0.6, CORRECTOR: 0.6, GENERATOR: 0.05}  # of the logarithms
+ALONE = {PROTOTYPES: 0.7, GENERATOR: 0.1}  # where nothing was looked up
 LOOKED_UP = (RETRIEVAL, CORRECTOR)  # sources that ask the crystals of MP-20
-FLOORS = {PROTOTYPES: 1e-3, RETRIEVAL: 1e-3, CORRECTOR: 1e-3, GENERATOR: 0.03}  # shares below these tell nothing
+FLOOR = 0.01  # shares below this tell nothing
 SIZE_FLOOR = 0.02  # share of a size of cell that prototypes and what is looked up leave to the generator
 _ORDER = (SEED, PROTOTYPES, CORRECTOR, RETRIEVAL, GENERATOR, RANDOM)  # whose geometry stands for a crystal: exact symmetry before draws
 
@@ -109,5 +109,5 @@ def prior(merged: pd.DataFrame, sources: tuple[str, ...] = tuple(EVIDENCE)) -> n
     """Return what some sources say, natural logarithms, up to a constant (n,)."""
     looked_up = RETRIEVAL in sources and (merged[EVIDENCE[RETRIEVAL]] > 0).any()
     weights = WEIGHTS if looked_up else ALONE
-    told = [weights[source] * np.log(merged[EVIDENCE[source]] + FLOORS[source]) for source in sources if source in weights]
+    told = [weights[source] * np.log(merged[EVIDENCE[source]] + FLOOR) for source in sources if source in weights]
     return np.sum([np.asarray(part, float) for part in told], axis=0) if len(merged) else np.zeros(0)
