@@ -6,7 +6,7 @@ import pytest
 from conftest import caesium_chloride, rocksalt
 
 from crystalgen.crystals import from_columns
-from crystalgen.experiments.energy_choice import choose, least_of_parabola
+from crystalgen.experiments.energy_choice import choose
 from crystalgen.generative.settings import MatrixModel
 from crystalgen.stability.learned_energy import LearnedEnergies
 
@@ -68,12 +68,3 @@ def test_candidates_need_an_energy_and_one_answer(changes):
     MatrixModel(**model, sampling={"a": sampling})
     with pytest.raises(ValueError, match="candidates are for one sample a target that is told the energy"):
         MatrixModel(**model, sampling={"a": sampling | changes})
-
-
-@pytest.mark.parametrize(
-    ("values", "least"),
-    [((2.0, 1.0, 2.0), 1.0), ((1.21, 0.01, 0.81), 0.0), ((3.0, 2.0, 1.5), 1.5), ((1.0, 2.0, 1.5), 1.0), ((1.0, np.nan, 2.0), np.nan)],
-)
-def test_the_least_energy_of_a_scan_lies_between_its_ends(values, least):
-    """At -1, 0, 1: in the middle, at 0.1, at an end, of a parabola that opens downwards, and with a value that is none."""
-    assert least_of_parabola(np.array([-1.0, 0.0, 1.0]), np.array(values)) == pytest.approx(least, abs=1e-12, nan_ok=True)

@@ -18,10 +18,8 @@ from crystalgen.stability.hull import Hull
 from crystalgen.stability.learned_energy import LearnedEnergies
 from crystalgen.utils import paths
 
-ERRORS = {"learnt": 0.1, ENERGY: 0.02}  # eV/atom, of a drawn crystal's energy
-VOLUMES = (0.9, 1.0, 1.1)  # times a drawn crystal's own, at which the potential is asked
+ERRORS = {"learnt": 0.1, ENERGY: 0.01}  # eV/atom, of a drawn crystal's energy
 SAME = 0.02  # eV/atom: crystals of a target closer than this speak for each other
-ALIKE = 0.01  # eV/atom, by learnt energies: of a target's crystals closer than this, the potential is asked about one
 
 
 def sample_and_choose(row: str, model: Model, sampling: Sampling, data, crystals: pd.DataFrame):
@@ -37,14 +35,12 @@ def chosen_for_targets(row: str, model: Model, sampling: Sampling, data, crystal
     many = sampling.model_copy(update={"per_target": sampling.candidates})
     requests, items = evaluation_requests(data, crystals, many, split)
     samples, record = generate_for_requests(model, data, requests, items, many, row)
-    learnt = LearnedEnergies(crystals[crystals["split"] == "train"])
     target, seed = samples["request"].astype(int).to_numpy() // sampling.candidates, samples["seed"].to_numpy()
-    energies, by = learnt.predict(samples), sampling.candidate_energies
-    if by == "learnt":
-        asked = _asked(samples, requests, crystals, learnt.predict)
+    if (by := sampling.candidate_energies) == "learnt":
+        learnt = LearnedEnergies(crystals[crystals["split"] == "train"])
+        energies, asked = learnt.predict(samples), _asked(samples, requests, crystals, learnt.predict)
     else:
-        energies = _by_potential(samples, np.column_stack([seed, target, np.round(energies / ALIKE)]))
-        asked = _asked(samples, requests, crystals, None)
+        energies, asked = _by_potential(samples), _asked(samples, requests, crystals, None)
     kept = choose(energies, asked, target, seed, ERRORS[by])
     chosen = samples.iloc[kept].assign(request=target[kept].astype(str)).reset_index(drop=True)
     return chosen, record | {"requested": record["requested"] // sampling.candidates, "decoded": len(chosen)}
@@ -78,31 +74,10 @@ def _asked(samples: pd.DataFrame, requests: pd.DataFrame, crystals: pd.DataFrame
     return found.loc[inputs].to_numpy() + asked - wanted.loc[inputs].to_numpy()
 
 
-def _by_potential(samples: pd.DataFrame, alike: np.ndarray) -> np.ndarray:
-    """Formation energies by the library's potential, one for all samples of a row in `alike` (n, k); far off where there is none."""
-    _, first, of = np.unique(alike, axis=0, return_index=True, return_inverse=True)
-    asked = samples.iloc[first]
-    hull = Hull(read_crystals(paths.LIBRARY / "crystals.parquet"))
-    found = hull.formation_energies(_at_best_volume(asked), asked["atomic_numbers"].tolist(), ENERGY_SOURCE)
-    return np.where(np.isfinite(found), found, 1e3)[of.ravel()]
-
-
-def _at_best_volume(crystals: pd.DataFrame) -> np.ndarray:
-    """Energies by the potential at the volume of least energy, eV/atom: a drawn volume that is off by some percent costs 0.1 eV/atom.
-
-    A parabola through three volumes, or the least of them where it opens downwards or its end lies outside.
-    """
+def _by_potential(samples: pd.DataFrame) -> np.ndarray:
+    """Formation energies by the library's potential; far off where there is none."""
     from crystalgen.potentials.single_point import energies_per_atom
 
-    scaled = [crystals.assign(lattice=[lattice * scale ** (1 / 3) for lattice in crystals["lattice"]]) for scale in VOLUMES]
-    energies = np.stack([energies_per_atom(to_structures(table)) for table in scaled], axis=1)
-    return np.array([least_of_parabola(np.array(VOLUMES), row) for row in energies])
-
-
-def least_of_parabola(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the least value, between the outer points, of the parabola through three, (3,) each; NaN where a value is none."""
-    if not np.isfinite(y).all():
-        return np.nan
-    a, b, c = np.polyfit(x, y, 2)
-    end = -b / (2 * a) if a > 0 else np.nan
-    return float(min(y.min(), np.polyval((a, b, c), end))) if x.min() < end < x.max() else float(y.min())
+    hull = Hull(read_crystals(paths.LIBRARY / "crystals.parquet"))
+    found = hull.formation_energies(energies_per_atom(to_structures(samples)), samples["atomic_numbers"].tolist(), ENERGY_SOURCE)
+    return np.where(np.isfinite(found), found, 1e3)
