@@ -107,7 +107,7 @@ def _within_reach(table: pd.DataFrame) -> float:
 
 def prior(merged: pd.DataFrame, sources: tuple[str, ...] = tuple(EVIDENCE)) -> np.ndarray:
     """Return what some sources say, natural logarithms, up to a constant (n,)."""
-    looked_up = RETRIEVAL in sources and (merged[EVIDENCE[RETRIEVAL]] > 0).any()
+    looked_up = any(source in sources and (merged[EVIDENCE[source]] > 0).any() for source in LOOKED_UP)
     weights = WEIGHTS if looked_up else ALONE
     told = [weights[source] * np.log(merged[EVIDENCE[source]] + FLOOR) for source in sources if source in weights]
     return np.sum([np.asarray(part, float) for part in told], axis=0) if len(merged) else np.zeros(0)
