@@ -25,9 +25,7 @@ from crystalgen.crystals import read_crystals, write_crystals
 from crystalgen.experiments.compounds import merging, ranking
 from crystalgen.experiments.compounds.answer import Question, evaluated, proposed
 from crystalgen.experiments.compounds.sources import CORRECTOR, GENERATOR, PROTOTYPES, RETRIEVAL
-from crystalgen.matching.match import CSP
-from crystalgen.matching.matcher import compare
-from crystalgen.matching.reduction import ReducedCell, reduce_cell
+from crystalgen.matching.reduction import reduce_cell
 from crystalgen.utils import paths
 from crystalgen.utils.files import write_json
 
@@ -92,19 +90,14 @@ def one(target: pd.Series, training: pd.DataFrame, args: argparse.Namespace, fol
     merged, removed = merging.merge(candidates, args.candidates)
     found = evaluated(merged, question, notes, lambda text: None)
     spent = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-    proposed_right = [is_target(cell, goal) for cell in merging.distinct(candidates)[1]]
-    found = found.assign(right=[is_target(cell, goal) for cell in merging.distinct(found)[1]])
+    proposed_right = [merging.same_crystal(cell, goal) for cell in merging.distinct(candidates)[1]]
+    found = found.assign(right=[merging.same_crystal(cell, goal) for cell in merging.distinct(found)[1]])
     write_crystals(found.assign(source="ask"), folder / f"{target['id']}.parquet")
     write_json(
         {**spent, "proposed": len(candidates), "right": int(sum(proposed_right)), "removed": removed}, folder / f"{target['id']}.json"
     )
     first = ranking.ranked(found)
     return f"{target['reduced_formula']}: right at {np.flatnonzero(first['right'])[:1]} of {len(first)}, {spent['seconds']:.0f} s"
-
-
-def is_target(cell: ReducedCell | str, goal: ReducedCell) -> bool:
-    """Return whether a candidate is the known crystal."""
-    return not isinstance(cell, str) and cell.kinds == goal.kinds and compare(cell, goal, CSP, with_rms=False)[0]
 
 
 def read_one(folder: Path, name: str) -> tuple[pd.DataFrame, dict]:

@@ -14,6 +14,7 @@ import pandas as pd
 from crystalgen.crystals.plausibility import MIN_CONTACT, contact_problem
 from crystalgen.experiments.compounds.sources import CORRECTOR, GENERATOR, GENERATOR_ATOMS, PROTOTYPES, RANDOM, RETRIEVAL, SEED
 from crystalgen.matching.match import CSP, reduce_table
+from crystalgen.matching.matcher import compare
 from crystalgen.matching.novelty import unique_classes
 from crystalgen.matching.reduction import ReducedCell
 from crystalgen.metrics.validity import structure_validity
@@ -63,6 +64,11 @@ def distinct(table: pd.DataFrame) -> tuple[np.ndarray, list[ReducedCell | str]]:
     """Return the place of the first row that is the same crystal as each at 0.3 / 0.5 / 10 degrees, (n,), and the reduced cells."""
     cells = reduce_table(table, workers=1)
     return unique_classes(cells, CSP, workers=1), cells
+
+
+def same_crystal(cell: ReducedCell | str, other: ReducedCell) -> bool:
+    """Return StructureMatcher's verdict at 0.3 / 0.5 / 10 degrees; a crystal without a reduced cell is no other."""
+    return not isinstance(cell, str) and cell.kinds == other.kinds and compare(cell, other, CSP, with_rms=False)[0]
 
 
 def with_evidence(table: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
