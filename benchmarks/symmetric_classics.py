@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.api.compound import answer_compound
+from crystalgen.api.crystals import as_crystals
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.chemistry.wyckoff import Site, space_group
 from crystalgen.experiments.compounds.merging import same_crystal
@@ -51,7 +52,7 @@ def main() -> None:
     rows, shown = [], []
     for formula, (group, *_) in KNOWN.items():
         start = time.process_time()
-        crystals = answer_compound(formula, options.count, group, None, None, True, 40, 0, 1)
+        crystals = as_crystals(answer_compound(formula, options.count, group, None, None, True, 40, 0, 1))
         rows.append(judged(formula, crystals) | {"seconds": round(time.process_time() - start, 1)})
         shown.append({"title": f"{formula}, {rows[-1]['space_group']}", "crystals": {"first": crystals.iloc[0]}, "matched": None})
         print(rows[-1], flush=True)

@@ -70,7 +70,6 @@ REFUSED = {
     "generate LiFePO4 --units 0": (2, "'--units': Input should be greater than or equal to 1"),
     "generate LiFePO4 --units 17": (1, "units 17: expected a whole number, 1 to 16"),
     "generate LiFePO4 --steps 0": (2, "'--steps': Input should be greater than or equal to 1"),
-    "generate Li-Fe-P-O": (1, "'-' does not belong here"),
     "generate TaB --study nothing": (1, "studies/nothing/study.yaml: no such study; expected one of"),
     "generate": (2, "Missing argument 'composition'"),
     "evaluate nowhere --reference nowhere": (1, "nowhere: there is no such file or folder"),
