@@ -19,7 +19,7 @@ from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.chemistry.wyckoff import Site, space_group
 from crystalgen.experiments.compounds.merging import same_crystal
 from crystalgen.matching.reduction import ReducedCell, reduce_cell
-from crystalgen.report.structures import gallery
+from crystalgen.report.structures import crystal_strip
 from crystalgen.report.style import save_figure
 from crystalgen.utils import paths
 from crystalgen.utils.formulas import ATOMIC_NUMBERS
@@ -54,10 +54,11 @@ def main() -> None:
         start = time.process_time()
         crystals = as_crystals(answer_compound(formula, options.count, group, None, None, True, 40, 0, 1))
         rows.append(judged(formula, crystals) | {"seconds": round(time.process_time() - start, 1)})
-        shown.append({"title": f"{formula}, {rows[-1]['space_group']}", "crystals": {"first": crystals.iloc[0]}, "matched": None})
+        shown.append((crystals.iloc[0], f"{formula}\nin {rows[-1]['space_group']}, {1000 * rows[-1]['e_above_hull']:.0f} meV/atom"))
         print(rows[-1], flush=True)
         pd.DataFrame(rows).to_csv(options.out / "classics.csv", index=False, lineterminator="\n")
-        save_figure(gallery(shown), options.figures, "classics")
+    for number, part in enumerate((shown[:5], shown[5:]), 1):
+        save_figure(crystal_strip(*map(list, zip(*part, strict=True))), options.figures, f"classics-{number}")
 
 
 def judged(formula: str, crystals: pd.DataFrame) -> dict:
