@@ -43,7 +43,7 @@ REFUSED = {
     "generate '[TaB2]'": (1, "'[' does not belong here"),
     "generate Ta1.5B": (1, "'.' does not belong here; expected a formula with whole numbers of atoms"),
     "generate Ta1/2B": (1, "'/' does not belong here"),
-    "generate Ta-1B2": (1, "'-' does not belong here"),
+    "generate Ta-1B2": (1, "no element '1B2'; expected 2 to 6 different elements joined by hyphens"),
     "generate 'Ta1 2B'": (1, "'2' does not belong here"),
     "generate CuSO4·5H2O": (1, "'·' does not belong here"),
     "generate 'TaB2; touch F'": (1, "';' does not belong here"),
