@@ -30,10 +30,14 @@ NOT_RELAXED = "as proposed"
 STOPPED = "Stopped"  # how a note begins where Ctrl-C cut an answer short
 
 
-def relaxed(table: pd.DataFrame, steps: int = 40, fmax: float = 0.1, seen: Callable[[int, int], None] | None = None) -> pd.DataFrame:
-    """Return candidates of one composition relaxed by CHGNet: status, steps, chgnet_energy (eV/atom), max_force (eV/Å), new geometry."""
+def relaxed(table: pd.DataFrame, steps: int = 40, fmax: float = 0.1, seen: Callable[[int, int], None] | None = None,
+            drop: float | None = DROP) -> pd.DataFrame:  # fmt: skip
+    """Return candidates relaxed by CHGNet: status, steps, chgnet_energy (eV/atom), max_force (eV/Å), new geometry.
+
+    drop: see `DROP`, of candidates of one composition; None relaxes all.
+    """
     with silence():
-        found = relax_together(to_structures(table), fmax, steps, DROP, seen=seen)
+        found = relax_together(to_structures(table), fmax, steps, drop, seen=seen)
     return table.assign(
         lattice=[one.structure.lattice.matrix for one in found],
         frac_coords=[wrap(one.structure.frac_coords) for one in found],
