@@ -35,6 +35,7 @@ def main() -> None:
         parser.add_argument(name, type=kind)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--baseline", action="store_true", help="SAMPLES are of no model")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     crystals = read_crystals(options.crystals)
@@ -53,7 +54,7 @@ def main() -> None:
             metrics[f"{name}_{bound:g}"] = share_of_requested(verdicts, name, scoring)
     print(f"median height {1000 * table['e_above_hull'].median():.0f} meV/atom, {table['e_above_hull'].isna().sum()} without an energy")
     known_rows = json.loads(options.out.read_text()) if options.out.is_file() else {}
-    added = {f"{options.row}.{name}": entry | {"baseline": False, "task": None} for name, entry in metrics.items()}
+    added = {f"{options.row}.{name}": entry | {"baseline": options.baseline, "task": None} for name, entry in metrics.items()}
     write_json(dict(sorted((known_rows | added).items())), options.out)
     for name, entry in metrics.items():
         print(f"{options.row}.{name}", {part: round(entry[part], 4) for part in ("value", "low", "high", "n")}, flush=True)
