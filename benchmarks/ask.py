@@ -25,6 +25,7 @@ from crystalgen.crystals import read_crystals, write_crystals
 from crystalgen.experiments.compounds import merging, ranking
 from crystalgen.experiments.compounds.answer import Question, evaluated, proposed
 from crystalgen.experiments.compounds.sources import CORRECTOR, GENERATOR, PROTOTYPES, RETRIEVAL
+from crystalgen.matching.match import reduce_table
 from crystalgen.matching.reduction import reduce_cell
 from crystalgen.utils import paths
 from crystalgen.utils.files import write_json
@@ -90,8 +91,8 @@ def one(target: pd.Series, training: pd.DataFrame, args: argparse.Namespace, fol
     merged, removed = merging.merge(candidates, args.candidates)
     found = evaluated(merged, question, notes, lambda text: None)
     spent = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-    proposed_right = [merging.same_crystal(cell, goal) for cell in merging.distinct(candidates)[1]]
-    found = found.assign(right=[merging.same_crystal(cell, goal) for cell in merging.distinct(found)[1]])
+    proposed_right = [merging.same_crystal(cell, goal) for cell in reduce_table(candidates, workers=1)]
+    found = found.assign(right=[merging.same_crystal(cell, goal) for cell in reduce_table(found, workers=1)])
     write_crystals(found.assign(source="ask"), folder / f"{target['id']}.parquet")
     write_json(
         {**spent, "proposed": len(candidates), "right": int(sum(proposed_right)), "removed": removed}, folder / f"{target['id']}.json"

@@ -68,7 +68,7 @@ def above_hull(crystal: pd.DataFrame) -> float:
         hull = shipped_hull({SYMBOLS[z - 1] for z in crystal["atomic_numbers"].iloc[0]})
     except ValueError:  # an element without a crystal of its own
         return np.nan
-    return float(rated(crystal.drop(columns="e_above_hull", errors="ignore"), hull, [])["e_above_hull"].iloc[0])
+    return float(rated(crystal, hull, [])["e_above_hull"].iloc[0])
 
 
 if __name__ == "__main__":

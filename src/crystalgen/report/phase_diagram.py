@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pymatgen.analysis.phase_diagram import PhaseDiagram
 from pymatgen.core import Composition
+from pymatgen.util.string import unicodeify
 
 from crystalgen.report.style import GREY, PALETTE, legend_above, new_figure
 
@@ -54,7 +55,12 @@ def _energies(ax: Axes, table: pd.DataFrame, diagram: PhaseDiagram, elements: li
     ax.plot(shares, energies, "-o", color="black", markersize=5, linewidth=1.2, zorder=2)
     for share, entry in stable:
         ax.annotate(
-            _formula(entry.composition), (share, entry.energy_per_atom), (0, -13), textcoords="offset points", ha="center", fontsize=8
+            unicodeify(entry.composition.reduced_formula),
+            (share, entry.energy_per_atom),
+            (0, -13),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
         )
     places = np.array([Composition(formula).get_atomic_fraction(elements[1]) for formula in table["formula"]])
     found, new = table["formation_energy_per_atom"].to_numpy(float), table["known_id"].isna().to_numpy()
@@ -94,18 +100,13 @@ def _compositions(ax: Axes, table: pd.DataFrame, diagram: PhaseDiagram, elements
         x, y = place(entry.composition)
         ax.plot(x, y, "o", color="black" if entry in named else GREY, markersize=5 if entry in named else 3, zorder=3)
         if entry in named and entry.composition.reduced_formula not in set(lowest["reduced_formula"]):
-            ax.annotate(_formula(entry.composition), (x, y), (4, 4), textcoords="offset points", fontsize=8)
+            ax.annotate(unicodeify(entry.composition.reduced_formula), (x, y), (4, 4), textcoords="offset points", fontsize=8)
     for rank, row in enumerate(lowest.itertuples(), 1):
         composition, near = Composition(row.formula), row.e_above_hull <= row.uncertainty
         x, y = place(composition)
-        text = f"{rank}: {_formula(composition)}, {1000 * row.e_above_hull:.0f} meV/atom"
+        text = f"{rank}: {unicodeify(composition.reduced_formula)}, {1000 * row.e_above_hull:.0f} meV/atom"
         ax.plot(x, y, "*", color=PALETTE[2] if near else PALETTE[1], markersize=14, markeredgecolor="white", label=text, zorder=5)
         ax.annotate(rank, (x, y), (0, -14), textcoords="offset points", ha="center", fontsize=8, zorder=6)
     ax.set_aspect("equal")
     ax.set_axis_off()
     legend_above(ax.figure, ax)
-
-
-def _formula(composition: Composition) -> str:
-    """Return the reduced formula with small numbers."""
-    return composition.reduced_formula.translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))

@@ -76,12 +76,12 @@ def prototype_votes(counts: dict[str, int]) -> float:
 
 
 def retrieved_candidates(cells: dict[int, np.ndarray], known: pd.DataFrame, space_group: int | None = None, count: int = _PER_CELL,
-                         workers: int = 1) -> pd.DataFrame:  # fmt: skip
+                         workers: int = 1, correct: bool = True) -> pd.DataFrame:  # fmt: skip
     """Return known crystals of like composition with their elements exchanged, by votes of all of equal stoichiometry.
 
     Where the shipped networks are at hand, the same follow as their answers: corrected, with the chances that the scorers give.
 
-    known: crystals to copy from; those of the formula itself take part.
+    known: crystals to copy from; those of the formula itself take part. correct: whether the networks are asked.
     """
     prototypes = _prototypes()
     wanted = {ordered_species(numbers)[1] for numbers in cells.values()}
@@ -99,7 +99,7 @@ def retrieved_candidates(cells: dict[int, np.ndarray], known: pd.DataFrame, spac
     totals = np.array([_total(templates, numbers, distances) for numbers in cells.values()])
     voted = found.assign(weight=totals[found["request"]] + np.log(np.maximum(found["votes"].to_numpy(), _NO_VOTE)))
     tables = [_looked_up(candidate_crystals(templates, requests, voted), voted["weight"], templates, voted, RETRIEVAL)]
-    if SHIPPED_CORRECTOR.is_dir():
+    if correct and SHIPPED_CORRECTOR.is_dir():
         choosing = Choosing(templates, Sites.of(templates), distances, _networks(SHIPPED_CORRECTOR))
         chosen = choosing.ranked(requests, found, told=space_group is not None).dropna(subset="probability").reset_index(drop=True)
         cells_of_chosen = choosing.corrected(requests, chosen)
@@ -117,8 +117,7 @@ def seed_candidates(counts: dict[str, int], seed: pd.DataFrame) -> pd.DataFrame:
     """
     given = seed.iloc[0]
     units = given["nsites"] // sum(counts.values())
-    table = retrieved_candidates(cells_of(counts, [units], max(MAX_ATOMS, given["nsites"])), seed, count=1)
-    table = table[table["source"] == RETRIEVAL].reset_index(drop=True)
+    table = retrieved_candidates(cells_of(counts, [units], max(MAX_ATOMS, given["nsites"])), seed, count=1, correct=False)
     numbers = zip(given["atomic_numbers"], table["atomic_numbers"].iloc[0], strict=True)
     exchanged = {SYMBOLS[old - 1]: SYMBOLS[new - 1] for old, new in numbers if old != new}
     origin = f"{given['reduced_formula']} with " + (", ".join(f"{new} for {old}" for old, new in exchanged.items()) or "its own elements")
