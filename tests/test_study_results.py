@@ -76,13 +76,13 @@ def test_collected_metrics_know_their_task(evaluated):
         galleries.best_row({key: row for key, row in metrics.items() if row.get("baseline")}, "modification")
 
 
-def test_rows_of_a_study_beside_come_from_its_report(evaluated, study, tmp_path, monkeypatch):
+def test_rows_of_a_study_beside_come_from_its_committed_rows(evaluated, study, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "REPORTS", tmp_path / "reports")
     beside = study.model_copy(update={"beside": ("other",)})
     monkeypatch.setattr(study_results, "load_study", lambda _: beside)
-    with pytest.raises(FileNotFoundError, match="other.*metrics.json: missing; s shows rows of other"):
+    with pytest.raises(FileNotFoundError, match="other.*rows.json: missing; s shows rows of other"):
         study_results.collect_metrics("s", evaluated)
-    file = tmp_path / "reports" / "other" / "metrics.json"
+    file = tmp_path / "reports" / "other" / "rows.json"
     file.parent.mkdir(parents=True)
     theirs = {"library.structures": {"value": 3}, "generator.seconds": {"value": 1}}
     file.write_text(json.dumps(theirs | {"generator.match_rate_csp": {"value": 0.5, "task": "composition"}}))

@@ -218,7 +218,7 @@ class Study(Strict):
     search: Search | None = None
     energies: Energies | None = None
     compounds: Compounds | None = None
-    # studies of the same data, whose rows stand in this one's results, as their committed reports have them
+    # studies of the same data, whose committed rows (reports/STUDY/rows.json) stand in this one's results
     beside: Annotated[tuple[Annotated[str, AfterValidator(check_study_name)], ...], Distinct] = ()
     report: Report = Report()
 

@@ -51,10 +51,11 @@ def row_files(study: str, folder: Callable[[str, str], Path], file: str) -> Iter
 def collect_metrics(study: str, crystals: pd.DataFrame) -> dict:
     """Collect all headline numbers of a study: {"<row>.<metric>": {value, low, high, n, seeds, by_seed, source, task, baseline}}.
 
-    A row that was not evaluated has none; `shortfalls` names it. Rows of the studies that stand beside come from their reports.
+    A row that was not evaluated has none; `shortfalls` names it. Rows of the studies that stand beside come from their committed
+    reports/STUDY/rows.json, which no stage writes, so that no stage of those studies runs for them.
 
     Raises:
-        FileNotFoundError: a study beside has no report.
+        FileNotFoundError: a study beside has no committed rows.
     """
     metrics = {"library.structures": _count(len(crystals), study), "library.groups": _count(crystals["formula"].nunique(), study)}
     for name, row, file in row_files(study, paths.evaluation, "metrics.json"):
@@ -64,8 +65,8 @@ def collect_metrics(study: str, crystals: pd.DataFrame) -> dict:
         if (file := folder / "metrics.json").is_file():
             metrics |= json.loads(file.read_text())
     for other in load_study(study).beside:
-        if not (file := paths.REPORTS / other / "metrics.json").is_file():
-            raise FileNotFoundError(f"{file}: missing; {study} shows rows of {other}, so run that study first")
+        if not (file := paths.REPORTS / other / "rows.json").is_file():
+            raise FileNotFoundError(f"{file}: missing; {study} shows rows of {other}; expected a copy of that study's metrics.json")
         metrics |= {key: value for key, value in json.loads(file.read_text()).items() if "task" in value}
     return metrics
 

@@ -180,7 +180,7 @@ def study_stages(name: str, study: Study, sources: list[str]) -> dict[str, dict]
          *([f"{home}/retrieval"] if study.retrieval else []),
          *([f"{home}/corrector"] if study.corrector else []),
          *([f"{home}/compounds"] if study.compounds else []),
-         *(f"reports/{other}/metrics.json" for other in study.beside),
+         *(f"reports/{other}/rows.json" for other in study.beside),
          *(f"{models}/{model}/{file}" for model in study.models for file in ("card.json", "curve.csv"))],
         shown=[figures("results"), tables("results")],
         metrics=[{f"reports/{name}/metrics.json": {"cache": False}}],
