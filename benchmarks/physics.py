@@ -21,7 +21,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from crystalgen.crystals import formulas, read_crystals, to_structures
 from crystalgen.metrics.perturbations import moved
 from crystalgen.potentials.batched import relax_together
-from crystalgen.potentials.fast import chgnet
+from crystalgen.potentials.chgnet import chgnet
 from crystalgen.potentials.registry import ENERGY_SOURCE, calculator
 from crystalgen.potentials.relaxation import Relaxation, minimise, relax_table
 from crystalgen.stability.hull import Hull

@@ -13,7 +13,7 @@ from crystalgen.api.checks import MOST_ATOMS, UNKNOWN
 from crystalgen.api.seed import read_seed
 from crystalgen.baselines.distilled.prototypes import SOURCE as PROTOTYPES
 from crystalgen.crystals import from_structures, to_structures
-from crystalgen.experiments.compounds import answer, merging, ranking, sources
+from crystalgen.experiments.compounds import answer, known_groups, merging, ranking, sources
 from crystalgen.experiments.compounds.answer import Question
 from crystalgen.potentials import batched
 from crystalgen.potentials.registry import calculator
@@ -69,11 +69,11 @@ def test_one_crystal_of_two_sources_is_one_row_and_overlapping_atoms_go_out():
     crowded = caesium_chloride(3.4, "Na", "Cl")
     crowded.translate_sites([1], [-0.49, -0.49, -0.49])
     drawn = candidates([moved(salt), crowded, moved(salt)], sources.GENERATOR)
-    merged, removed = merging.merge(pd.concat([candidates([salt, other], share=[0.9, 0.1]), drawn], ignore_index=True), 5)
+    merged, removed = merging.merge(pd.concat([candidates([salt, other], share=[0.9, 0.1]), drawn], ignore_index=True), 5, {})
     assert len(merged) == 2 and merged["sources"].tolist() == ["prototypes, generator", "prototypes"]
     assert merged["share_generator"].tolist() == [pytest.approx(1 + merging.SIZE_FLOOR), 0.0], "of the sound ones"
     assert sum(removed.values()) == 3 and removed["the same crystal as another candidate"] == 2
-    kept, removed = merging.merge(candidates([salt, other], share=[0.9, 0.1]), 1)
+    kept, removed = merging.merge(candidates([salt, other], share=[0.9, 0.1]), 1, {})
     assert len(kept) == 1 and removed["less likely than those that are kept"] == 1
 
 
@@ -87,6 +87,26 @@ def test_cells_beyond_a_source_are_as_likely_as_the_prototypes_say():
     assert found["share_retrieval"].tolist() == [0, 0]
 
 
+def test_known_compounds_vote_for_their_space_groups_the_more_the_more_alike_they_are():
+    distances = sources.element_distances()
+    salt = known_groups.group_votes({"Na": 1, "Cl": 1}, distances, itself=False)
+    assert sum(salt.values()) == pytest.approx(1) and max(salt, key=salt.get) == (225, 1), "rock salt, by KBr and its like"
+    nitride, own = (known_groups.group_votes({"Li": 3, "N": 1}, distances, itself) for itself in (False, True))
+    assert own[194, 2] > 0.8 and nitride.get((194, 2), 0) < 0.1, "the formula itself votes too; no other is like it"
+    assert max(alloy := known_groups.group_votes({"Ti": 1, "Ni": 1}, distances, False), key=alloy.get) == (221, 1), "caesium chloride"
+    assert known_groups.group_votes({"Na": 1, "Cl": 43}, distances) == {}, "nothing has this stoichiometry"
+
+
+def test_of_candidates_that_sources_find_equal_the_one_of_the_voted_group_comes_first():
+    salt, other = rocksalt(5.6).get_primitive_structure(), caesium_chloride(3.4, "Na", "Cl")
+    table = candidates([other, salt], share=[0.5, 0.5])
+    for votes, first in ({(225, 1): 0.9, (221, 1): 0.1}, 225), ({(225, 2): 0.9, (221, 1): 0.1}, 221):
+        merged, _ = merging.merge(table, 2, votes)
+        assert merged["space_group"].iloc[0] == first and merged["share_groups"].max() == votes.get((first, 1))
+    none, _ = merging.merge(table, 2, {})
+    assert none["prior"].iloc[0] == pytest.approx(none["prior"].iloc[1]) and none["share_groups"].isna().all()
+
+
 def test_a_seed_has_its_elements_exchanged_by_the_most_similar_and_is_kept(tmp_path):
     rocksalt(6.6, "K", "Br").to(str(tmp_path / "KBr.cif"))
     seed = read_seed(tmp_path / "KBr.cif", "NaCl")
@@ -96,9 +116,9 @@ def test_a_seed_has_its_elements_exchanged_by_the_most_similar_and_is_kept(tmp_p
     assert table["origin"].tolist() == ["KBr with Na for K, Cl for Br"] and made.composition.reduced_formula == "NaCl"
     assert made.get_space_group_info()[1] == 225 and 0.5 < made.volume / seed_volume(seed) < 0.9
     other = caesium_chloride(3.4, "Na", "Cl")
-    merged, _ = merging.merge(pd.concat([candidates([other], share=[1.0]), table], ignore_index=True), 1)
+    merged, _ = merging.merge(pd.concat([candidates([other], share=[1.0]), table], ignore_index=True), 1, {})
     assert merged["sources"].tolist() == ["seed"], "kept before others, as likely as the likeliest"
-    same, removed = merging.merge(pd.concat([candidates([made], share=[1.0]), table], ignore_index=True), 5)
+    same, removed = merging.merge(pd.concat([candidates([made], share=[1.0]), table], ignore_index=True), 5, {})
     assert same["sources"].tolist() == ["seed, prototypes"] and removed["the same crystal as another candidate"] == 1
 
 
@@ -129,7 +149,7 @@ def test_together_or_alone_a_crystal_relaxes_to_the_same():
 
 def test_a_batch_has_the_energies_and_forces_of_its_crystals():
     runs = [batched._Run(moved(structure)) for structure in (caesium_chloride(3.6, "Na", "Cl"), rocksalt(5.4))]
-    batched.evaluate(runs)
+    batched._evaluate(runs, "chgnet")
     for run in runs:
         single = calculator("chgnet")
         single.calculate(AseAtomsAdaptor.get_atoms(run.given))

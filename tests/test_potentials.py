@@ -12,7 +12,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalgen.library.volumes import Volumes, best_volumes, birch_murnaghan_minimum
-from crystalgen.potentials.registry import calculator
+from crystalgen.potentials.registry import calculator, find_potential
 from crystalgen.potentials.relaxation import minimise
 from crystalgen.potentials.single_point import energies_per_atom
 
@@ -35,18 +35,35 @@ def test_the_potentials_find_tungsten(recipe):
     np.testing.assert_allclose(energies_per_atom(structures), expected, rtol=1e-6)
 
 
-def test_sums_over_neighbours_first_are_the_packages_energies():
-    """Crystals with and without symmetry, of one and four elements; each energy is of every angular momentum that the layers couple."""
-    calculator_module = pytest.importorskip("sevenn.calculator")
+def generic_cells() -> list[Structure]:
+    """Crystals with and without symmetry, of one and four elements, and an atom alone."""
     rng = np.random.default_rng(5)
     sheared = Lattice([[5.1, 0.3, 0], [0.4, 4.8, 0.2], [0, 0.6, 6.3]])
     corners = [[0.1, 0.1, 0.1], [0.6, 0.1, 0.6], [0.1, 0.6, 0.6], [0.6, 0.6, 0.1], [0.35, 0.85, 0.35]]
     mixed = Structure(sheared, ["Li", "Fe", "P", "O", "O"], np.array(corners) + 0.03 * rng.normal(size=(5, 3)))
-    alone = Structure(Lattice.cubic(12.0), ["Ar"], [[0, 0, 0]])
-    for structure in (mixed, bulk_silicon(), alone):
+    return [mixed, bulk_silicon(), Structure(Lattice.cubic(12.0), ["Ar"], [[0, 0, 0]])]
+
+
+def test_sums_over_neighbours_first_are_the_packages_energies_forces_and_stresses():
+    """Each energy is of every angular momentum that the layers couple, and each force of every path back through them."""
+    calculator_module = pytest.importorskip("sevenn.calculator")
+    for structure in generic_cells():
         atoms = AseAtomsAdaptor.get_atoms(structure)
+        ((energy, forces, stress),) = find_potential("7net-l3i5").together()([atoms])
         atoms.calc = calculator_module.SevenNetCalculator("7net-l3i5", device="cpu")
         assert energies_per_atom([structure])[0] == pytest.approx(atoms.get_potential_energy() / len(atoms), abs=1e-5)
+        assert energy == pytest.approx(atoms.get_potential_energy(), abs=1e-4)
+        np.testing.assert_allclose(forces, atoms.get_forces(), atol=2e-5)
+        np.testing.assert_allclose(stress, atoms.get_stress(voigt=False), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["chgnet", "7net-l3i5"])
+def test_cells_of_one_call_know_nothing_of_each_other(name):
+    together = find_potential(name).together()
+    cells = [AseAtomsAdaptor.get_atoms(structure) for structure in [*generic_cells()[:2], caesium_chloride(3.0, "Ti", "Ni")]]
+    for alone, beside in zip([together([cell])[0] for cell in cells], together(cells), strict=True):
+        for one, other in zip(alone, beside, strict=True):
+            np.testing.assert_allclose(one, other, atol=2e-5)
 
 
 def bulk_silicon() -> Structure:

@@ -42,7 +42,7 @@ def generate(
 
     Candidates come from distilled prototypes, from the Materials Project's crystals where `crystalgen fetch mp_20` brought them, from the
     shipped generator, and from a random search where these have too few. What is no crystal or repeats another goes out. The others
-    are relaxed by CHGNet, rated by 7net-l3i5 and placed above the hull of the shipped single points. With `study` or `model`, a model
+    are relaxed by 7net-l3i5 and placed above the hull of the shipped single points. With `study` or `model`, a model
     that was trained here is sampled instead. Ctrl-C ranks what is done; a repeated request comes from a cache.
 
     Args:

@@ -1,4 +1,4 @@
-"""Rows of a study's retrieval in tables and figures: name and label."""
+"""Rows that are no study's own models, in tables and figures: name and label."""
 
 ROWS = {
     "retrieval_random": "Random training crystal of equal stoichiometry",
@@ -14,4 +14,13 @@ CORRECTOR_ROWS = {
     "corrector": "Retrieval, corrected by a network",
     "corrector_ranked": "Retrieval, chosen and corrected by networks",
     "corrector_space_group": "Chosen and corrected, space group given",
+}
+UNCONDITIONAL_ROWS = {
+    "unimat_drawn": "UniMat, composition drawn first",
+    "unimat_drawn_free": "UniMat, composition drawn first, orbits left free",
+    "unimat_drawn_symmetric": "UniMat, composition and orbits drawn first",
+    "unimat_drawn_diffusion": "UniMat, composition drawn first, by diffusion",
+    "unimat_1000": "UniMat, a thousand crystals",
+    "unimat_drawn_1000": "UniMat, composition drawn first, a thousand crystals",
+    "exchanged": "Training crystals with elements exchanged",
 }

@@ -1,4 +1,4 @@
-"""Relaxations of many small cells together: one call of CHGNet a step for all of them, each with an optimiser of its own.
+"""Relaxations of many small cells together: one call of a potential a step for all of them, each with an optimiser of its own.
 
 Of a cell of five atoms, half of a call's time is spent before any arithmetic; joined, cells share it. Optimiser, cell filter and guard
 are those of `relaxation`, which does one crystal at a time.
@@ -8,18 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.optimize import LBFGS
-from chgnet.model.model import BatchedGraph
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalgen.crystals.plausibility import MIN_CONTACT, contact_problem
-from crystalgen.potentials.registry import calculator
+from crystalgen.potentials.outcome import LostCell, reason
+from crystalgen.potentials.registry import GEOMETRY, find_potential
 from crystalgen.potentials.relaxation import CONVERGED, UNCONVERGED, CellFilter, Guard
-from crystalgen.potentials.single_point import LostCell, reason
 
 INTERRUPTED = "interrupted"
 MAX_ATOMS = 160  # of a call; beyond, memory grows and nothing is saved
@@ -30,7 +28,7 @@ _STRESS = [[0, 0], [1, 1], [2, 2], [1, 2], [0, 2], [0, 1]]  # Voigt's order
 class Relaxed:
     """What became of a crystal.
 
-    status: `converged`, `unconverged`, `interrupted` or `failed: why`. energy: CHGNet's, eV/atom, NaN where it failed.
+    status: `converged`, `unconverged`, `interrupted` or `failed: why`. energy: the potential's, eV/atom, NaN where it failed.
     """
 
     structure: Structure
@@ -47,8 +45,8 @@ class _Held(Calculator):
 
     def hold(self, atoms: Atoms, energy: float, forces: np.ndarray, stress: np.ndarray) -> None:
         """Take energy (eV), forces (n, 3), eV/Å, and stress (3, 3), eV/Å^3, of atoms."""
-        voigt = stress[tuple(np.transpose(_STRESS))]
-        self.atoms, self.results = atoms.copy(), {"energy": energy, "free_energy": energy, "forces": forces, "stress": voigt}
+        voigt = stress[tuple(np.transpose(_STRESS))].astype(float)
+        self.atoms, self.results = atoms.copy(), {"energy": energy, "free_energy": energy, "forces": forces.astype(float), "stress": voigt}
 
 
 class _Run:
@@ -76,8 +74,8 @@ class _Run:
 
 
 def relax_together(structures: list[Structure], fmax: float = 0.1, max_steps: int = 40, drop: float | None = None, patience: int = 8,
-                   seen: Callable[[int, int], None] | None = None) -> list[Relaxed]:  # fmt: skip
-    """Relax cells and positions by CHGNet, all together.
+                   potential: str = GEOMETRY, seen: Callable[[int, int], None] | None = None) -> list[Relaxed]:  # fmt: skip
+    """Relax cells and positions, all together.
 
     Args:
         structures: of one composition where `drop` is given.
@@ -85,6 +83,7 @@ def relax_together(structures: list[Structure], fmax: float = 0.1, max_steps: in
         max_steps: of L-BFGS.
         drop: eV/atom above the lowest of all at which a crystal is given up after `patience` steps; none is without.
         patience: see there.
+        potential: one of those with `together`, see `registry`.
         seen: called after each step with the steps done and the crystals that go on.
 
     Returns:
@@ -99,7 +98,7 @@ def relax_together(structures: list[Structure], fmax: float = 0.1, max_steps: in
             going = [run for run in runs if not run.status]
             if not going:
                 break
-            evaluate(going)
+            _evaluate(going, potential)
             if drop is not None and step >= patience:
                 _give_up(runs, going, drop)
             for run in going:
@@ -113,39 +112,19 @@ def relax_together(structures: list[Structure], fmax: float = 0.1, max_steps: in
     return [_result(run) for run in runs]
 
 
-def evaluate(runs: list[_Run]) -> None:
+def _evaluate(runs: list[_Run], potential: str) -> None:
     """Compute energies, forces and stresses of atoms that hold them, in calls of at most `MAX_ATOMS` atoms."""
-    batch: list[_Run] = []
+    together, batch = find_potential(potential).together(), []
     for run in [*runs, None]:
         if batch and (run is None or sum(len(each.atoms) for each in batch) + len(run.atoms) > MAX_ATOMS):
-            _evaluate(batch)
+            for each, outcome in zip(batch, together([each.atoms for each in batch]), strict=True):
+                if isinstance(outcome, str):
+                    each.status = f"failed: {outcome}"
+                else:
+                    each.atoms.calc.hold(each.atoms, *outcome)
             batch = []
         if run is not None:
             batch.append(run)
-
-
-def _evaluate(batch: list[_Run]) -> None:
-    model = calculator("chgnet").model
-    graphs, able = [], []
-    for run in batch:
-        try:
-            graphs.append(model.graph_converter(AseAtomsAdaptor.get_structure(run.atoms)))
-            able.append(run)
-        except Exception as error:
-            run.status = f"failed: {reason(error)}"
-    if not able:
-        return
-    bases = {"bond_basis_expansion": model.bond_basis_expansion, "angle_basis_expansion": model.angle_basis_expansion}
-    joined = BatchedGraph.from_graphs(graphs, **bases, compute_stress=True)
-    counts = torch.tensor([len(run.atoms) for run in able])
-    per_atom = model._compute(joined)["e"]
-    gradients = torch.autograd.grad((per_atom * counts).sum(), [*joined.atom_positions, *joined.strains])
-    energies = (per_atom + model.composition_model(graphs)).detach() * counts
-    for place, run in enumerate(able):
-        stress = gradients[len(able) + place] / joined.volumes[place]
-        run.atoms.calc.hold(
-            run.atoms, float(energies[place]), -gradients[place].numpy().astype(float), stress.detach().numpy().astype(float)
-        )
 
 
 def _give_up(runs: list[_Run], going: list[_Run], drop: float) -> None:

@@ -4,25 +4,31 @@ CHGNet 0.3.0 gives geometries; SevenNet 7net-l3i5 gives every energy that is kep
 corrections and SevenNet's are plain PBE: they are never mixed. Packages are imported when a calculator is first made.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ase import Atoms
     from ase.calculators.calculator import Calculator
+
+    from crystalgen.potentials.outcome import Outcome
+
+    Together = Callable[[Sequence[Atoms]], list[Outcome]]
 
 
 @dataclass(frozen=True)
 class Potential:
     """source: the name that its energies carry; package: what is to be installed; load: makes its ASE calculator.
 
-    elements: atomic numbers that it was trained on.
+    together: gives the function that answers many cells by one call, where there is one. elements: atomic numbers that it was trained on.
     """
 
     source: str
     package: str
     load: Callable[[], "Calculator"]
+    together: Callable[[], "Together"] | None = None
     elements: frozenset[int] = frozenset(range(1, 95)) - {84, 85, 86, 87, 88}  # H to Ac and Th to Pu without Po, At, Rn, Fr, Ra:
     # the 89 elements of the Materials Project's relaxations, and of OMat24 and MatterSim's data alike
 
@@ -57,9 +63,15 @@ def calculator(name: str) -> "Calculator":
 
 
 def _chgnet() -> "Calculator":
-    from crystalgen.potentials.fast import CHGNetForces, chgnet
+    from crystalgen.potentials.chgnet import CHGNetForces, chgnet
 
     return CHGNetForces(chgnet())
+
+
+def _sevennet_together() -> "Together":
+    from crystalgen.potentials.sevennet import sevennet_together
+
+    return sevennet_together
 
 
 def _sevennet(model: str) -> Callable[[], "Calculator"]:
@@ -91,8 +103,8 @@ def _mattersim() -> "Calculator":
 
 
 POTENTIALS = {
-    "chgnet": Potential("CHGNet 0.3.0", "chgnet", _chgnet),
-    "7net-l3i5": Potential("7net-l3i5", "sevenn", _sevennet("7net-l3i5")),
+    "chgnet": Potential("CHGNet 0.3.0", "chgnet", _chgnet, lambda: calculator("chgnet").together),
+    "7net-l3i5": Potential("7net-l3i5", "sevenn", _sevennet("7net-l3i5"), _sevennet_together),
     "7net-0": Potential("7net-0", "sevenn", _sevennet("7net-0")),
     "mace-mp-0": Potential("MACE-MP-0 medium", "mace-torch", _mace),
     "orb-v3": Potential("ORB v3 conservative inf OMat", "orb-models", _orb),

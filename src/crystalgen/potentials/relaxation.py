@@ -17,8 +17,9 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import to_structures
 from crystalgen.crystals.plausibility import MIN_CONTACT, without_implausible
+from crystalgen.potentials.outcome import LostCell, reason
 from crystalgen.potentials.registry import ENERGY, GEOMETRY, calculator, find_potential
-from crystalgen.potentials.single_point import LostCell, basis, energy_per_atom, reason, silence
+from crystalgen.potentials.single_point import basis, energy_per_atom, silence
 from crystalgen.represent.canonical import wrap
 from crystalgen.utils.cache import compute
 from crystalgen.utils.timeout import TimeLimit, time_limit

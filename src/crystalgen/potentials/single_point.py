@@ -14,10 +14,10 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalgen.crystals import to_structures
 from crystalgen.crystals.plausibility import MIN_CONTACT, contact_problem, without_implausible
+from crystalgen.potentials.outcome import LostCell, reason
 from crystalgen.potentials.refusals import unknown_elements
 from crystalgen.potentials.registry import ENERGY, ENERGY_SOURCE, GEOMETRY, calculator, find_potential
 from crystalgen.utils.cache import compute, versions
-from crystalgen.utils.timeout import TimeLimit
 
 if TYPE_CHECKING:
     from crystalgen.stability.hull import Hull
@@ -26,20 +26,16 @@ _BATCH = 8
 RATED = "rated"
 
 
-class LostCell(RuntimeError):
-    """A crystal that is none, or that left what a crystal can be."""
-
-
 def energies_per_atom(structures: list[Structure]) -> np.ndarray:
     """Compute energies by SevenNet 7net-l3i5, eV/atom (n,); NaN where they are not finite."""
-    from crystalgen.potentials.fast import sevennet_energy
+    from crystalgen.potentials.sevennet import sevennet_energy
 
     return np.array([sevennet_energy(structure) / len(structure) for structure in structures])
 
 
 def chgnet_energies_per_atom(structures: list[Structure], batch_size: int) -> np.ndarray:
     """Compute energies by CHGNet, eV/atom (n,): only ever to compare one composition's structures with each other."""
-    from crystalgen.potentials.fast import chgnet
+    from crystalgen.potentials.chgnet import chgnet
 
     predictions = chgnet().predict_structure(structures, task="e", batch_size=batch_size)
     return np.array([float(p["e"]) for p in ([predictions] if isinstance(predictions, dict) else predictions)])  # of one: no list
@@ -110,12 +106,6 @@ def energy_per_atom(structure: Structure, min_distance: float, name: str = ENERG
     if not np.isfinite(energy):
         raise LostCell("no finite energy")
     return energy
-
-
-def reason(error: BaseException) -> str:
-    """Return why a crystal has no result, in one short line."""
-    text = " ".join(str(error).split())[:120]
-    return text if isinstance(error, (LostCell, TimeLimit)) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 @contextlib.contextmanager

@@ -26,12 +26,13 @@ COLUMNS = [
     "origin", "density", "shortest_bond", "formation_energy_per_atom", "energy_per_atom", "status", "steps", "copies",
 ]  # fmt: skip
 FOOTER = (
-    "What this rests on: geometries are CHGNet's and energies 7net-l3i5's, without entropy, zero-point motion, dispersion or the order of "
-    "magnetic moments. Beside this repository's own calculations by density-functional theory on borides, 7net-l3i5 was off by 0.035 "
-    "eV/atom and CHGNet by up to 0.2. Worst are layered and molecular crystals, oxides and fluorides of transition metals (Hubbard U, "
-    "magnetism), lanthanides and actinides. The hull and the known structures end, but for elements, at cells of 20 atoms: olivine "
-    "LiFePO4, of 28, is in neither. A difference below the uncertainty decides nothing. 'Not in the table' means that the shipped table "
-    "has no structure of this formula with the space group and about the energy, not that nobody has made it."
+    "What this rests on: geometries and energies are 7net-l3i5's, without entropy, zero-point motion, dispersion or the order of "
+    "magnetic moments. Beside this repository's own calculations by density-functional theory on borides, it was off by 0.035 eV/atom. "
+    "Worst are layered and molecular crystals, oxides and fluorides of transition metals (Hubbard U, magnetism), lanthanides and "
+    "actinides. The hull and the known structures end at cells of 60 atoms. The hull's own crystals are at the geometry of "
+    "density-functional theory, where the potential puts them some meV/atom higher than at its own. A difference below the uncertainty "
+    "decides nothing. 'Not in the table' means that the shipped table has no structure of this formula with the space group and about "
+    "the energy, not that nobody has made it."
 )
 _PICTURES, _LISTED = 6, 30
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from crystalgen.baselines.prototypes import TEMPLATE
 from crystalgen.baselines.random_search import RANDOM
-from crystalgen.baselines.rows import CORRECTOR_ROWS, ROWS
+from crystalgen.baselines.rows import CORRECTOR_ROWS, ROWS, UNCONDITIONAL_ROWS
 from crystalgen.config import Study, load_study
 from crystalgen.config.study import Baseline
 
@@ -41,6 +41,7 @@ def row_labels(config: Study) -> dict[str, str]:
     labels |= CORRECTOR_ROWS if config.corrector else {}
     for other in config.beside:
         labels |= {row: label for row, label in row_labels(load_study(other)).items() if row not in labels}
+    labels |= UNCONDITIONAL_ROWS if config.beside else {}
     labels.setdefault(TEMPLATE, _TEMPLATES["random"])
     return _distinct(labels | {RANDOM: "Random search"})
 

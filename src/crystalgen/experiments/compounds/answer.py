@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.chemistry.spacegroups import find_space_groups
-from crystalgen.experiments.compounds.merging import merge
+from crystalgen.experiments.compounds.known_groups import Votes, group_votes
+from crystalgen.experiments.compounds.merging import merge, with_prior
 from crystalgen.experiments.compounds.ranking import NOT_RELAXED, STOPPED, described, ranked, rated, relaxed, uncertainty, with_known
 from crystalgen.experiments.compounds.sources import (
     MAX_ATOMS,
     SEED,
     cells_of,
+    element_distances,
     generated_candidates,
     known_elements,
     prototype_candidates,
@@ -112,14 +114,15 @@ def answer(
         )
     candidates, notes = proposed(question, known, say, seed_crystal)
     lap("candidates")
-    merged, removed = merge(candidates, question.count)
+    votes = group_votes(question.formula(), element_distances())
+    merged, removed = merge(candidates, question.count, votes)
     if merged.empty:
         raise ValueError(f"composition {question.composition!r}: no candidate is a crystal: {dict(removed)}")
     if seed_crystal is not None and not merged["sources"].str.contains(SEED).any():
         notes.append("The seed structure is not among these: its atoms overlap, or it has another space group than was asked for.")
     say(f"{len(merged)} distinct candidates of {len(candidates)}")
     lap("merging")
-    found = evaluated(merged, question, notes, say)
+    found = evaluated(merged, question, votes, notes, say)
     lap("energies")
     crystals = described(ranked(found)).assign(source="answer")
     energies, removed_later = shipped_energies(question.formula()), len(found) - len(crystals)
@@ -174,22 +177,23 @@ def proposed(
     return candidates[of_group].reset_index(drop=True), notes
 
 
-def evaluated(merged: pd.DataFrame, question: Question, notes: list[str], say: Say) -> pd.DataFrame:
-    """Return candidates relaxed, if asked, and with energies above the shipped hull."""
-    table = merged.assign(status=NOT_RELAXED, steps=0)
-    if question.relax:
-        table = relaxed(merged, question.steps, seen=lambda step, going: step % 5 or say(f"step {step}: {going} crystals go on"))
+def evaluated(merged: pd.DataFrame, question: Question, votes: Votes, notes: list[str], say: Say) -> pd.DataFrame:
+    """Return candidates relaxed, if asked, with energies above the shipped hull and votes on the space groups that they have then."""
+    hull = _hull(tuple(question.formula()))
+    if hull is None:
+        notes.append("The shipped table lacks an element's own crystal: there are energies, but no hull.")
+    if not question.relax:
+        say("energies by 7net-l3i5")
+        table = merged.assign(status=NOT_RELAXED, steps=0)
+        return rated(table, hull, notes, lambda count, of: count % 5 or say(f"{count} of {of} energies"))
+    table = relaxed(merged, hull, question.steps, seen=lambda step, going: step % 5 or say(f"step {step}: {going} crystals go on"))
     if (table["status"] == INTERRUPTED).any():
         notes.append(f"{STOPPED} before all crystals were at rest.")
     failed = table["status"].str.startswith("failed").to_numpy()
     if failed.any() and not failed.all():
         table = table[~failed].reset_index(drop=True)
         notes.append(f"{failed.sum()} candidates were lost: their relaxation failed.")
-    say("energies by 7net-l3i5")
-    hull = _hull(tuple(question.formula()))
-    if hull is None:
-        notes.append("The shipped table lacks an element's own crystal: there are energies, but no hull.")
-    return rated(table, hull, notes, lambda count, of: count % 5 or say(f"{count} of {of} energies"))
+    return with_prior(table, votes)
 
 
 @lru_cache(maxsize=8)

@@ -1,9 +1,10 @@
 """Candidates of all sources as one list: what is no crystal goes out, what is one crystal becomes one row with the evidence of each source.
 
-What the sources say is one number, `prior`: a weighted sum of the logarithms of their shares. Shares are of all that a source says for the
-formula, over cells of every size. The generator is told the size and MP-20 ends at 20 atoms, so that how likely each size is, and what
-lies beyond, is taken from the prototypes. A crystal that was given as the seed counts as much as the likeliest one. Weights were fitted to
-120 compounds of MP-20's validation split that no benchmark judges (`benchmarks/ask.py --fit`).
+What the sources say is one number, `prior`: a weighted sum of the logarithms of their shares, and of the votes of known compounds on the
+space group. Shares are of all that a source says for the formula, over cells of every size. The generator is told the size and MP-20
+ends at 20 atoms, so that how likely each size is, and what lies beyond, is taken from the prototypes. A crystal that was given as the
+seed counts as much as the likeliest one. Weights were fitted to compounds of MP-20's validation split that no benchmark judges
+(`benchmarks/ask.py --fit`).
 """
 
 from collections import Counter
@@ -11,7 +12,9 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
+from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals.plausibility import MIN_CONTACT, contact_problem
+from crystalgen.experiments.compounds.known_groups import Votes, shares
 from crystalgen.experiments.compounds.sources import CORRECTOR, GENERATOR, GENERATOR_ATOMS, PROTOTYPES, RANDOM, RETRIEVAL, SEED
 from crystalgen.matching.match import CSP, reduce_table
 from crystalgen.matching.matcher import compare
@@ -19,21 +22,24 @@ from crystalgen.matching.novelty import unique_classes
 from crystalgen.matching.reduction import ReducedCell
 from crystalgen.metrics.validity import structure_validity
 
+GROUPS = "known_groups"  # evidence that proposes no crystal, see there
 EVIDENCE = {source: f"share_{source}" for source in (PROTOTYPES, RETRIEVAL, CORRECTOR, GENERATOR)}
-WEIGHTS = {PROTOTYPES: 0.05, RETRIEVAL: 0.6, CORRECTOR: 0.6, GENERATOR: 0.05}  # of the logarithms
-ALONE = {PROTOTYPES: 0.7, GENERATOR: 0.1}  # where nothing was looked up
+WEIGHTS = {RETRIEVAL: 0.28, CORRECTOR: 0.52, GROUPS: 1.3}  # of the logarithms
+ALONE = {PROTOTYPES: 0.2, GENERATOR: 0.2, GROUPS: 1.8}  # where nothing was looked up
 LOOKED_UP = (RETRIEVAL, CORRECTOR)  # sources that ask the crystals of MP-20
 FLOOR = 0.01  # shares below this tell nothing
+GROUP_FLOOR = 0.2  # votes on a space group, likewise
 SIZE_FLOOR = 0.02  # share of a size of cell that prototypes and what is looked up leave to the generator
 _ORDER = (SEED, PROTOTYPES, CORRECTOR, RETRIEVAL, GENERATOR, RANDOM)  # whose geometry stands for a crystal: exact symmetry before draws
 
 
-def merge(candidates: pd.DataFrame, most: int) -> tuple[pd.DataFrame, Counter]:
+def merge(candidates: pd.DataFrame, most: int, votes: Votes) -> tuple[pd.DataFrame, Counter]:
     """Return distinct sound candidates, the likeliest first, and how many went out for which reason.
 
     Args:
         candidates: of `sources`, one below the other.
         most: that are kept.
+        votes: of `known_groups.group_votes`.
 
     Returns:
         the candidates with id, sources (all that gave it), the shares of each and prior; at the end what only random search gave.
@@ -46,7 +52,7 @@ def merge(candidates: pd.DataFrame, most: int) -> tuple[pd.DataFrame, Counter]:
     table = table.sort_values(["order", "weight"], ascending=[True, False], kind="stable", ignore_index=True)
     classes, cells = distinct(table)
     removed["the same crystal as another candidate"] += int((classes != np.arange(len(table))).sum())
-    merged = with_evidence(table, classes)
+    merged = with_prior(with_evidence(table, classes), votes)
     merged = merged.sort_values("prior", ascending=False, kind="stable", ignore_index=True)
     if len(merged) > most:
         removed["less likely than those that are kept"] += len(merged) - most
@@ -72,7 +78,7 @@ def same_crystal(cell: ReducedCell | str, other: ReducedCell) -> bool:
 
 
 def with_evidence(table: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
-    """Return the first row of each class with the sources and shares of all its members, and `prior`."""
+    """Return the first row of each class with the sources and shares of all its members."""
     firsts = np.unique(classes)
     merged = table.iloc[firsts].reset_index(drop=True)
     shares = table["share"].to_numpy(float) * np.where(table["source"].isin(LOOKED_UP), _within_reach(table), 1.0)
@@ -91,8 +97,15 @@ def with_evidence(table: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
     names = [dict.fromkeys(table["source"][classes == first]) for first in firsts]
     merged["sources"] = [", ".join(found) for found in names]
     merged["id"] = [f"candidate-{place}" for place in range(len(merged))]
-    told = prior(merged)
-    return merged.assign(prior=np.where([SEED in found for found in names], told.max(initial=-np.inf), told))
+    return merged
+
+
+def with_prior(table: pd.DataFrame, votes: Votes) -> pd.DataFrame:
+    """Return candidates with their space groups as they are now (0.1 Å), the votes on these, and `prior`."""
+    table = find_space_groups(table)
+    table = table.assign(share_groups=shares(table, votes))
+    told = prior(table)
+    return table.assign(prior=np.where(table["sources"].str.contains(SEED), told.max(initial=-np.inf), told))
 
 
 def size_shares(table: pd.DataFrame) -> dict[int, float]:
@@ -116,4 +129,5 @@ def prior(merged: pd.DataFrame, sources: tuple[str, ...] = tuple(EVIDENCE)) -> n
     looked_up = any(source in sources and (merged[EVIDENCE[source]] > 0).any() for source in LOOKED_UP)
     weights = WEIGHTS if looked_up else ALONE
     told = [weights[source] * np.log(merged[EVIDENCE[source]] + FLOOR) for source in sources if source in weights]
+    told.append(weights[GROUPS] * np.log(merged["share_groups"].fillna(0.0) + GROUP_FLOOR))
     return np.sum([np.asarray(part, float) for part in told], axis=0) if len(merged) else np.zeros(0)

@@ -1,6 +1,6 @@
 """Candidates relaxed and rated on the scale of the shipped hull, and put in order by what sources and energies say together.
 
-CHGNet moves the atoms, as for the library; SevenNet's 7net-l3i5 gives the energies, as for the shipped hull.
+SevenNet's 7net-l3i5, whose energies the shipped hull is made of, moves the atoms too.
 """
 
 import json
@@ -9,66 +9,64 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import to_structures
 from crystalgen.crystals.geometry import nearest_distances
 from crystalgen.crystals.plausibility import without_implausible
 from crystalgen.experiments.compounds.merging import distinct
 from crystalgen.potentials.batched import relax_together
-from crystalgen.potentials.registry import ENERGY_SOURCE
+from crystalgen.potentials.registry import ENERGY, ENERGY_SOURCE
 from crystalgen.potentials.single_point import rate, silence
 from crystalgen.represent.canonical import wrap
 from crystalgen.stability.hull import Hull
 from crystalgen.utils import paths
 from crystalgen.utils.formulas import parse_composition
 
-TEMPERATURE = 0.03  # eV/atom: how much higher a candidate may lie that sources find e times as likely; fitted with `merging.WEIGHTS`
-DROP = 0.25  # eV/atom by CHGNet above the lowest, where a relaxation is given up
-RATED_WITHIN = 0.15  # eV/atom by CHGNet above the lowest: only these are asked of 7net
+TEMPERATURE = 0.047  # eV/atom: how much higher a candidate may lie that sources find e times as likely; fitted with `merging.WEIGHTS`
+DROP = 0.25  # eV/atom above the lowest, where a relaxation is given up
+UNKNOWN = 0.15  # eV/atom above the lowest, where a candidate without an energy is taken to lie
 _G_PER_CM3 = 1.66053907  # of 1 u / Å^3
 NOT_RELAXED = "as proposed"
 STOPPED = "Stopped"  # how a note begins where Ctrl-C cut an answer short
 
 
-def relaxed(table: pd.DataFrame, steps: int = 40, fmax: float = 0.1, seen: Callable[[int, int], None] | None = None,
+def relaxed(table: pd.DataFrame, hull: Hull | None, steps: int = 40, fmax: float = 0.1, seen: Callable[[int, int], None] | None = None,
             drop: float | None = DROP) -> pd.DataFrame:  # fmt: skip
-    """Return candidates relaxed by CHGNet: status, steps, chgnet_energy (eV/atom), max_force (eV/Å), new geometry.
+    """Return candidates relaxed by 7net-l3i5: status, steps, max_force (eV/Å), new geometry, and the columns of `rated`.
 
     drop: see `DROP`, of candidates of one composition; None relaxes all.
     """
     with silence():
-        found = relax_together(to_structures(table), fmax, steps, drop, seen=seen)
-    return table.assign(
+        found = relax_together(to_structures(table), fmax, steps, drop, potential=ENERGY, seen=seen)
+    table = table.assign(
         lattice=[one.structure.lattice.matrix for one in found],
         frac_coords=[wrap(one.structure.frac_coords) for one in found],
         atomic_numbers=[np.array(one.structure.atomic_numbers, dtype=np.int16) for one in found],
         status=[one.status for one in found],
         steps=[one.steps for one in found],
-        chgnet_energy=[one.energy for one in found],
         max_force=[one.max_force for one in found],
     )
+    return _placed(table, np.array([one.energy for one in found], dtype=float), hull)
 
 
 def rated(table: pd.DataFrame, hull: Hull | None, notes: list[str], seen: Callable[[int, int], None] | None = None) -> pd.DataFrame:
-    """Return candidates with energy_per_atom by 7net-l3i5, formation_energy_per_atom and e_above_hull (eV/atom).
+    """Return candidates as they are with energy_per_atom by 7net-l3i5, formation_energy_per_atom and e_above_hull (eV/atom).
 
-    Of relaxed ones, those far above the lowest by CHGNet are left without. After Ctrl-C, so are those that were not reached, the
-    likelier ones first, and a note says so.
+    After Ctrl-C, those that were not reached are left without, the likelier ones first, and a note says so.
     """
-    energies, told = np.full(len(table), np.nan), table.get("chgnet_energy", pd.Series(0.0, index=table.index))
-    near = np.flatnonzero((told <= told.min() + RATED_WITHIN).to_numpy())
-    structures = to_structures(table)
+    energies, structures = np.full(len(table), np.nan), to_structures(table)
     try:
-        for count, place in enumerate(near, 1):
-            energies[place] = rate(structures[place])["energy_per_atom"] or np.nan
+        for place, structure in enumerate(structures):
+            energies[place] = rate(structure)["energy_per_atom"] or np.nan
             if seen is not None:
-                seen(count, len(near))
+                seen(place + 1, len(table))
     except KeyboardInterrupt:
         notes.append(f"{STOPPED} before all energies were computed.")
+    return _placed(table, energies, hull)
+
+
+def _placed(table: pd.DataFrame, energies: np.ndarray, hull: Hull | None) -> pd.DataFrame:
     table = table.assign(energy_per_atom=energies, energy_source=np.where(np.isfinite(energies), ENERGY_SOURCE, None))
-    if hull is None:
-        return without_implausible(table.assign(e_above_hull=np.nan))
-    return without_implausible(hull.place(table, ENERGY_SOURCE))
+    return without_implausible(hull.place(table, ENERGY_SOURCE) if hull else table.assign(e_above_hull=np.nan))
 
 
 def ranked(table: pd.DataFrame) -> pd.DataFrame:
@@ -91,25 +89,25 @@ def ranked(table: pd.DataFrame) -> pd.DataFrame:
 def probabilities(prior: np.ndarray, energies: np.ndarray, temperature: float = TEMPERATURE) -> np.ndarray:
     """Return the chance of each candidate to be the ground state, if one of them is, (n,).
 
-    prior: natural logarithms. energies: eV/atom; one that is unknown counts as `RATED_WITHIN` above the lowest.
+    prior: natural logarithms. energies: eV/atom; one that is unknown counts as `UNKNOWN` above the lowest.
     """
     if not len(prior):
         return np.zeros(0)
     if np.isfinite(energies).any():
         lowest = np.nanmin(energies)
-        prior = prior - np.nan_to_num(energies - lowest, nan=RATED_WITHIN) / temperature
+        prior = prior - np.nan_to_num(energies - lowest, nan=UNKNOWN) / temperature
     return np.exp(prior - np.logaddexp.reduce(prior))
 
 
 def described(table: pd.DataFrame) -> pd.DataFrame:
-    """Return crystals with space_group (0.1 Å), density (g/cm^3) and shortest_bond (Å)."""
+    """Return crystals with density (g/cm^3) and shortest_bond (Å)."""
     from pymatgen.core import Element
 
     volumes = [abs(np.linalg.det(lattice)) for lattice in table["lattice"]]
     masses = [sum(float(Element.from_Z(int(z)).atomic_mass) for z in numbers) for numbers in table["atomic_numbers"]]
     bonds = [float(nearest_distances(*cell).min()) for cell in zip(table["lattice"], table["frac_coords"], strict=True)]
     density = [_G_PER_CM3 * mass / volume for mass, volume in zip(masses, volumes, strict=True)]
-    return find_space_groups(table).assign(density=density, shortest_bond=bonds)
+    return table.assign(density=density, shortest_bond=bonds)
 
 
 def with_known(table: pd.DataFrame, energies: pd.DataFrame, within: float = 0.03) -> pd.DataFrame:

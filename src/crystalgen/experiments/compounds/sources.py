@@ -163,6 +163,11 @@ def random_candidates(cells: dict[int, np.ndarray], count: int, seed: int = 0, w
     return _table([(*row, 0.0, origin) for *row, origin in zip(*columns, drawn["composition"].astype(int), origins, strict=True)], RANDOM)
 
 
+def element_distances() -> np.ndarray:
+    """Return distances between elements as the shipped prototypes have them, see `element_vectors.FittedVectors.distances`."""
+    return _prototypes().vectors.distances()
+
+
 @cache
 def _prototypes():
     return shipped_prototypes()
