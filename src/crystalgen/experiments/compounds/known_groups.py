@@ -57,7 +57,7 @@ def shares(table: pd.DataFrame, votes: Votes) -> np.ndarray:
 @cache
 def _by_stoichiometry() -> dict[tuple[int, ...], pd.DataFrame]:
     """Single points of each stoichiometry: species, space_group, units, and share, the logarithm of the part of its formula's vote."""
-    table = pd.read_parquet(SINGLE_POINTS).astype({"formula": object})
+    table = pd.read_parquet(SINGLE_POINTS).astype({"formula": object, "energy_per_atom": float})
     height = table["energy_per_atom"] - table.groupby("formula")["energy_per_atom"].transform("min")
     table["share"] = np.exp(np.maximum(-height / _HEIGHT, -100))
     table["share"] = np.log(table["share"] / table.groupby("formula")["share"].transform("sum"))
