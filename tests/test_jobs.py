@@ -8,12 +8,15 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from crystalgen.generative import jobs
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.matrix import MatrixData
 from crystalgen.generative.data.pairs import PairData
 from crystalgen.generative.data.unimat import UniMatData
 from crystalgen.generative.jobs import load_data, load_task, run_job, save_job, training_fingerprint
+from crystalgen.generative.nets.conditioning import AuxiliaryEmbedding
 from crystalgen.generative.objectives.flow import FlowMatching
 from crystalgen.generative.settings import MatrixModel, UniMatModel
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
@@ -199,3 +202,22 @@ def test_other_data_are_another_run(folder):
     content[-1] ^= 1
     file.write_bytes(content)
     assert training_fingerprint(changed(), file) != before
+
+
+class Told(torch.nn.Module):
+    def __init__(self, *names: str, width: int = 4):
+        super().__init__()
+        self.body, self.auxiliary = torch.nn.Linear(width, width), AuxiliaryEmbedding(names, 4)
+
+
+def test_a_network_takes_up_one_that_was_told_less_and_no_other(tmp_path):
+    trained, file = Told(), tmp_path / "42.safetensors"
+    save_file(trained.state_dict(), file)
+    more = Told("formation_energy_per_atom")
+    jobs._take_up(more, file)
+    assert torch.equal(more.body.weight, trained.body.weight)
+    with pytest.raises(ValueError, match="42.safetensors: weights of another network: .*size mismatch for body.weight"):
+        jobs._take_up(Told(width=8), file)
+    save_file(more.state_dict(), file)
+    with pytest.raises(ValueError, match="another network: auxiliary.scalars.*only `input.conditions` may differ"):
+        jobs._take_up(Told(), file)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 from safetensors.torch import load_file
+from torch import nn
 
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.matrix import MatrixData
@@ -40,7 +41,8 @@ def load_task(task: str, path: Path) -> MatrixData | UniMatData:
 def run_job(model: MatrixModel | UniMatModel, file: Path, checkpoints: Path, start: Path | None = None) -> list[Trained]:
     """Train every seed of `model.training.seeds`, `model.training.processes` at a time.
 
-    start: a trained model's folder; each seed goes on from its weights, with a learning rate and averages of its own.
+    start: a trained model's folder; each seed goes on from its weights, with a learning rate and averages of its own. A UniMat model
+        may be told conditions that the trained one was not: their embeddings begin anew.
 
     Each seed keeps its state in `checkpoints`/<seed>.pt, the finished ones too, so that a killed job loses no
     seed; remove the folder once the result is saved. Errors are those of `training.train`.
@@ -98,7 +100,21 @@ def _train_seed(model: MatrixModel | UniMatModel, file: Path, seed: int, checkpo
     def make_net():
         net = model.build_net(data.codec)
         if weights is not None:
-            net.load_state_dict({name: value.float() for name, value in load_file(weights).items()})
+            _take_up(net, weights)
         return net
 
     return train(make_net, model.objective.build(), data, model.training, seed, checkpoint, fingerprint)
+
+
+def _take_up(net: nn.Module, weights: Path) -> None:
+    """Load the weights of a trained network, which may lack embeddings of further conditions.
+
+    Raises:
+        ValueError: the network is another.
+    """
+    try:
+        missing, unexpected = net.load_state_dict({name: value.float() for name, value in load_file(weights).items()}, strict=False)
+    except RuntimeError as error:  # of other shapes
+        raise ValueError(f"{weights}: weights of another network: {' '.join(str(error).split())[:300]}") from None
+    if strange := [*unexpected, *(name for name in missing if not name.startswith("auxiliary."))]:
+        raise ValueError(f"{weights}: weights of another network: {', '.join(strange[:5])}; only `input.conditions` may differ")
