@@ -73,8 +73,17 @@ def test_one_crystal_of_two_sources_is_one_row_and_overlapping_atoms_go_out():
     assert len(merged) == 2 and merged["sources"].tolist() == ["prototypes, generator", "prototypes"]
     assert merged["share_generator"].tolist() == [pytest.approx(1 + merging.SIZE_FLOOR), 0.0], "of the sound ones"
     assert sum(removed.values()) == 3 and removed["the same crystal as another candidate"] == 2
+    assert merging.merge(candidates([crowded]), 5, {})[0].empty
     kept, removed = merging.merge(candidates([salt, other], share=[0.9, 0.1]), 1, {})
     assert len(kept) == 1 and removed["less likely than those that are kept"] == 1
+
+
+def test_a_candidate_that_repeats_itself_is_relaxed_in_its_primitive_cell():
+    table = candidates([rocksalt(5.6)], units=4)
+    merged, _ = merging.merge(table, 1, {(225, 1): 1.0})
+    assert merged["formula"].tolist() == ["Na1Cl1"] and merged[["nsites", "units"]].to_numpy().tolist() == [[2, 1]]
+    assert merged["share_groups"].tolist() == [1.0], "votes are of primitive cells"
+    assert to_structures(merged)[0].volume == pytest.approx(5.6**3 / 4)
 
 
 def test_cells_beyond_a_source_are_as_likely_as_the_prototypes_say():

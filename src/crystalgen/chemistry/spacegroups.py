@@ -35,6 +35,17 @@ def space_group_number(cell: tuple, symprec: float) -> int | None:
     return None if dataset is None else int(dataset.number)
 
 
+def primitive_cell(cell: tuple, symprec: float) -> tuple:
+    """Return lattice, coordinates and atomic numbers of the primitive cell, the cell itself where it is one or spglib finds none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        try:
+            found = spglib.find_primitive(cell, symprec=symprec)
+        except Exception:
+            return cell
+    return cell if found is None or len(found[2]) >= len(cell[2]) else found
+
+
 @cache
 def symmetry_operations(number: int) -> np.ndarray:
     """Return the group's operations as affine matrices, float32 (192, 4, 4), zero-padded (B §2.1, after PGCGM).

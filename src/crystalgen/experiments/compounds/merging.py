@@ -12,7 +12,8 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from crystalgen.chemistry.spacegroups import find_space_groups
+from crystalgen.chemistry.spacegroups import find_space_groups, primitive_cell
+from crystalgen.crystals import from_columns
 from crystalgen.crystals.plausibility import MIN_CONTACT, contact_problem
 from crystalgen.experiments.compounds.known_groups import Votes, shares
 from crystalgen.experiments.compounds.sources import CORRECTOR, GENERATOR, GENERATOR_ATOMS, PROTOTYPES, RANDOM, RETRIEVAL, SEED
@@ -21,6 +22,7 @@ from crystalgen.matching.matcher import compare
 from crystalgen.matching.novelty import unique_classes
 from crystalgen.matching.reduction import ReducedCell
 from crystalgen.metrics.validity import structure_validity
+from crystalgen.represent.canonical import wrap
 
 GROUPS = "known_groups"  # evidence that proposes no crystal, see there
 EVIDENCE = {source: f"share_{source}" for source in (PROTOTYPES, RETRIEVAL, CORRECTOR, GENERATOR)}
@@ -29,6 +31,8 @@ ALONE = {PROTOTYPES: 0.2, GENERATOR: 0.2, GROUPS: 1.8}  # where nothing was look
 LOOKED_UP = (RETRIEVAL, CORRECTOR)  # sources that ask the crystals of MP-20
 FLOOR = 0.01  # shares below this tell nothing
 GROUP_FLOOR = 0.2  # votes on a space group, likewise
+_EXACT = 0.01  # Å, within which a cell repeats itself
+_GEOMETRY = ["lattice", "atomic_numbers", "frac_coords"]
 SIZE_FLOOR = 0.02  # share of a size of cell that prototypes and what is looked up leave to the generator
 _ORDER = (SEED, PROTOTYPES, CORRECTOR, RETRIEVAL, GENERATOR, RANDOM)  # whose geometry stands for a crystal: exact symmetry before draws
 
@@ -52,7 +56,7 @@ def merge(candidates: pd.DataFrame, most: int, votes: Votes) -> tuple[pd.DataFra
     table = table.sort_values(["order", "weight"], ascending=[True, False], kind="stable", ignore_index=True)
     classes, cells = distinct(table)
     removed["the same crystal as another candidate"] += int((classes != np.arange(len(table))).sum())
-    merged = with_prior(with_evidence(table, classes), votes)
+    merged = with_prior(primitive(with_evidence(table, classes)), votes)
     merged = merged.sort_values("prior", ascending=False, kind="stable", ignore_index=True)
     if len(merged) > most:
         removed["less likely than those that are kept"] += len(merged) - most
@@ -98,6 +102,17 @@ def with_evidence(table: pd.DataFrame, classes: np.ndarray) -> pd.DataFrame:
     merged["sources"] = [", ".join(found) for found in names]
     merged["id"] = [f"candidate-{place}" for place in range(len(merged))]
     return merged
+
+
+def primitive(table: pd.DataFrame) -> pd.DataFrame:
+    """Return candidates in their primitive cells, so that nothing is relaxed twice over."""
+    if table.empty:
+        return table
+    cells = list(zip(table["lattice"], table["frac_coords"], table["atomic_numbers"], strict=True))
+    smaller = [primitive_cell(cell, _EXACT) for cell in cells]
+    lattices, coords, numbers = zip(*smaller, strict=True)
+    given = from_columns(lattices, numbers, [wrap(fractional) for fractional in coords], "here")[["formula", "nsites", *_GEOMETRY]]
+    return table.assign(**given, units=table["units"].to_numpy() * given["nsites"].to_numpy() // table["nsites"].to_numpy())
 
 
 def with_prior(table: pd.DataFrame, votes: Votes) -> pd.DataFrame:
