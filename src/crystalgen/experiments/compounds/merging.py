@@ -120,7 +120,7 @@ def with_prior(table: pd.DataFrame, votes: Votes) -> pd.DataFrame:
     table = find_space_groups(table)
     table = table.assign(share_groups=shares(table, votes))
     told = prior(table)
-    return table.assign(prior=np.where(table["sources"].str.contains(SEED), told.max(initial=-np.inf), told))
+    return table.assign(prior=np.where([SEED in found for found in table["sources"]], told.max(initial=-np.inf), told))
 
 
 def size_shares(table: pd.DataFrame) -> dict[int, float]:
