@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.baselines.distilled.store import shipped_prototypes
+from crystalgen.chemistry.orbits import fillings
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import read_crystals
 from crystalgen.experiments.scaffolds import choose_scaffolds, proposed
@@ -33,7 +34,10 @@ def main() -> None:
     sampling = model.settings.sampling["generator_space_group"].model_copy(update={"per_target": 1, "temperature": 0.0})
     table = read_crystals(paths.RAW / "mp_20" / "crystals.parquet")
     table = table[(table["split"] == "val") & table["space_group"].isin(model.codec.seen.known_groups)]
-    targets = table.sample(options.targets, random_state=0).reset_index(drop=True)
+    drawn = table.sample(options.targets, random_state=0)
+    fits = [bool(fillings(z, int(group), most=1)) for z, group in zip(drawn["atomic_numbers"], drawn["space_group"], strict=True)]
+    print(f"{len(drawn) - sum(fits)} of {len(drawn)} targets left out: their group at 0.1 Å has no positions for their atoms")
+    targets = drawn[fits].reset_index(drop=True)
     told = pd.DataFrame({"atomic_numbers": [ordered_numbers(z) for z in targets["atomic_numbers"]], "place": range(len(targets)),
                          "space_group": targets["space_group"].astype(int), "formation_energy_per_atom": 0.0})  # fmt: skip
     start = time.process_time()

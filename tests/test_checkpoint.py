@@ -16,7 +16,7 @@ from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.jobs import load_data, run_job, save_job, trained_model
 from crystalgen.generative.settings import MatrixModel, Sampling, UniMatModel
 from crystalgen.represent.canonical import composition_numbers
-from crystalgen.represent.generate import generate_for_conditions, generate_freely
+from crystalgen.represent.generate import generate_for_conditions, generate_for_energies, generate_freely
 from crystalgen.utils.strict import StudyError
 
 SHIPPED = sorted(file.parent for file in (ROOT / "data/shipped").glob("*/models/*/model.json"))
@@ -90,7 +90,11 @@ def test_shipped_models_hold_their_weights_and_answer(home):
     assert all(torch.equal(value, weights[name]) for name, value in model.nets[42].state_dict().items())
     sampling = Sampling(sampler=model.settings.objective.samplers[-1], steps=8)
     if model.settings.representation == "unimat" and not model.settings.task:
-        samples, record = generate_freely(model, sampling.model_copy(update={"sampler": "ddpm", "steps": 64, "count": 8}), "shipped")
+        sampling = sampling.model_copy(update={"sampler": "ddpm", "steps": 64, "count": 8})
+        if model.settings.input.conditions:
+            samples, record = generate_for_energies(model, np.full(8, -1.0), sampling.model_copy(update={"guidance": 1.0}), "shipped")
+        else:
+            samples, record = generate_freely(model, sampling, "shipped")
         assert record["requested"] == 8 and len(samples) == 8
         return
     known = {"perov_5": ("Ba1Ti1O3", 221), "carbon_24": ("C8", 227)}  # a formula and a group that the model was trained on

@@ -229,5 +229,7 @@ def test_proposals_and_known_crystals_come_before_other_fillings():
     (proposal,) = proposed(near, 191)
     assert misfit(proposal.lattice, proposal.coords, proposal) < 1e-9
     assert choose_scaffolds(numbers, 191, 2, prototypes, proposals=[proposal])[0] is proposal
+    with pytest.raises(ValueError, match="space group 225: no way to fill its positions with 1 of Z = 5, 1 of Z = 73, 1 of Z = 74"):
+        choose_scaffolds(np.array([5, 73, 74]), 225, 1, prototypes)
     assert proposed(near, 225) == []
     assert letter_frequencies(191, prototypes)["a"] > 5

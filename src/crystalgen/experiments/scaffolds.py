@@ -1,5 +1,6 @@
 """Choose the orbits and cells on which crystals of a space group are made: known ones of the group first, then any that are possible."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
 
@@ -31,12 +32,18 @@ def choose_scaffolds(numbers: np.ndarray, group: int, count: int, prototypes: Di
         prototypes: what crystals are known.
         seed: of what is drawn.
         proposals: see `proposed`.
+
+    Raises:
+        ValueError: nothing fills the group's positions with these atoms.
     """
     rng = np.random.default_rng((seed, group, *sorted(map(int, numbers))))
     known = known_scaffolds(numbers, group, prototypes)
     turns = zip_longest(proposals, (scaffold for scaffold, _ in known))
     scaffolds = [scaffold for turn in turns for scaffold in turn if scaffold is not None][:count]
     ways = fillings(numbers, group, letter_frequencies(group, prototypes)) if len(scaffolds) < count else []
+    if len(scaffolds) < count and not (known or ways):
+        atoms = ", ".join(f"{n} of Z = {z}" for z, n in sorted(Counter(map(int, numbers)).items()))
+        raise ValueError(f"space group {group}: no way to fill its positions with {atoms}; `orbits.check_possible` says what is possible")
     volume = float(prototypes.volumes[numbers].sum())
     votes, weights = np.array([share for _, share in known]), np.array([way.weight for way in ways])
     while len(scaffolds) < count:
