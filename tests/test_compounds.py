@@ -1,17 +1,20 @@
 """A compound asked for by its formula: sources, merging, relaxing together, ranking, and what is kept."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import caesium_chloride, rocksalt
+from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 import crystalgen as cg
 from crystalgen.api.checks import MOST_ATOMS, UNKNOWN
 from crystalgen.api.seed import read_seed
 from crystalgen.baselines.distilled.prototypes import SOURCE as PROTOTYPES
+from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import from_structures, to_structures
 from crystalgen.experiments.compounds import answer, known_groups, merging, ranking, sources
 from crystalgen.experiments.compounds.answer import Question
@@ -174,6 +177,20 @@ def test_a_crystal_that_is_none_fails_and_the_others_go_on():
     first, second = batched.relax_together([crowded, rocksalt(5.6).get_primitive_structure()], max_steps=5)
     assert first.status.startswith("failed: atoms closer") and np.isnan(first.energy)
     assert not second.status.startswith("failed") and second.energy < -3
+
+
+def test_a_relaxation_keeps_the_space_group_against_any_forces(monkeypatch):
+    rng = np.random.default_rng(0)
+
+    def together(cells):
+        return [(0.0, rng.normal(0, 1, (len(atoms), 3)), rng.normal(0, 0.05, (3, 3))) for atoms in cells]
+
+    monkeypatch.setattr(batched, "find_potential", lambda name: SimpleNamespace(together=lambda: together))
+    rutile = Structure.from_spacegroup("P4_2/mnm", Lattice.tetragonal(4.6, 2.96), ["Ti", "O"], [[0, 0, 0], [0.3, 0.3, 0]])
+    for symmetric in (True, False):
+        (found,) = batched.relax_together([rutile], max_steps=3, symmetric=symmetric)
+        assert found.steps > 0 and abs(found.structure.volume - rutile.volume) > 1e-3, "it moved"
+        assert (find_space_groups(from_structures([found.structure], "x"), 1e-4)["space_group"].iloc[0] == 136) == symmetric
 
 
 def test_interrupted_relaxations_are_kept_as_they_are():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from ase.constraints import FixSymmetry
 from ase.optimize import LBFGS
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
@@ -21,6 +22,7 @@ from crystalgen.potentials.relaxation import CONVERGED, UNCONVERGED, CellFilter,
 
 INTERRUPTED = "interrupted"
 MAX_ATOMS = 160  # of a call; beyond, memory grows and nothing is saved
+_SYMPREC = 0.01  # Å
 _STRESS = [[0, 0], [1, 1], [2, 2], [1, 2], [0, 2], [0, 1]]  # Voigt's order
 
 
@@ -52,8 +54,10 @@ class _Held(Calculator):
 class _Run:
     """A crystal under way."""
 
-    def __init__(self, structure: Structure):
+    def __init__(self, structure: Structure, symmetric: bool = False):
         self.given, self.atoms = structure, AseAtomsAdaptor.get_atoms(structure)
+        if symmetric:
+            self.atoms.set_constraint(FixSymmetry(self.atoms, symprec=_SYMPREC))
         self.atoms.calc = _Held()
         self.guard, self.filter = Guard(structure.volume), CellFilter(self.atoms)
         self.optimiser, self.status = LBFGS(self.filter, logfile=None), ""
@@ -74,7 +78,8 @@ class _Run:
 
 
 def relax_together(structures: list[Structure], fmax: float = 0.1, max_steps: int = 40, drop: float | None = None, patience: int = 8,
-                   potential: str = GEOMETRY, seen: Callable[[int, int], None] | None = None) -> list[Relaxed]:  # fmt: skip
+                   potential: str = GEOMETRY, symmetric: bool = False,
+                   seen: Callable[[int, int], None] | None = None) -> list[Relaxed]:  # fmt: skip
     """Relax cells and positions, all together.
 
     Args:
@@ -84,12 +89,13 @@ def relax_together(structures: list[Structure], fmax: float = 0.1, max_steps: in
         drop: eV/atom above the lowest of all at which a crystal is given up after `patience` steps; none is without.
         patience: see there.
         potential: one of those with `together`, see `registry`.
+        symmetric: whether each keeps the space group that it has at 0.01 Å, against the rounding of forces too.
         seen: called after each step with the steps done and the crystals that go on.
 
     Returns:
         one for each structure, in order; also after Ctrl-C, which ends what is under way as it is.
     """
-    runs = [_Run(structure) for structure in structures]
+    runs = [_Run(structure, symmetric) for structure in structures]
     for run in runs:
         if problem := contact_problem(run.given.lattice.matrix, run.given.frac_coords, run.atoms.numbers, MIN_CONTACT):
             run.status = f"failed: {problem}"

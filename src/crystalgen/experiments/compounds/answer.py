@@ -186,7 +186,9 @@ def evaluated(merged: pd.DataFrame, question: Question, votes: Votes, notes: lis
         say("energies by 7net-l3i5")
         table = merged.assign(status=NOT_RELAXED, steps=0)
         return rated(table, hull, notes, lambda count, of: count % 5 or say(f"{count} of {of} energies"))
-    table = relaxed(merged, hull, question.steps, seen=lambda step, going: step % 5 or say(f"step {step}: {going} crystals go on"))
+    kept = question.space_group is not None and question.exact
+    seen = lambda step, going: step % 5 or say(f"step {step}: {going} crystals go on")  # noqa: E731
+    table = relaxed(merged, hull, question.steps, seen=seen, symmetric=kept)
     if (table["status"] == INTERRUPTED).any():
         notes.append(f"{STOPPED} before all crystals were at rest.")
     failed = table["status"].str.startswith("failed").to_numpy()

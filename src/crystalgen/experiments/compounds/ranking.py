@@ -30,13 +30,13 @@ STOPPED = "Stopped"  # how a note begins where Ctrl-C cut an answer short
 
 
 def relaxed(table: pd.DataFrame, hull: Hull | None, steps: int = 40, fmax: float = 0.1, seen: Callable[[int, int], None] | None = None,
-            drop: float | None = DROP) -> pd.DataFrame:  # fmt: skip
+            drop: float | None = DROP, symmetric: bool = False) -> pd.DataFrame:  # fmt: skip
     """Return candidates relaxed by 7net-l3i5: status, steps, max_force (eV/Å), new geometry, and the columns of `rated`.
 
-    drop: see `DROP`, of candidates of one composition; None relaxes all.
+    drop: see `DROP`, of candidates of one composition; None relaxes all. symmetric: whether space groups are kept.
     """
     with silence():
-        found = relax_together(to_structures(table), fmax, steps, drop, potential=ENERGY, seen=seen)
+        found = relax_together(to_structures(table), fmax, steps, drop, potential=ENERGY, symmetric=symmetric, seen=seen)
     table = table.assign(
         lattice=[one.structure.lattice.matrix for one in found],
         frac_coords=[wrap(one.structure.frac_coords) for one in found],
