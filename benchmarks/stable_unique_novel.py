@@ -2,8 +2,8 @@
 
     python benchmarks/stable_unique_novel.py ROW CRYSTALS SAMPLES OUT.json [--count 200] [--steps 40]
 
-SAMPLES is what `benchmarks/unconditional.py` kept. The first `count` of them are relaxed by CHGNet, all together; energies are by
-7net-l3i5, above the shipped hull of the same potential, which holds the Materials Project's structures to 60 atoms. Unique and novel,
+SAMPLES is what `benchmarks/unconditional.py` kept. The first `count` of them are relaxed by 7net-l3i5, all together; energies are
+above the shipped hull of the same potential, which holds the Materials Project's structures to 60 atoms. Unique and novel,
 beside the training rows of CRYSTALS, is judged after relaxation by StructureMatcher. The entries are added to OUT.json.
 """
 
@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.crystals import read_crystals
-from crystalgen.experiments.compounds.ranking import rated, relaxed
+from crystalgen.experiments.compounds.ranking import relaxed
 from crystalgen.matching.match import reduce_table
 from crystalgen.matching.novelty import nearest_target, unique_classes
 from crystalgen.metrics.proxy import share_of_requested
+from crystalgen.potentials.registry import ENERGY_SOURCE
 from crystalgen.potentials.shipped import shipped_hull
 from crystalgen.utils.elements import SYMBOLS
 from crystalgen.utils.files import write_json
@@ -40,7 +41,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     crystals = read_crystals(options.crystals)
     given = read_crystals(options.samples).head(options.count)
-    table = relaxed(given, options.steps, drop=None)
+    table = relaxed(given, None, options.steps, drop=None)
     table["e_above_hull"] = [above_hull(table.iloc[[place]]) for place in range(len(table))]
     cells = reduce_table(table)
     verdicts = table[["formula"]].assign(seed=0, unique=unique_classes(cells) == np.arange(len(cells)))
@@ -68,7 +69,7 @@ def above_hull(crystal: pd.DataFrame) -> float:
         hull = shipped_hull({SYMBOLS[z - 1] for z in crystal["atomic_numbers"].iloc[0]})
     except ValueError:  # an element without a crystal of its own
         return np.nan
-    return float(rated(crystal, hull, [])["e_above_hull"].iloc[0])
+    return float(hull.place(crystal, ENERGY_SOURCE)["e_above_hull"].iloc[0])
 
 
 if __name__ == "__main__":
