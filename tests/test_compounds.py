@@ -177,6 +177,9 @@ def test_a_crystal_that_is_none_fails_and_the_others_go_on():
     first, second = batched.relax_together([crowded, rocksalt(5.6).get_primitive_structure()], max_steps=5)
     assert first.status.startswith("failed: atoms closer") and np.isnan(first.energy)
     assert not second.status.startswith("failed") and second.energy < -3
+    crowded.translate_sites([1], -crowded.frac_coords[1])
+    first, second = batched.relax_together([crowded, rocksalt(5.6).get_primitive_structure()], max_steps=5, symmetric=True)
+    assert first.status.startswith("failed") and not second.status.startswith("failed"), "also where spglib finds no symmetry"
 
 
 def test_a_relaxation_keeps_the_space_group_against_any_forces(monkeypatch):

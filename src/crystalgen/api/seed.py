@@ -4,14 +4,12 @@ import math
 from collections import Counter
 
 import pandas as pd
-import spglib
 
 from crystalgen.api.checks import MOST_ATOMS
 from crystalgen.api.crystals import as_crystals, describe
+from crystalgen.chemistry.spacegroups import primitive_cell
 from crystalgen.crystals import from_columns
 from crystalgen.utils.formulas import parse_composition
-
-_SYMPREC = 0.01  # Å, within which translations make the cell smaller
 
 
 def read_seed(seed_structure, composition: str) -> pd.DataFrame:
@@ -32,8 +30,7 @@ def read_seed(seed_structure, composition: str) -> pd.DataFrame:
     if wanted != amounts:
         raise ValueError(f"{named}: {given['reduced_formula']} has elements as {_words(amounts)}; expected {_words(wanted)}, "
                          f"as {composition} has")  # fmt: skip
-    cell = given["lattice"], given["frac_coords"], given["atomic_numbers"]
-    lattice, coords, numbers = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=_SYMPREC) or cell
+    lattice, coords, numbers = primitive_cell((given["lattice"], given["frac_coords"], given["atomic_numbers"]))
     if len(numbers) > MOST_ATOMS:
         raise ValueError(f"{named}: {len(numbers)} atoms in its primitive cell; expected at most {MOST_ATOMS}")
     return from_columns([lattice], [numbers], [coords], "seed")

@@ -8,6 +8,7 @@ import pandas as pd
 import spglib
 from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
+STRICT = 0.01  # Å, within which a crystal that was made with a symmetry has it
 MAX_OPERATIONS = 192  # of any space group's conventional setting (Fm-3m and the like)
 
 
@@ -35,12 +36,12 @@ def space_group_number(cell: tuple, symprec: float) -> int | None:
     return None if dataset is None else int(dataset.number)
 
 
-def primitive_cell(cell: tuple, symprec: float) -> tuple:
-    """Return lattice, coordinates and atomic numbers of the primitive cell, the cell itself where it is one or spglib finds none."""
+def primitive_cell(cell: tuple, symprec: float = STRICT) -> tuple:
+    """Return lattice, coordinates and atomic numbers of the primitive cell, the cell itself where spglib finds no smaller one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as above
         try:
-            found = spglib.find_primitive(cell, symprec=symprec)
+            found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec)
         except Exception:
             return cell
     return cell if found is None or len(found[2]) >= len(cell[2]) else found

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from crystalgen.baselines.distilled.store import shipped_prototypes
-from crystalgen.chemistry.spacegroups import find_space_groups
+from crystalgen.chemistry.spacegroups import STRICT, find_space_groups
 from crystalgen.crystals import read_crystals
 from crystalgen.experiments.scaffolds import choose_scaffolds, proposed
 from crystalgen.experiments.trained import conditional_model
@@ -20,8 +20,6 @@ from crystalgen.represent.canonical import composition_numbers
 from crystalgen.represent.generate import generate_for_conditions
 from crystalgen.stability.hull import Hull
 from crystalgen.utils import paths
-
-STRICT = 0.01  # Å, of the stricter of the two space groups that a table gives
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ import pandas as pd
 
 from crystalgen.baselines.distilled.prototypes import DistilledPrototypes
 from crystalgen.chemistry.orbits import fillings
-from crystalgen.chemistry.spacegroups import space_group_number
+from crystalgen.chemistry.spacegroups import STRICT, space_group_number
 from crystalgen.represent.scaffold import Scaffold, filled, found_in
 
 _SYMPRECS = (0.05, 0.1, 0.2, 0.3, 0.5)  # Å, at which a proposal may show the group
-_STRICT = 0.01  # Å
 _KNOWN = 64  # ways to fill known prototypes that are looked at
 _KNOWN_SHARE = 0.5  # of the crystals that follow the first of each, on known prototypes
 
@@ -71,8 +70,8 @@ def own_scaffolds(crystals: pd.DataFrame, groups: Sequence[int]) -> list[Scaffol
     """
     found = []
     for place, cell in enumerate(zip(crystals["lattice"], crystals["atomic_numbers"], crystals["frac_coords"], strict=True)):
-        strict = space_group_number((cell[0], cell[2], cell[1]), _STRICT) or 1
-        tries = [(int(groups[place]), symprec) for symprec in (_STRICT, *_SYMPRECS)] + [(strict, _STRICT)]
+        strict = space_group_number((cell[0], cell[2], cell[1]), STRICT) or 1
+        tries = [(int(groups[place]), symprec) for symprec in (STRICT, *_SYMPRECS)] + [(strict, STRICT)]
         scaffolds = (found_in(group, *cell, symprec) for group, symprec in tries)
         scaffold = next((scaffold for scaffold in scaffolds if scaffold is not None), None)
         if scaffold is None:

@@ -15,6 +15,7 @@ from ase.optimize import LBFGS
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
+from crystalgen.chemistry.spacegroups import STRICT
 from crystalgen.crystals.plausibility import MIN_CONTACT, contact_problem
 from crystalgen.potentials.outcome import LostCell, reason
 from crystalgen.potentials.registry import GEOMETRY, find_potential
@@ -22,7 +23,6 @@ from crystalgen.potentials.relaxation import CONVERGED, UNCONVERGED, CellFilter,
 
 INTERRUPTED = "interrupted"
 MAX_ATOMS = 160  # of a call; beyond, memory grows and nothing is saved
-_SYMPREC = 0.01  # Å
 _STRESS = [[0, 0], [1, 1], [2, 2], [1, 2], [0, 2], [0, 1]]  # Voigt's order
 
 
@@ -55,12 +55,15 @@ class _Run:
     """A crystal under way."""
 
     def __init__(self, structure: Structure, symmetric: bool = False):
-        self.given, self.atoms = structure, AseAtomsAdaptor.get_atoms(structure)
+        self.given, self.atoms, self.status = structure, AseAtomsAdaptor.get_atoms(structure), ""
         if symmetric:
-            self.atoms.set_constraint(FixSymmetry(self.atoms, symprec=_SYMPREC))
+            try:
+                self.atoms.set_constraint(FixSymmetry(self.atoms, symprec=STRICT))
+            except Exception as error:  # spglib finds no symmetry where atoms coincide
+                self.status = f"failed: {reason(error)}"
         self.atoms.calc = _Held()
         self.guard, self.filter = Guard(structure.volume), CellFilter(self.atoms)
-        self.optimiser, self.status = LBFGS(self.filter, logfile=None), ""
+        self.optimiser = LBFGS(self.filter, logfile=None)
 
     def look(self, fmax: float) -> None:
         """End where the cell is lost or at rest; else move the atoms a step."""

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from crystalgen.chemistry.spacegroups import find_space_groups
+from crystalgen.chemistry.spacegroups import STRICT, find_space_groups
 from crystalgen.experiments.compounds.known_groups import Votes, group_votes
 from crystalgen.experiments.compounds.merging import merge, with_prior
 from crystalgen.experiments.compounds.ranking import NOT_RELAXED, STOPPED, described, ranked, rated, relaxed, uncertainty, with_known
@@ -32,7 +32,6 @@ from crystalgen.utils.formulas import ATOMIC_NUMBERS, parse_composition
 from crystalgen.utils.limits import FORMULA_UNITS
 
 Say = Callable[[str], None]
-STRICT = 0.01  # Å, within which a candidate must have the space group that is asked for
 FEW = 3  # candidates; with fewer, the random search is asked too
 FAR = -4.5  # logarithm of all votes of prototypes: of nine in ten compounds of MP-20's validation split it is above
 
@@ -186,9 +185,12 @@ def evaluated(merged: pd.DataFrame, question: Question, votes: Votes, notes: lis
         say("energies by 7net-l3i5")
         table = merged.assign(status=NOT_RELAXED, steps=0)
         return rated(table, hull, notes, lambda count, of: count % 5 or say(f"{count} of {of} energies"))
-    kept = question.space_group is not None and question.exact
-    seen = lambda step, going: step % 5 or say(f"step {step}: {going} crystals go on")  # noqa: E731
-    table = relaxed(merged, hull, question.steps, seen=seen, symmetric=kept)
+
+    def seen(step: int, going: int) -> None:
+        if step % 5 == 0:
+            say(f"step {step}: {going} crystals go on")
+
+    table = relaxed(merged, hull, question.steps, seen=seen, symmetric=question.space_group is not None and question.exact)
     if (table["status"] == INTERRUPTED).any():
         notes.append(f"{STOPPED} before all crystals were at rest.")
     failed = table["status"].str.startswith("failed").to_numpy()

@@ -31,7 +31,6 @@ ALONE = {PROTOTYPES: 0.2, GENERATOR: 0.2, GROUPS: 1.8}  # where nothing was look
 LOOKED_UP = (RETRIEVAL, CORRECTOR)  # sources that ask the crystals of MP-20
 FLOOR = 0.01  # shares below this tell nothing
 GROUP_FLOOR = 0.2  # votes on a space group, likewise
-_EXACT = 0.01  # Å, within which a cell repeats itself
 _GEOMETRY = ["lattice", "atomic_numbers", "frac_coords"]
 SIZE_FLOOR = 0.02  # share of a size of cell that prototypes and what is looked up leave to the generator
 _ORDER = (SEED, PROTOTYPES, CORRECTOR, RETRIEVAL, GENERATOR, RANDOM)  # whose geometry stands for a crystal: exact symmetry before draws
@@ -109,7 +108,7 @@ def primitive(table: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         return table
     cells = list(zip(table["lattice"], table["frac_coords"], table["atomic_numbers"], strict=True))
-    smaller = [primitive_cell(cell, _EXACT) for cell in cells]
+    smaller = [primitive_cell(cell) for cell in cells]
     lattices, coords, numbers = zip(*smaller, strict=True)
     given = from_columns(lattices, numbers, [wrap(fractional) for fractional in coords], "here")[["formula", "nsites", *_GEOMETRY]]
     return table.assign(**given, units=table["units"].to_numpy() * given["nsites"].to_numpy() // table["nsites"].to_numpy())
