@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from crystalgen.potentials.registry import ENERGY_SOURCE
+from crystalgen.represent.canonical import counted_numbers
 from crystalgen.stability.hull import Hull, formation_energies
 from crystalgen.utils import paths
 from crystalgen.utils.formulas import ATOMIC_NUMBERS, parse_composition
@@ -36,7 +36,7 @@ def shipped_energies(elements: Iterable[str], path: Path = SINGLE_POINTS) -> pd.
     for formula in filter(written.fullmatch, table["formula"].unique()):  # a tenth of the time of reading all
         counts = parse_composition(formula)
         if counts.keys() <= wanted:
-            numbers[formula] = np.repeat([ATOMIC_NUMBERS[symbol] for symbol in counts], list(counts.values()))
+            numbers[formula] = counted_numbers(counts)
     table = table[table["formula"].isin(numbers.keys())].sort_values("energy_per_atom", ignore_index=True)
     return table.assign(atomic_numbers=table["formula"].map(numbers))
 

@@ -36,8 +36,12 @@ def composition_numbers(composition: str) -> np.ndarray:
     Raises:
         ValueError: not a formula with whole numbers of atoms (see `parse_composition`).
     """
-    amounts = parse_composition(composition)
-    return ordered_numbers(np.array([ATOMIC_NUMBERS[symbol] for symbol, amount in amounts.items() for _ in range(amount)]))
+    return ordered_numbers(counted_numbers(parse_composition(composition)))
+
+
+def counted_numbers(counts: dict[str, int]) -> np.ndarray:
+    """Atomic numbers of as many atoms of each element as are counted by symbol, element after element."""
+    return np.repeat([ATOMIC_NUMBERS[symbol] for symbol in counts], list(counts.values()))
 
 
 def wrap(frac_coords: np.ndarray) -> np.ndarray:

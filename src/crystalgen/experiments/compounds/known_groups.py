@@ -14,7 +14,8 @@ from crystalgen.baselines.retrieval.neighbours import request_distances
 from crystalgen.baselines.retrieval.templates import TemplateGroup
 from crystalgen.baselines.stoichiometry import ordered_species, permutations_of
 from crystalgen.potentials.shipped import SINGLE_POINTS
-from crystalgen.utils.formulas import ATOMIC_NUMBERS, parse_composition
+from crystalgen.represent.canonical import counted_numbers
+from crystalgen.utils.formulas import parse_composition
 
 Votes = dict[tuple[int, int], float]  # share of (space group, formula units of the primitive cell)
 _DISTANCE = 0.5  # of compositions, at which a compound has 1/e of the weight; fitted as `merging.WEIGHTS` are
@@ -30,7 +31,7 @@ def group_votes(counts: dict[str, int], distances: np.ndarray, itself: bool = Tr
         distances: between elements, see `element_vectors.FittedVectors.distances`.
         itself: whether structures of the formula itself vote.
     """
-    species, amounts = ordered_species(np.repeat([ATOMIC_NUMBERS[symbol] for symbol in counts], list(counts.values())))
+    species, amounts = ordered_species(counted_numbers(counts))
     table = _by_stoichiometry().get(amounts)
     if table is None or len(permutations := permutations_of(amounts)) > _MAX_PERMUTATIONS:
         return {}
@@ -64,7 +65,7 @@ def _by_stoichiometry() -> dict[tuple[int, ...], pd.DataFrame]:
     parsed = {}
     for formula in table["formula"].unique():
         counts = parse_composition(formula)
-        parsed[formula] = ordered_species(np.repeat([ATOMIC_NUMBERS[symbol] for symbol in counts], list(counts.values())))
+        parsed[formula] = ordered_species(counted_numbers(counts))
     table["species"], table["amounts"] = zip(*table["formula"].map(parsed), strict=True)
     table["units"] = table["nsites"].astype(int) // table["amounts"].map(sum)
     table = table[["species", "amounts", "space_group", "units", "share"]]

@@ -28,11 +28,10 @@ from crystalgen.experiments.correcting import Choosing
 from crystalgen.experiments.scaffolds import choose_scaffolds
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.settings import Sampling
-from crystalgen.represent.canonical import ordered_numbers
+from crystalgen.represent.canonical import counted_numbers, ordered_numbers
 from crystalgen.represent.generate import generate_for_conditions
 from crystalgen.utils import paths
 from crystalgen.utils.elements import SYMBOLS
-from crystalgen.utils.formulas import ATOMIC_NUMBERS
 from crystalgen.utils.limits import FORMULA_UNITS
 
 GENERATOR = "generator"
@@ -53,7 +52,7 @@ def cells_of(counts: dict[str, int], units: Iterable[int] = FORMULA_UNITS, most:
 
     counts: atoms of each element in a formula unit, by symbol. most: atoms of a cell; one formula unit is there however large it is.
     """
-    one = np.repeat([ATOMIC_NUMBERS[symbol] for symbol in counts], list(counts.values()))
+    one = counted_numbers(counts)
     return {n: ordered_numbers(np.tile(one, n)) for n in units if n == 1 or n * len(one) <= most}
 
 
