@@ -1,13 +1,14 @@
 """Asking for compounds by their formula: is the known ground state the first answer? Run: python benchmarks/ask.py DATA
 
 DATA is a table or a folder with mp_20's crystals.parquet. Drawn are validation crystals on the hull whose reduced formula no training
-row has. Told is the formula alone, not the size of the cell. Looked up are training
-rows alone; the shipped prototypes are made without formulas of the validation split, the generator is trained on the training split. The
-shipped single points hold these compounds: their energies place the hull, and they have no vote on their own space group. Judged is
-StructureMatcher at 0.3 / 0.5 / 10 degrees on primitive cells.
+row has. Told is the formula alone, not the size of the cell. Looked up are training rows alone; the shipped prototypes are made without
+formulas of the validation split, the generator is trained on the training split. The shipped single points hold these compounds: their
+energies place the hull, and they have no vote on their own space group. Judged is StructureMatcher at 0.3 / 0.5 / 10 degrees on primitive
+cells.
 
 Each compound's candidates, relaxed and rated, are kept in --work, so that a stopped run goes on; all rankings are computed from them.
-Weights were fitted to two other draws, --seed 0 and --seed 2: --fit prints those that explain best which of their candidates are right.
+Weights were fitted to two other draws, --seed 0 and --seed 2 (--compounds 120), kept in the same folder: --fit prints those that explain
+best which of their candidates are right, and the rates of all kept compounds, each judged by weights that were fitted without it.
 """
 
 import argparse
@@ -30,9 +31,12 @@ from crystalgen.matching.match import reduce_table
 from crystalgen.matching.reduction import reduce_cell
 from crystalgen.utils import paths
 from crystalgen.utils.files import write_json
+from crystalgen.utils.formulas import parse_composition
 
 STABLE = 1e-4  # eV/atom above the hull
 FITTED = {0: 100, 2: 120}  # compounds by seed that weights were fitted to
+FOLDS = 8
+UNIT = 0.03  # eV/atom: of energies beside logarithms
 KINDS = {
     "": (PROTOTYPES, RETRIEVAL, CORRECTOR, GENERATOR),
     "shipped_alone.": (PROTOTYPES, GENERATOR),
@@ -53,21 +57,22 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--work", type=Path, default=paths.INTERIM / "ask")
     parser.add_argument("--out", type=Path, default=paths.REPORTS / "generate" / "metrics.json")
-    parser.add_argument("--fit", action="store_true", help="fit weights to the compounds of the seed that are done")
+    parser.add_argument("--fit", action="store_true", help="fit weights to the compounds of all seeds in --work")
     parser.add_argument("--report", action="store_true", help="report what is done, answer nothing")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
+    if args.fit:
+        files = {int(folder.name.partition("-")[2]): sorted(folder.glob("*.parquet")) for folder in sorted(args.work.glob("seed-*"))}
+        return fit({seed: [voted(read_crystals(file)) for file in of_seed] for seed, of_seed in files.items()})
     table = read_crystals(args.data / "crystals.parquet" if args.data.is_dir() else args.data)
     training, targets = table[table["split"] == "train"].reset_index(drop=True), drawn(table, args.compounds, args.seed)
     folder = args.work / f"seed-{args.seed}"
     for _, target in targets.iterrows():
-        if not (args.fit or args.report or (folder / f"{target['id']}.json").exists()):
+        if not (args.report or (folder / f"{target['id']}.json").exists()):
             print(one(target, training, args, folder), flush=True)
     done = [target for _, target in targets.iterrows() if (folder / f"{target['id']}.json").exists()]
     kept = [read_one(folder, target["id"]) for target in done]
-    if args.fit:
-        fit([crystals for crystals, _ in kept])
-    elif kept:
+    if kept:
         metrics = rates(done, kept, args)
         write_json(metrics, args.out)
         print(json.dumps(metrics, indent=1))
@@ -152,30 +157,57 @@ def why(crystals: pd.DataFrame, facts: dict, place: int) -> str:
     return "proposed, not kept or relaxed away" if facts["right"] else "no source proposed it"
 
 
-def fit(kept: list[pd.DataFrame]) -> None:
-    """Print the weights that make the right candidates likeliest (conditional logit, a small ridge), and the rates with these."""
-    kept = [crystals for crystals in kept if crystals["right"].any()]
-    features = []
-    for crystals in kept:
-        told = [np.log(crystals[column] + merging.FLOOR) for column in merging.EVIDENCE.values()]
-        told.append(np.log(crystals["share_groups"].fillna(0.0) + merging.GROUP_FLOOR))
-        energies = crystals["energy_per_atom"].to_numpy(float)
-        heights = np.nan_to_num(energies - np.nanmin(energies), nan=ranking.UNKNOWN).clip(max=ranking.UNKNOWN)
-        features.append(np.stack([*told, -heights / 0.03], axis=1))
+def fit(kept: dict[int, list[pd.DataFrame]]) -> None:
+    """Print weights that make the right candidates likeliest, fitted to `FITTED`, and the rates of an eight-fold division of all compounds.
+
+    kept: candidates of compounds, by seed.
+    """
+    for name, weighed in {"all": merging.WEIGHTS, "what ships": merging.ALONE}.items():
+        for sources in (list(weighed), [source for source in weighed if source != merging.GROUPS]):
+            given = [told(crystals, sources) for seed in FITTED for crystals in kept.get(seed, [])]
+            *weights, energy = fitted(given).round(3)
+            print(f"{name}: weights {dict(zip(sources, map(float, weights), strict=True))}, temperature {UNIT / energy:.3f} eV/atom")
+            every = [told(crystals, sources) for of_seed in kept.values() for crystals in of_seed]
+            places = np.full(len(every), 999)
+            for fold in np.array_split(np.random.default_rng(0).permutation(len(every)), FOLDS):
+                weights = fitted([every[one] for one in np.setdiff1d(np.arange(len(every)), fold)])
+                for one in fold:
+                    values, right = every[one]
+                    places[one] = next(iter(np.flatnonzero(right[np.argsort(-(values @ weights), kind="stable")])), 999)
+            rates = f"first {(places < 1).mean():.3f}, among five {(places < 5).mean():.3f}"
+            print(f"  of {len(every)} compounds, each by weights fitted to others: {rates}", flush=True)
+
+
+def voted(crystals: pd.DataFrame) -> pd.DataFrame:
+    """Return a compound's candidates with the votes of known compounds as they are counted now."""
+    formula = parse_composition(crystals["reduced_formula"].iloc[0])
+    return merging.with_prior(crystals, group_votes(formula, element_distances(), itself=False))
+
+
+def told(crystals: pd.DataFrame, sources: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return what decides between the candidates, a column for each source and one of energies, and which are right, (n,).
+
+    Where nothing is looked up, candidates are those of the sources alone.
+    """
+    own = crystals if merging.CORRECTOR in sources else crystals[[not set(sources).isdisjoint(s.split(", ")) for s in crystals["sources"]]]
+    logarithms = [np.log(own[merging.EVIDENCE[source]] + merging.FLOOR) for source in sources if source in merging.EVIDENCE]
+    if merging.GROUPS in sources:
+        logarithms.append(np.log(own["share_groups"].fillna(0.0) + merging.GROUP_FLOOR))
+    energies = own["energy_per_atom"].to_numpy(float)
+    heights = np.nan_to_num(energies - np.nanmin(energies, initial=np.inf), nan=ranking.UNKNOWN).clip(0, ranking.UNKNOWN)
+    return np.stack([*logarithms, -heights / UNIT], axis=1), own["right"].to_numpy(bool)
+
+
+def fitted(given: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return the weights, none below zero, of a conditional logit with a ridge; compounds without a right candidate tell nothing."""
 
     def loss(weights: np.ndarray) -> float:
-        total = 0.0
-        for crystals, values in zip(kept, features, strict=True):
-            scores = values @ weights
-            total += np.logaddexp.reduce(scores) - np.logaddexp.reduce(scores[crystals["right"].to_numpy(bool)])
-        return total + 0.05 * float((weights**2).sum())
+        scores = [(values @ weights, right) for values, right in given if right.any()]
+        surprise = sum(np.logaddexp.reduce(score) - np.logaddexp.reduce(score[right]) for score, right in scores)
+        return surprise + float((weights**2).sum())
 
-    weights = minimize(loss, [0.3, 0.5, 0.5, 0.7, 0.5, 1.0]).x
-    first = np.mean(
-        [crystals["right"].to_numpy(bool)[(values @ weights).argmax()] for crystals, values in zip(kept, features, strict=True)]
-    )
-    print(f"{len(kept)} compounds: weights {dict(zip([*merging.EVIDENCE, merging.GROUPS], weights[:-1].round(2), strict=True))}, "
-          f"temperature {0.03 / max(weights[-1], 1e-3):.3f} eV/atom; first {first:.3f}")  # fmt: skip
+    count = given[0][0].shape[1]
+    return minimize(loss, np.full(count, 0.3), bounds=[(0, None)] * count).x
 
 
 if __name__ == "__main__":
