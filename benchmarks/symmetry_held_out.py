@@ -1,7 +1,9 @@
 """Give the shipped generator composition and space group of crystals of MP-20's validation split: match rate, free and exact.
 
-`python benchmarks/symmetry_held_out.py OUT.csv [--targets 150]`; one crystal for each target, the most probable one. Exact crystals are
-made on what the free crystal proposes, else on a known prototype of the group, else on a filling of its positions.
+`python benchmarks/symmetry_held_out.py OUT.csv [--targets 150] [--beside NAME=FOLDER ...]`; one crystal for each target, the most probable
+one. Exact crystals are made on what the free crystal proposes, else on a known prototype of the group, else on a filling of its positions.
+Further trained models are given the same scaffolds; and, as `NAME, fillings`, all models are given nothing but the likeliest filling of
+the positions.
 """
 
 import argparse
@@ -15,11 +17,12 @@ from crystalgen.baselines.distilled.store import shipped_prototypes
 from crystalgen.chemistry.orbits import fillings
 from crystalgen.chemistry.spacegroups import find_space_groups
 from crystalgen.crystals import read_crystals
-from crystalgen.experiments.scaffolds import choose_scaffolds, proposed
+from crystalgen.experiments.scaffolds import choose_scaffolds, letter_frequencies, proposed
 from crystalgen.generative.checkpoint import Model
 from crystalgen.matching.match import Tolerances, match_pairs
 from crystalgen.represent.canonical import ordered_numbers
 from crystalgen.represent.generate import generate_for_conditions
+from crystalgen.represent.scaffold import filled
 from crystalgen.utils import paths
 
 CSP = Tolerances(0.3, 0.5, 10, True)
@@ -29,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--targets", type=int, default=150)
+    parser.add_argument("--beside", nargs="*", default=[], help="NAME=FOLDER of models trained by the study mp_20_orbits")
     options = parser.parse_args()
     model = Model.load(Path("data/shipped/mp_20_generator/models/generator"))
     sampling = model.settings.sampling["generator_space_group"].model_copy(update={"per_target": 1, "temperature": 0.0})
@@ -43,15 +47,20 @@ def main() -> None:
     start = time.process_time()
     free, _ = generate_for_conditions(model, told, sampling, "free")
     middle = time.process_time()
-    prototypes, scaffolds, from_network = shipped_prototypes(), [], 0
+    models = {"exact": model} | {name: Model.load(Path(folder)) for name, folder in (entry.split("=") for entry in options.beside)}
+    prototypes, scaffolds, bare, from_network = shipped_prototypes(), [], [], 0
     for place, (numbers, group) in enumerate(zip(told["atomic_numbers"], told["space_group"], strict=True)):
         proposals = proposed(free[free["place"] == place], group)
         from_network += bool(proposals)
         scaffolds += choose_scaffolds(numbers, group, 1, prototypes, proposals=proposals)
-    chosen = time.process_time()
-    exact, _ = generate_for_conditions(model, told, sampling, "exact", scaffolds=scaffolds)
-    seconds = {"free": middle - start, "exact": time.process_time() - chosen}
-    rows = [judged(made, targets, name) | {"seconds": round(seconds[name], 1)} for name, made in (("free", free), ("exact", exact))]
+        way = fillings(numbers, int(group), letter_frequencies(int(group), prototypes), most=1)[0]
+        bare.append(filled(int(group), way, np.random.default_rng(place), float(prototypes.volumes[numbers].sum())))
+    rows = [judged(free, targets, "free") | {"seconds": round(middle - start, 1)}]
+    for name, other in models.items():
+        for row, kept in {name: scaffolds} | ({f"{name}, fillings": bare} if options.beside else {}).items():
+            begun = time.process_time()
+            exact, _ = generate_for_conditions(other, told, sampling, row, scaffolds=kept)
+            rows.append(judged(exact, targets, row) | {"seconds": round(time.process_time() - begun, 1)})
     pd.DataFrame(rows).to_csv(options.out, index=False, lineterminator="\n")
     print(pd.DataFrame(rows).to_string(index=False), f"\n{from_network} of {len(told)} scaffolds are proposals", sep="")
 

@@ -8,11 +8,12 @@ import pandas as pd
 import spglib
 from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
+LOOSE = 0.1  # Å, within which a calculated crystal is taken to have a symmetry
 STRICT = 0.01  # Å, within which a crystal that was made with a symmetry has it
 MAX_OPERATIONS = 192  # of any space group's conventional setting (Fm-3m and the like)
 
 
-def find_space_groups(table: pd.DataFrame, symprec: float = 0.1) -> pd.DataFrame:
+def find_space_groups(table: pd.DataFrame, symprec: float = LOOSE) -> pd.DataFrame:
     """Return the table with `space_group` (NA where spglib finds none) and `symprec` (Å) filled in."""
     columns = zip(table["lattice"], table["frac_coords"], table["atomic_numbers"], strict=True)
     numbers = [space_group_number(cell, symprec) for cell in columns]
@@ -27,13 +28,18 @@ def space_group_symbol(number: int) -> str:
 
 def space_group_number(cell: tuple, symprec: float) -> int | None:
     """Return the International number of lattice, coordinates and atomic numbers; None where spglib finds none."""
+    dataset = symmetry_dataset(cell, symprec)
+    return None if dataset is None else int(dataset.number)
+
+
+def symmetry_dataset(cell: tuple, symprec: float) -> spglib.SpglibDataset | None:
+    """Return what spglib finds of lattice, coordinates and atomic numbers; None where that is nothing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # spglib announces its next error convention on every call
         try:
-            dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
+            return spglib.get_symmetry_dataset(cell, symprec=symprec)
         except Exception:
             return None
-    return None if dataset is None else int(dataset.number)
 
 
 def primitive_cell(cell: tuple, symprec: float = STRICT) -> tuple:

@@ -98,6 +98,7 @@ class Representations(Strict):
     matrix_rows: Sites | None = None  # 64 in paper B; without a number, as many as the longest crystal needs
     unimat_elements: Symbols | None = None
     templates: bool = False  # a retrieved crystal beside each, for models of generation with net.start (see `experiments.shown_templates`)
+    orbits: bool = False  # which sites of a matrix the symmetry makes alike, for an objective masked with orbits
     # added to UniMat's fractional coordinates: 0.25 keeps the positions 0 and 1/2 clear of where coordinates start anew; the crystal is
     # the same
     unimat_shift: Annotated[Number, Field(ge=0, lt=1)] = 0.0

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from crystalgen.generative.checkpoint import Model
-from crystalgen.generative.data.matrix import MatrixData
+from crystalgen.generative.data.matrix import ORBITS, MatrixData
 from crystalgen.generative.data.pairs import PairData
 from crystalgen.generative.data.shards import INDEX, ShardedUniMatData
 from crystalgen.generative.data.unimat import UniMatData
@@ -25,7 +25,10 @@ def load_data(model: MatrixModel | UniMatModel, path: Path) -> MatrixData | UniM
     if isinstance(model, UniMatModel):
         return ShardedUniMatData(path, model.input) if path.is_dir() else UniMatData(path, model.input)
     described = {"augment": model.augment, "trim": model.net.name == "rows"}
-    return PairData(path, model.training.pairs_per_group, **described) if model.task == "modification" else MatrixData(path, **described)
+    data = PairData(path, model.training.pairs_per_group, **described) if model.task == "modification" else MatrixData(path, **described)
+    if getattr(model.objective, "orbits", False) and not {*ORBITS} <= {*data.tensors}:
+        raise ValueError(f"{path}: lacks {' and '.join(ORBITS)}, which objective.orbits needs; expected representations.orbits: true")
+    return data
 
 
 def load_task(task: str, path: Path) -> MatrixData | UniMatData:

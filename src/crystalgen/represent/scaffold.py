@@ -5,16 +5,15 @@ each of them brings each site. Displacements that the group allows form a linear
 has to know of the group (`generative.symmetry`).
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
 import numpy as np
-import spglib
 import torch
 
 from crystalgen.chemistry.orbits import Filling, random_crystal
+from crystalgen.chemistry.spacegroups import symmetry_dataset
 from crystalgen.chemistry.wyckoff import space_group
 from crystalgen.generative.symmetry import Subspaces
 from crystalgen.represent.reduced import reduction
@@ -61,12 +60,7 @@ def filled(number: int, filling: Filling, rng: np.random.Generator, volume: floa
 
 def found_in(number: int, lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray, symprec: float = 0.01) -> Scaffold | None:
     """Return the scaffold of a crystal in a primitive cell; None where it does not show the group or its mirror image's at `symprec`, Å."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # spglib announces its next error convention on every call
-        try:
-            found = spglib.get_symmetry_dataset((lattice, coords, numbers), symprec=symprec)
-        except Exception:
-            return None
+    found = symmetry_dataset((lattice, coords, numbers), symprec)
     if found is None or number not in (found.number, PARTNERS.get(found.number)):
         return None
     orbits = np.unique(found.crystallographic_orbits, return_index=True)[1]
@@ -76,6 +70,19 @@ def found_in(number: int, lattice: np.ndarray, numbers: np.ndarray, coords: np.n
         return made
     return Scaffold(number, *(getattr(made, part) for part in ("lattice", "numbers", "coords", "rotations", "images")),
                     not made.mirrored, positions)  # fmt: skip
+
+
+def orbits_in(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray, symprec: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first site of each site's orbit, int (n,), and whether that orbit cannot move against site 0, bool (n,).
+
+    symprec: Å. Where spglib finds no symmetry, each site is an orbit of its own.
+    """
+    found = symmetry_dataset((lattice, coords, numbers), symprec)
+    images = None if found is None else _images(numbers, coords, found.rotations, found.translations, lattice)
+    turns = np.eye(3, dtype=int)[None] if images is None else found.rotations
+    images = np.arange(len(numbers))[None] if images is None else images
+    scaffold = Scaffold(0, lattice, numbers, coords, turns, images)
+    return scaffold.orbits, _tensors(scaffold, len(numbers))[-1]
 
 
 def _described(number, lattice, numbers, coords, rotations, translations, positions) -> Scaffold | None:

@@ -10,16 +10,18 @@ import pandas as pd
 from safetensors.numpy import save_file
 
 from crystalgen.chemistry.elements import standardised_properties
-from crystalgen.chemistry.spacegroups import MAX_OPERATIONS, symmetry_operations
+from crystalgen.chemistry.spacegroups import LOOSE, MAX_OPERATIONS, symmetry_operations
 from crystalgen.datasets.polymorphs import made_of
 from crystalgen.generative.data.format import LATTICE_ROWS, SCALARS, SPACE_GROUPS, SPLITS
 from crystalgen.represent import matrix, unimat
 from crystalgen.represent.canonical import wrap
+from crystalgen.represent.scaffold import orbits_in
 from crystalgen.utils.files import atomic
 from crystalgen.utils.lattice import lattices_from_parameters
 
 
-def matrix_tensors(table: pd.DataFrame, rows: int | None = None, templates: pd.DataFrame | None = None) -> dict[str, np.ndarray]:
+def matrix_tensors(table: pd.DataFrame, rows: int | None = None, templates: pd.DataFrame | None = None,
+                   orbits: bool = False) -> dict[str, np.ndarray]:  # fmt: skip
     """Encode crystals as matrices, with their properties and the training set's scales.
 
     Returns the tensors of `generative.data.format`: element_properties (104, 22), operations (231, 192, 4, 4) with only the
@@ -29,6 +31,7 @@ def matrix_tensors(table: pd.DataFrame, rows: int | None = None, templates: pd.D
 
     templates: what is shown beside some of the crystals, described in the same way, with `row`, the place of each in the table; the
         matrices of the others are NaN. Without, there is no tensor of templates.
+    orbits: whether to add which sites the symmetry makes alike, found at `spacegroups.LOOSE`.
     """
     encoded = matrix.encode(table, rows)
     split = _split_codes(table)
@@ -48,6 +51,8 @@ def matrix_tensors(table: pd.DataFrame, rows: int | None = None, templates: pd.D
             raise ValueError(f"the template of crystal '{table['id'].iloc[row[strange.argmax()]]}' has other atoms in its rows")
         shown["template"] = np.full_like(encoded.x, np.nan)
         shown["template"][row] = beside.x
+    if orbits:
+        shown |= _orbits(table, encoded.x.shape[1])
     return {
         "x": encoded.x,
         **shown,
@@ -100,6 +105,14 @@ def unimat_tensors(table: pd.DataFrame, elements: tuple[str, ...] | None = None,
         "cartesian_low": positions.min(axis=0).astype(np.float32),
         "cartesian_high": positions.max(axis=0).astype(np.float32),
     }
+
+
+def _orbits(table: pd.DataFrame, rows: int) -> dict[str, np.ndarray]:
+    orbit, fixed = np.full((len(table), rows), rows - 1), np.zeros((len(table), rows), bool)
+    for place, crystal in enumerate(zip(table["lattice"], table["atomic_numbers"], table["frac_coords"], strict=True)):
+        sites = len(crystal[1])
+        orbit[place, :sites], fixed[place, :sites] = orbits_in(*crystal, LOOSE)
+    return {"orbit": orbit, "fixed": fixed}
 
 
 def _floats(table: pd.DataFrame, column: str) -> np.ndarray:

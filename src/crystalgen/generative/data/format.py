@@ -1,12 +1,14 @@
 """The file of tensors: what `represent.tensors` writes, and training and sampling read. Neither numpy nor torch here.
 
-A file of the matrix representation holds, for n crystals, x (n, rows, 3), fractional coordinates with the lattice (Å) in
-the last three rows; atomic_numbers (n, rows), 0 where a row holds no atom; nsites (n,); group (n,), the same number for
-polymorphs of one formula; and, for models that are shown one, template (n, rows, 3), a crystal of the same composition in
-the form of x, NaN where there is none. A file of UniMat holds row (n,), a crystal's row in the study's table; place (n, A), the
-number of each atom's place in a grid (L, H, W), -1 after the last atom; frac_coords (n, A, 3) in [0, 1); cell (n, 6), Å
-and degrees. Both hold split (n,), see SPLITS, and the properties (n,), see PROPERTIES, NaN or 0 where unknown. The rest
-(TABLES) is of the training crystals together: <name>_mean and <name>_std, and tables that networks are built on.
+A file of the matrix representation holds, for n crystals, x (n, rows, 3), fractional coordinates with the lattice (Å) in the last
+three rows; atomic_numbers (n, rows), 0 where a row holds no atom; nsites (n,); group (n,), the same number for polymorphs of one
+formula; and, for models that are shown one, template (n, rows, 3), a crystal of the same composition in the form of x, NaN where
+there is none; and, for models that are trained on orbits, orbit (n, rows), the same number for sites of an orbit, the last row's
+where a row holds no atom, and fixed (n, rows), whether an orbit cannot move against the first site. A file of UniMat holds row
+(n,), a crystal's row in the study's table; place (n, A), the number of each atom's place in a grid (L, H, W), -1 after the last
+atom; frac_coords (n, A, 3) in [0, 1); cell (n, 6), Å and degrees. Both hold split (n,), see SPLITS, and the properties (n,), see
+PROPERTIES, NaN or 0 where unknown. The rest (TABLES) is of the training crystals together: <name>_mean and <name>_std, and tables
+that networks are built on.
 """
 
 from dataclasses import dataclass

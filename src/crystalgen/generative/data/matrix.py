@@ -13,6 +13,7 @@ from crystalgen.generative.data.format import EXTRA_ROWS, LATTICE_ROWS, TABLES, 
 from crystalgen.generative.data.scales import Scales
 from crystalgen.generative.torus import UNIFORM_STD
 
+ORBITS = ("orbit", "fixed")
 PERMUTED_SHARE = 0.5  # of training crystals whose atoms change their order within an element
 
 
@@ -151,18 +152,23 @@ class MatrixData(CrystalData):
         if generator is not None and "order" in self.augment:
             order = reordered(condition["atomic_numbers"], generator)[..., None].expand_as(x)
             x = x.gather(1, order)
-            condition |= {name: condition[name].gather(1, order) for name in ("start",) if name in condition}
+            condition |= {"start": condition["start"].gather(1, order)} if "start" in condition else {}
+            condition |= {name: condition[name].gather(1, order[..., 0]) for name in ORBITS if name in condition}
         if not self.trim:
             return Batch(x, weight, condition)
         longest = int(self.lengths(items).max())
         kept = torch.cat([torch.arange(longest), torch.arange(x.shape[1] - LATTICE_ROWS, x.shape[1])])
-        condition |= {name: condition[name][:, kept] for name in ("atomic_numbers", "start") if name in condition}
+        condition |= {name: condition[name][:, kept] for name in ("atomic_numbers", "start", *ORBITS) if name in condition}
         return Batch(x[:, kept], weight[:, kept], condition)
 
     def condition(self, items: Tensor) -> dict[str, Tensor]:
-        """Return what a network is told of the items, see `MatrixCodec.conditions`; as `start` a template, where the file has them."""
+        """Return what a network is told of the items, see `MatrixCodec.conditions`; where the file has them, a template as `start`.
+
+        Orbits, where the file has them, are for an objective.
+        """
         t = self.tensors
         told = self.codec.conditions(t["atomic_numbers"][items], t["space_group"][items], t["energy"][items])
+        told |= {name: t[name][items] for name in ORBITS if name in t}
         return told | ({"start": self.template[items]} if self.template is not None else {})
 
 

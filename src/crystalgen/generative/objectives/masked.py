@@ -25,11 +25,16 @@ class MaskedPrediction:
         self.settings, self.bins = settings, Bins(settings.bins)
 
     def corrupt(self, x: Tensor, condition: dict[str, Tensor], generator: torch.Generator) -> Corrupted:
-        """Hide a share of the rows, drawn from U(0, 1), at least one; coordinates that are shown are off by a little noise."""
+        """Hide a share of the rows, drawn from U(0, 1), at least one; coordinates that are shown are off by a little noise.
+
+        On orbits, the sites of one are hidden together, those that cannot move are shown, and each free orbit weighs what its sites do.
+        """
         score = torch.rand(len(x), x.shape[1], self._per_row, generator=generator)
         share = torch.rand(len(x), 1, 1, generator=generator)
         noise = self.settings.noise * torch.randn(x.shape, generator=generator)
         score = score.masked_fill(~_meaning(condition).cpu()[..., None], math.inf)
+        if self.settings.orbits:
+            score = _of_orbits(score, condition)
         hidden = ((score < share) | (score == score.amin(dim=(1, 2), keepdim=True))).expand(x.shape).to(x.device)
         shown = x.clone()
         shown[:, ATOMS] += noise[:, ATOMS].to(x.device)
@@ -97,6 +102,15 @@ class MaskedPrediction:
     def _gumbel(shape: tuple[int, ...], temperature: Tensor, generators: Generators) -> Tensor:
         uniform = draw(torch.rand, tuple(shape), generators).to(temperature.device).clamp(1e-9, 1 - 1e-7)
         return -torch.log(-torch.log(uniform)) * temperature.view(-1, *[1] * (len(shape) - 1))
+
+
+def _of_orbits(score: Tensor, condition: dict[str, Tensor]) -> Tensor:
+    """Scores of rows (B, rows, k) with those of an orbit's sites alike, over k too, and infinite ones of sites that cannot move."""
+    sites = score.shape[1] - LATTICE_ROWS
+    orbit, fixed = condition["orbit"][:, :sites].cpu(), condition["fixed"][:, :sites].cpu()
+    own = score[:, :sites, 0].gather(1, orbit.clamp(max=sites - 1))  # padding has the number of the last row
+    empty = score[:, :sites, 0].isinf()
+    return torch.cat([own.masked_fill(fixed | empty, math.inf)[..., None].expand(-1, -1, score.shape[2]), score[:, sites:]], dim=1)
 
 
 def _meaning(condition: dict[str, Tensor]) -> Tensor:

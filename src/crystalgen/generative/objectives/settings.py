@@ -120,6 +120,8 @@ class Masked(_Torus):
     bins: Bin = 64
     unit: Literal["row", "value"] = "row"  # what is hidden and shown at once
     noise: Weight = 0.005  # of coordinates that are shown in training, in units of the cell
+    # train on orbits: the atoms of one are hidden together, and sites that the symmetry fixes are shown; for `representations.orbits`
+    orbits: bool = False
 
     @property
     def outputs(self) -> int:
