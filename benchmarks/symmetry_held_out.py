@@ -57,7 +57,7 @@ def main() -> None:
         bare.append(filled(int(group), way, np.random.default_rng(place), float(prototypes.volumes[numbers].sum())))
     rows = [judged(free, targets, "free") | {"seconds": round(middle - start, 1)}]
     for name, other in models.items():
-        for row, kept in {name: scaffolds} | ({f"{name}, fillings": bare} if options.beside else {}).items():
+        for row, kept in ((name, scaffolds), (f"{name}, fillings", bare))[: 2 if options.beside else 1]:
             begun = time.process_time()
             exact, _ = generate_for_conditions(other, told, sampling, row, scaffolds=kept)
             rows.append(judged(exact, targets, row) | {"seconds": round(time.process_time() - begun, 1)})

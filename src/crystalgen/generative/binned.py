@@ -64,11 +64,18 @@ class Bins:
 
     def at(self, prediction: Tensor, x: Tensor, noise: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Return what `choose` would, of the bins in which values x (B, rows, 3) lie."""
+        bin = self.numbers(x)[..., None]
+        return self.values(prediction).gather(3, bin)[..., 0], self.logs(prediction, noise).gather(3, bin)[..., 0]
+
+    def logs(self, prediction: Tensor, noise: Tensor | float = 0.0) -> Tensor:
+        """Return the logarithms of all bins' probabilities, with noise added, (B, rows, 3, K)."""
+        return torch.log_softmax(prediction.float().chunk(2, dim=3)[0], dim=3) + noise
+
+    def numbers(self, x: Tensor) -> Tensor:
+        """Return the numbers of the bins in which values (B, rows, 3) lie, int, likewise."""
         around = (x[:, :-LATTICE_ROWS] * self.count).round().long() % self.count
         along = ((x[:, -LATTICE_ROWS:] - LATTICE_RANGE[0]) / self.width).long().clamp(0, self.count - 1)
-        bin = torch.cat([around, along], dim=1)[..., None]
-        logs = torch.log_softmax(prediction.float().chunk(2, dim=3)[0], dim=3) + noise
-        return self.values(prediction).gather(3, bin)[..., 0], logs.gather(3, bin)[..., 0]
+        return torch.cat([around, along], dim=1)
 
     def way(self, prediction: Tensor, x: Tensor) -> Tensor:
         """Return the expected way from x to the values, the shorter one around the cell, (B, rows, 3)."""

@@ -7,6 +7,7 @@ Lattices are averaged as metrics. `represent.scaffold` makes the tables.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -23,6 +24,9 @@ _RANGE = 4.0  # by which the edges of a crystal may differ from those of its sca
 
 class Symmetry(Protocol):
     """What samplers ask on their way; x (B, ...) is scaled as a network sees it."""
+
+    def of(self, numbers: Tensor) -> "Symmetry":
+        """Return that of some of the batch's crystals, int (m,)."""
 
     def begin(self, x: Tensor) -> Tensor:
         """Return where sampling starts, from noise."""
@@ -54,6 +58,9 @@ class View(Protocol):
 
     cartesian: bool
 
+    def of(self, numbers: Tensor) -> "View":
+        """Return that of some of the batch's crystals, int (m,)."""
+
     def slots(self, x: Tensor) -> Tensor:
         """Return the values that stand for coordinates, as the network sees them, (B, A, 3)."""
 
@@ -69,6 +76,10 @@ class View(Protocol):
 
 class Free:
     """No symmetry is asked for: everything stays as it is."""
+
+    def of(self, numbers: Tensor) -> "Free":
+        """See `Symmetry`."""
+        return self
 
     def likeliest(self, old: Tensor, data: Tensor, shown: Tensor, score: Callable[[Tensor], Tensor], draws: Tensor) -> Tensor:
         """See `Symmetric`."""
@@ -112,7 +123,7 @@ class Subspaces:
 
     def of(self, numbers: Tensor, device: torch.device | None = None) -> "Subspaces":
         """Return those of some samples, a scaffold each, on a device."""
-        which = self.which[numbers]
+        which = self.which[numbers.to(self.which.device)]
         parts = [getattr(self, field.name)[which].to(device) for field in fields(self)[1:]]
         return Subspaces(torch.arange(len(which)), *parts)
 
@@ -125,6 +136,10 @@ class Symmetric:
 
     def __init__(self, space: Subspaces, view: View):
         self.space, self.view = space, view
+
+    def of(self, numbers: Tensor) -> "Symmetric":
+        """See `Symmetry`."""
+        return self if len(numbers) == len(self.space.which) else Symmetric(self.space.of(numbers), self.view.of(numbers))
 
     def begin(self, x: Tensor) -> Tensor:
         """Each free coordinate is as random as that of one site; the lattice is the noise's, averaged."""
@@ -200,11 +215,15 @@ class Symmetric:
 
     def crowding(self, coords: Tensor, lattice: Tensor) -> Tensor:
         """Return for each site how far others are within `_APART` of it, in units of a strong preference, (B, A)."""
-        apart = coords[:, :, None] - coords[:, None]
-        distance = torch.einsum("bijk,bkl->bijl", apart - apart.round(), lattice).norm(dim=3)
+        apart = (coords[:, :, None] - coords[:, None]).flatten(1, 2)
+        squares = ((apart - apart.round()) @ lattice).square().sum(dim=2).view(-1, *coords.shape[1:2] * 2)
+        return _STRONG * ((1 - squares.sqrt() / _APART).clamp(min=0) * self._pairs).sum(dim=2)
+
+    @cached_property
+    def _pairs(self) -> Tensor:
+        """Which pairs of sites there are, bool (B, A, A)."""
         sites = self.space.orbit >= 0
-        counted = sites[:, :, None] & sites[:, None] & ~torch.eye(coords.shape[1], dtype=torch.bool, device=coords.device)
-        return _STRONG * ((1 - distance / _APART).clamp(min=0) * counted).sum(dim=2)
+        return sites[:, :, None] & sites[:, None] & ~torch.eye(sites.shape[1], dtype=torch.bool, device=sites.device)
 
     def anchored(self, x: Tensor) -> Tensor:
         """Return x moved so that its first site is at the origin."""

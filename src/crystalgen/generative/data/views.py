@@ -1,5 +1,7 @@
 """Where coordinates and lattice stand in what a network sees, so that they can be read and changed while sampling. Torch only."""
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,12 @@ class MatrixView:
         mean, std = (codec.tensors[f"lattice_{part}"].to(sites.device) for part in ("mean", "std"))
         size = sites.sum(dim=1).double().pow(1 / 3).float()[:, None, None]
         self._shift, self._scale = (mean - 0.5 / UNIFORM_STD * std) * size, std / UNIFORM_STD * size
+
+    def of(self, numbers: Tensor) -> "MatrixView":
+        """See `symmetry.View`."""
+        part = copy(self)
+        part.sites, part._shift, part._scale = self.sites[numbers], self._shift[numbers], self._scale[numbers]
+        return part
 
     def slots(self, x: Tensor) -> Tensor:
         """See `symmetry.View`."""
@@ -55,6 +63,12 @@ class UniMatView:
         self._mean, self._std = (codec.tensors[f"cell_{part}"].to(places.device) for part in ("mean", "std"))
         self._low = codec.tensors["cartesian_low"].to(places.device)
         self._span = (codec.tensors["cartesian_high"].to(places.device) - self._low).clamp(min=1e-3)
+
+    def of(self, numbers: Tensor) -> "UniMatView":
+        """See `symmetry.View`."""
+        part = copy(self)
+        part.sites, part._places = self.sites[numbers], self._places[numbers]
+        return part
 
     def slots(self, x: Tensor) -> Tensor:
         """See `symmetry.View`."""

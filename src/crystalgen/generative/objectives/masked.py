@@ -66,31 +66,43 @@ class MaskedPrediction:
             left = (counts * math.cos(math.pi / 2 * (step + 1) / sampling.steps) + 1e-6).floor().long()
             if step == sampling.steps - 1:
                 left = torch.zeros_like(left)
-            if (counts - shown.sum(dim=(1, 2)) <= left).all():
-                continue  # there are more steps than rows
-            prediction = net(x, shown.sum(dim=(1, 2)) / counts, condition)
-            noise = self._gumbel(prediction.shape[:3] + (self.bins.count,), temperature, generators) if sampling.temperature else 0.0
-            values, logs = self.bins.choose(prediction, noise)
-            if symmetry is not FREE:
-                values, logs, known = self._kept(known, torch.where(shown, x, values), shown, prediction, noise, symmetry, generators)
-            else:
-                known = values
-            sure = symmetry.together(logs if self._per_row == 3 else logs.sum(dim=2, keepdim=True))
+            due = torch.nonzero(counts - shown.sum(dim=(1, 2)) > left).flatten()  # of others, no row is: there are more steps than rows
+            if len(due) == 0:
+                continue
+            values_noise = order_noise = torch.zeros(len(x), 1, 1, 1, device=x.device)
             if sampling.temperature:
-                sure = sure + self._gumbel(sure.shape, temperature * (1 - (step + 1) / sampling.steps), generators)
-            sure = sure.masked_fill(~meaning, -math.inf).masked_fill(shown, math.inf)
+                values_noise = self._gumbel((*x.shape, self.bins.count), temperature, generators)
+                order_noise = self._gumbel(meaning.shape, temperature * (1 - (step + 1) / sampling.steps), generators)[..., None]
+            asked = {name: told[due] for name, told in condition.items()}
+            prediction = net(x[due], shown[due].sum(dim=(1, 2)) / counts[due], asked)
+            noise, own = values_noise[due], symmetry.of(due)
+            values, logs = self.bins.choose(prediction, noise)
+            if own is not FREE:
+                kept = torch.where(shown[due], x[due], values)
+                values, logs, values_kept = self._kept(known[due], kept, shown[due], prediction, noise, own, (due, len(x)), generators)
+                known = known.index_copy(0, due, values_kept)
+            else:
+                known = known.index_copy(0, due, values)
+            sure = own.together(logs if self._per_row == 3 else logs.sum(dim=2, keepdim=True)) + order_noise[due][..., 0]
+            sure = sure.masked_fill(~meaning[due], -math.inf).masked_fill(shown[due], math.inf)
             rank = sure.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(sure)
-            now = (rank < (counts - left)[:, None, None]) & meaning
-            now = symmetry.together(now.float()) > 0
-            x = torch.where((now if symmetry is not FREE else now & ~shown).expand(x.shape), known, x)
-            shown = now
+            now = (rank < (counts - left)[due, None, None]) & meaning[due]
+            now = own.together(now.float()) > 0
+            changed = now if own is not FREE else now & ~shown[due]
+            x = x.index_copy(0, due, torch.where(changed.expand(-1, -1, 3), known[due], x[due]))
+            shown = shown.index_copy(0, due, now)
         return x
 
-    def _kept(self, known: Tensor, values: Tensor, shown: Tensor, prediction: Tensor, noise: Tensor | float, symmetry: Symmetry,
-              generators: Generators) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        """The likeliest crystal with the symmetry, by the posteriors of all sites: its values, their logarithms, and itself."""
-        draws = draw(torch.rand, (len(known), _DRAWS, symmetry.space.orbit.shape[1], 3), generators).to(known.device).transpose(0, 1) - 0.5
-        known = symmetry.likeliest(known, values, shown, lambda x: self.bins.at(prediction, x, noise)[1], draws)
+    def _kept(self, known: Tensor, values: Tensor, shown: Tensor, prediction: Tensor, noise: Tensor, symmetry: Symmetry,
+              due: tuple[Tensor, int], generators: Generators) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """The likeliest crystal with the symmetry, by the posteriors of all sites: its values, their logarithms, and itself.
+
+        due: which of how many samples these are.
+        """
+        rows, count = due
+        draws = draw(torch.rand, (count, _DRAWS, symmetry.space.orbit.shape[1], 3), generators).to(known.device)[rows].transpose(0, 1) - 0.5
+        logs = self.bins.logs(prediction, noise)  # once, for it is asked of many crystals
+        known = symmetry.likeliest(known, values, shown, lambda x: logs.gather(3, self.bins.numbers(x)[..., None])[..., 0], draws)
         values, logs = self.bins.at(prediction, known, noise)
         return values, logs, symmetry.anchored(symmetry.toward(known, torch.where(shown, known, values)))
 
