@@ -15,7 +15,7 @@ from crystalgen.generative.settings import Sampling
 from crystalgen.generative.symmetry import FREE, Symmetry
 from crystalgen.generative.torus import ATOMS
 
-_DRAWS = 12  # of each orbit's free coordinates, among which a symmetric crystal is looked for at each step
+_DRAWS = 40  # of each orbit's free coordinates, among which a symmetric crystal is looked for at each step
 
 
 class MaskedPrediction:
