@@ -54,7 +54,7 @@ def main() -> None:
         start = time.process_time()
         crystals = as_crystals(answer_compound(formula, options.count, group, None, None, True, 40, 0, 1))
         rows.append(judged(formula, crystals) | {"seconds": round(time.process_time() - start, 1)})
-        shown.append((crystals.iloc[0], f"{formula}\nin {rows[-1]['space_group']}, {1000 * rows[-1]['e_above_hull']:.0f} meV/atom"))
+        shown.append((crystals.iloc[0], f"{formula}\nin {rows[-1]['space_group']}, {round(1000 * rows[-1]['e_above_hull'])} meV/atom"))
         print(rows[-1], flush=True)
         pd.DataFrame(rows).to_csv(options.out / "classics.csv", index=False, lineterminator="\n")
     for number, part in enumerate((shown[:5], shown[5:]), 1):
