@@ -13,6 +13,7 @@ ROWS = [
     ("perov_5_unimat", "unimat"),
     ("perov_5_unimat", "unimat_drawn"),
     ("carbon_24_unimat", "unimat_drawn"),
+    ("mp_20_unimat", "unimat"),
     ("mp_20_unimat", "unimat_drawn"),
 ]
 
