@@ -19,7 +19,7 @@ from crystalgen.generative.data.views import lattices, parameters
 from crystalgen.generative.jobs import load_data
 from crystalgen.generative.settings import Model as AnyModel
 from crystalgen.represent.apart import allowed, kept_apart
-from crystalgen.represent.canonical import composition_numbers, ordered_numbers
+from crystalgen.represent.canonical import composition_numbers, ordered_numbers, wrap
 from crystalgen.represent.generate import generate_for_conditions
 from crystalgen.represent.scaffold import PARTNERS, filled, found_in, misfit, subspaces
 from crystalgen.represent.tensors import matrix_tensors, save_tensors, unimat_tensors
@@ -233,3 +233,14 @@ def test_proposals_and_known_crystals_come_before_other_fillings():
         choose_scaffolds(np.array([5, 73, 74]), 225, 1, prototypes)
     assert proposed(near, 225) == []
     assert letter_frequencies(191, prototypes)["a"] > 5
+
+
+def test_crystals_that_are_exact_are_not_rounded_when_they_are_written():
+    near = np.array([1 - 7.8e-6, -1e-17, 1.25, -0.25])
+    assert wrap(near, 1e-12).tolist() == [1 - 7.8e-6, 0.0, 0.25, 0.75] and wrap(near)[0] == 0
+    scaffold = filled(148, first_filling("Ti2Al6", 148), np.random.default_rng(0))
+    site = int(np.argmax(np.bincount(scaffold.orbits)[scaffold.orbits] == 6))
+    beside = allowed(np.eye(len(scaffold.numbers))[:, [site]] * [1.0, 0, 0], scaffold)
+    step = -(scaffold.coords[site, 0] % 1.0 + 7.8e-6) / beside[site, 0]
+    moved = scaffold.coords + step * beside
+    assert misfit(scaffold.lattice, wrap(moved, 1e-12), scaffold) < 1e-9 < 1e-6 < misfit(scaffold.lattice, wrap(moved), scaffold)

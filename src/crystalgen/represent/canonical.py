@@ -44,10 +44,10 @@ def counted_numbers(counts: dict[str, int]) -> np.ndarray:
     return np.repeat([ATOMIC_NUMBERS[symbol] for symbol in counts], list(counts.values()))
 
 
-def wrap(frac_coords: np.ndarray) -> np.ndarray:
-    """Return coordinates in [0, 1); what lies a rounding error below 1 is 0."""
+def wrap(frac_coords: np.ndarray, tolerance: float = WRAP_TOLERANCE) -> np.ndarray:
+    """Return coordinates in [0, 1); what lies a rounding error below 1, single precision's unless one is given, is 0."""
     wrapped = frac_coords % 1.0
-    return np.where(wrapped > 1 - WRAP_TOLERANCE, 0.0, wrapped)
+    return np.where(wrapped > 1 - tolerance, 0.0, wrapped)
 
 
 def _canonical(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray):

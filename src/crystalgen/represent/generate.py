@@ -11,7 +11,7 @@ import torch
 from crystalgen.crystals import from_columns, write_crystals
 from crystalgen.crystals.schema import MIN_VOLUME
 from crystalgen.generative.checkpoint import Model
-from crystalgen.generative.data.format import PROPERTIES, TEST
+from crystalgen.generative.data.format import PROPERTIES, TEST, WRAP_TOLERANCE
 from crystalgen.generative.data.matrix import MatrixData
 from crystalgen.generative.data.unimat import UniMatData
 from crystalgen.generative.settings import Sampling
@@ -21,6 +21,7 @@ from crystalgen.represent.scaffold import Scaffold
 from crystalgen.represent.symmetric import sample_scaffolds
 from crystalgen.utils.files import write_json
 
+_EXACT = 1e-12  # of coordinates that are averaged in double precision, which moving by more would take off their symmetry
 _ASKED = ("space_group", "formation_energy_per_atom")  # a condition's columns that a crystal has too
 
 
@@ -135,7 +136,7 @@ def _draw(model: Model, condition: dict[str, torch.Tensor], sampling: Sampling, 
             drawn = decode(model, model.sample(condition, sampling, seed), condition)
         else:
             drawn = sample_scaffolds(model, condition, sampling, seed, scaffolds)
-        table, faults = _decoded(*drawn, row, seed, asked)
+        table, faults = _decoded(*drawn, row, seed, asked, WRAP_TOLERANCE if scaffolds is None else _EXACT)
         tables.append(table)
         rejected += faults
     samples = pd.concat(tables, ignore_index=True)
@@ -158,14 +159,15 @@ def save_samples(samples: pd.DataFrame, record: dict, folder: Path, requests: pd
         requests.to_parquet(folder / "requests.parquet", index=False)
 
 
-def _decoded(lattices: list, numbers: list, coords: list, row: str, seed: int, asked: pd.DataFrame) -> tuple[pd.DataFrame, Counter]:
-    """The samples that are crystals at all; the others are counted by reason."""
+def _decoded(lattices: list, numbers: list, coords: list, row: str, seed: int, asked: pd.DataFrame,
+             tolerance: float) -> tuple[pd.DataFrame, Counter]:  # fmt: skip
+    """The samples that are crystals at all; the others are counted by reason. tolerance: see `wrap`."""
     reasons = [_fault(m, z, x) for m, z, x in zip(lattices, numbers, coords, strict=True)]
     kept = [i for i, reason in enumerate(reasons) if reason is None]
     samples = from_columns(
         [lattices[i] for i in kept],
         [numbers[i] for i in kept],
-        [wrap(coords[i]) for i in kept],
+        [wrap(coords[i], tolerance) for i in kept],
         row,
         [f"{row}-{seed}-{i}" for i in kept],
         seed=np.full(len(kept), seed),
