@@ -1,14 +1,13 @@
 """How the atoms of a primitive cell can fill the Wyckoff positions of a space group, and which groups and cells are possible."""
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from math import gcd
 
 import numpy as np
-import spglib
 
+from crystalgen.chemistry.spacegroups import symmetry_dataset
 from crystalgen.chemistry.wyckoff import Site, SpaceGroup, space_group
 from crystalgen.utils.elements import SYMBOLS
 
@@ -126,9 +125,7 @@ def fillings(numbers: np.ndarray, number: int, frequencies: dict[str, float] | N
 def shows_group(group: SpaceGroup, filling: Filling) -> bool:
     """Say whether generic crystals of a filling have the group, and no higher one."""
     lattice, numbers, coords = random_crystal(group, filling, np.random.default_rng(0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # spglib announces its next error convention on every call
-        found = spglib.get_symmetry_dataset((lattice, coords, numbers), symprec=_SYMPREC)
+    found = symmetry_dataset((lattice, coords, numbers), _SYMPREC)
     return found is not None and found.number == group.number
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from crystalgen.chemistry.orbits import Filling, random_crystal
-from crystalgen.chemistry.spacegroups import symmetry_dataset
+from crystalgen.chemistry.spacegroups import STRICT, symmetry_dataset
 from crystalgen.chemistry.wyckoff import space_group
 from crystalgen.generative.symmetry import Subspaces
 from crystalgen.represent.reduced import reduction
@@ -58,7 +58,7 @@ def filled(number: int, filling: Filling, rng: np.random.Generator, volume: floa
     return _described(number, lattice, numbers, coords, group.rotations, group.translations, str(filling))
 
 
-def found_in(number: int, lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray, symprec: float = 0.01) -> Scaffold | None:
+def found_in(number: int, lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray, symprec: float = STRICT) -> Scaffold | None:
     """Return the scaffold of a crystal in a primitive cell; None where it does not show the group or its mirror image's at `symprec`, Å."""
     found = symmetry_dataset((lattice, coords, numbers), symprec)
     if found is None or number not in (found.number, PARTNERS.get(found.number)):
