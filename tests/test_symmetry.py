@@ -186,7 +186,8 @@ def test_every_kind_of_model_keeps_the_group(kind, table, tmp_path):
     spec, sampler = KINDS[kind]
     unimat = "input" in spec
     save_tensors((unimat_tensors if unimat else matrix_tensors)(table), tmp_path / "t.safetensors")
-    sampling = {"a": {"sampler": sampler, "steps": 4, "temperature": 1.0 if sampler == "unmask" else 0.0}}
+    drawn = {"temperature": 1.0, "revisions": 2} if sampler == "unmask" else {}
+    sampling = {"a": {"sampler": sampler, "steps": 4} | drawn}
     given = {"representation": "unimat" if unimat else "matrix", "training": {"steps": 1}, "sampling": sampling}
     settings = TypeAdapter(AnyModel).validate_python(given | spec)
     codec = load_data(settings, tmp_path / "t.safetensors").codec

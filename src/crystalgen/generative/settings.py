@@ -34,12 +34,15 @@ class Sampling(Strict):
     # of masked prediction: 0 is the most probable bin everywhere, 1 draws from the posteriors; of several samples for a condition
     # the first is always the most probable one
     temperature: Weight = 0.0
+    revisions: Annotated[Whole, Field(ge=0, le=1000)] = 0  # of masked prediction: times that a part of a crystal is drawn anew
     withhold: Annotated[tuple[Withheld, ...], Distinct] = ()  # what the network is not told; it must have been trained to do without
 
     @model_validator(mode="after")
-    def _one_step_is_one(self):
+    def _fits_the_sampler(self):
         if self.sampler == "one_step" and self.steps != 1:
             raise ValueError(f"steps {self.steps}: expected 1 of the sampler one_step")
+        if self.sampler != "unmask" and self.revisions:
+            raise ValueError(f"revisions {self.revisions} with sampler {self.sampler}; expected sampler unmask")
         return self
 
 

@@ -46,6 +46,9 @@ class Symmetry(Protocol):
     def together(self, values: Tensor) -> Tensor:
         """Return values of rows (B, rows, k), the same for all sites of an orbit."""
 
+    def alike(self, values: Tensor) -> Tensor:
+        """Return values of rows (B, rows, k), one of them, the same, for all sites of an orbit and over k."""
+
     def fixed(self, rows: Tensor) -> Tensor:
         """Return a mask of rows (B, rows, k) with those that the symmetry leaves no freedom."""
 
@@ -89,7 +92,7 @@ class Free:
         """See `Symmetry`."""
         return x
 
-    noise = scaffold = anchored = together = fixed = begin
+    noise = scaffold = anchored = together = alike = fixed = begin
 
     def move(self, old: Tensor, new: Tensor, share: float = 1.0) -> Tensor:
         """See `Symmetry`."""
@@ -232,11 +235,21 @@ class Symmetric:
 
     def together(self, values: Tensor) -> Tensor:
         """Return values of a matrix's rows (B, rows, k) with those of an orbit's sites averaged, over k too."""
-        own, sites = values[:, : self.space.orbit.shape[1]], self.space.orbit >= 0
-        first = torch.where(sites, self.space.orbit, torch.arange(own.shape[1], device=own.device))
+        first, sites = self._first, self.space.orbit >= 0
+        own = values[:, : first.shape[1]]
         total, count = (torch.zeros_like(own[..., 0]).scatter_add(1, first, v) for v in (own.mean(dim=2), torch.ones_like(own[..., 0])))
         mean = (total / count.clamp(min=1)).gather(1, first)[..., None].expand_as(own)
         return torch.cat([torch.where(sites[..., None], mean, own), values[:, own.shape[1] :]], dim=1)
+
+    def alike(self, values: Tensor) -> Tensor:
+        """Return values of a matrix's rows (B, rows, k), for all sites of an orbit and over k the first of its first site."""
+        own = values[:, : self._first.shape[1], 0].gather(1, self._first)[..., None].expand(-1, -1, values.shape[2])
+        return torch.cat([own, values[:, own.shape[1] :]], dim=1)
+
+    @cached_property
+    def _first(self) -> Tensor:
+        """The first site of each site's orbit, (B, A); a row that is no site is its own."""
+        return torch.where(self.space.orbit >= 0, self.space.orbit, torch.arange(self.space.orbit.shape[1], device=self.space.orbit.device))
 
     def fixed(self, rows: Tensor) -> Tensor:
         """Return a mask of a matrix's rows, bool (B, rows, k), with the sites that cannot move against the first one."""

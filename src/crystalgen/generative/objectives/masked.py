@@ -15,6 +15,7 @@ from crystalgen.generative.settings import Sampling
 from crystalgen.generative.symmetry import FREE, Symmetry
 from crystalgen.generative.torus import ATOMS
 
+REVISED = 0.5  # share of what is shown that the first revision hides
 _DRAWS = 40  # of each orbit's free coordinates, among which a symmetric crystal is looked for at each step
 
 
@@ -52,19 +53,39 @@ class MaskedPrediction:
 
     def sample(self, net: Net, x: Tensor, condition: dict[str, Tensor], sampling: Sampling, generators: Generators,
                symmetry: Symmetry = FREE) -> Tensor:  # fmt: skip
-        """Show rows by and by, the surest first, so many as a cosine says; with a temperature, values and order are drawn.
+        """Show what is hidden, see `_shown`; then as many times as `sampling.revisions` says hide a part of it again and show it anew.
 
-        The condition's `greedy`, where it has one, (B,), says of which samples nothing is drawn. Of a symmetry, sites that cannot move
-        are shown from the start, orbits are shown together, and what is shown is averaged with what is hidden, as it is predicted.
+        The first values were drawn when little else was known; a revision draws them again beside the others. The part falls from
+        REVISED to nothing. Of a symmetry, sites that cannot move are shown from the start.
         """
         meaning = _meaning(condition)[..., None].expand(-1, -1, self._per_row)
-        counts, known = meaning.sum(dim=(1, 2)), symmetry.scaffold(torch.nan_to_num(x))
-        shown = symmetry.fixed(torch.zeros_like(meaning))
-        temperature = sampling.temperature * (1 - condition.get("greedy", torch.zeros(len(x), device=x.device)).float())
-        x = torch.where(_meaning(condition)[..., None], torch.where(shown, known, x), 0.0)
-        for step in range(sampling.steps):
-            left = (counts * math.cos(math.pi / 2 * (step + 1) / sampling.steps) + 1e-6).floor().long()
-            if step == sampling.steps - 1:
+        free = meaning & ~symmetry.fixed(torch.zeros_like(meaning))
+        known = symmetry.scaffold(torch.nan_to_num(x))
+        x = self._shown(net, known, free, 1.0, condition, sampling, generators, symmetry)
+        for revision in range(sampling.revisions):
+            share = REVISED * (1 - revision / sampling.revisions)
+            hidden = symmetry.alike(draw(torch.rand, tuple(meaning.shape), generators).to(x.device)) < share
+            x = self._shown(net, x, free & hidden, share, condition, sampling, generators, symmetry)
+        return x
+
+    def _shown(self, net: Net, known: Tensor, hidden: Tensor, share: float, condition: dict[str, Tensor], sampling: Sampling,
+               generators: Generators, symmetry: Symmetry) -> Tensor:  # fmt: skip
+        """Show rows by and by, the surest first, so many as a cosine says; with a temperature, values and order are drawn.
+
+        The condition's `greedy`, where it has one, (B,), says of which samples nothing is drawn. Of a symmetry, orbits are shown
+        together, and what is shown is averaged with what is hidden, as it is predicted.
+
+        Args:
+            known: (B, rows, 3), of which `hidden` is not looked at; but for a symmetry, which begins there.
+            hidden: bool (B, rows, k), no padding. share: about how much that is of all, and so of the steps that are taken.
+        """
+        meaning = _meaning(condition)[..., None].expand_as(hidden)
+        counts, shown, steps = meaning.sum(dim=(1, 2)), meaning & ~hidden, math.ceil(share * sampling.steps)
+        temperature = sampling.temperature * (1 - condition.get("greedy", torch.zeros(len(known), device=known.device)).float())
+        x = torch.where(_meaning(condition)[..., None], torch.where(shown, known, math.nan), 0.0)
+        for step in range(steps):
+            left = (share * counts * math.cos(math.pi / 2 * (step + 1) / steps) + 1e-6).floor().long()
+            if step == steps - 1:
                 left = torch.zeros_like(left)
             due = torch.nonzero(counts - shown.sum(dim=(1, 2)) > left).flatten()  # of others, no row is: there are more steps than rows
             if len(due) == 0:
@@ -72,7 +93,7 @@ class MaskedPrediction:
             values_noise = order_noise = torch.zeros(len(x), 1, 1, 1, device=x.device)
             if sampling.temperature:
                 values_noise = self._gumbel((*x.shape, self.bins.count), temperature, generators)
-                order_noise = self._gumbel(meaning.shape, temperature * (1 - (step + 1) / sampling.steps), generators)[..., None]
+                order_noise = self._gumbel(meaning.shape, temperature * (1 - (step + 1) / steps), generators)[..., None]
             asked = {name: told[due] for name, told in condition.items()}
             prediction = net(x[due], shown[due].sum(dim=(1, 2)) / counts[due], asked)
             noise, own = values_noise[due], symmetry.of(due)
