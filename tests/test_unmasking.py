@@ -1,4 +1,6 @@
-"""How masked prediction shows a crystal: revisions draw again what was drawn when little was known; on orbits, atoms keep apart."""
+"""How masked prediction shows a crystal: revisions draw again what was drawn when little was known; atoms keep apart."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ from pydantic import TypeAdapter
 
 from crystalgen.chemistry.orbits import fillings
 from crystalgen.crystals import from_columns
+from crystalgen.crystals.plausibility import shortest_contact
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.jobs import load_data
 from crystalgen.generative.objectives.masked import REVISED
@@ -17,7 +20,7 @@ from crystalgen.generative.settings import Model as AnyModel
 from crystalgen.generative.settings import Sampling
 from crystalgen.represent.canonical import composition_numbers
 from crystalgen.represent.generate import generate_for_conditions
-from crystalgen.represent.scaffold import filled
+from crystalgen.represent.scaffold import Scaffold, filled
 from crystalgen.represent.tensors import matrix_tensors, save_tensors
 
 K = 8
@@ -75,21 +78,57 @@ class TwoAtOnePlace(torch.nn.Module):
         return torch.cat([logits, offsets], dim=3)
 
 
-def test_atoms_that_a_network_takes_to_one_place_are_kept_apart_at_its_own_values(tmp_path):
-    numbers = composition_numbers("Ti1O2")
-    made = filled(1, fillings(numbers, 1, most=1)[0], np.random.default_rng(0))
+class Undecided(torch.nn.Module):
+    """Every bin is as likely as every other."""
+
+    def forward(self, x, t, condition):
+        return torch.zeros(*x.shape, 2 * K)
+
+
+def a_model(net: torch.nn.Module, formula: str, folder: Path, **sampling) -> tuple[Model, Scaffold]:
+    """A model around a network that is not trained, of the scale of one crystal without symmetry, and this crystal."""
+    made = filled(1, fillings(composition_numbers(formula), 1, most=1)[0], np.random.default_rng(0))
     table = from_columns([made.lattice], [made.numbers], [made.coords], "random", ["a"], space_group=pd.array([1], dtype="Int16"),
                          split=["train"], formation_energy_per_atom=np.zeros(1))  # fmt: skip
-    save_tensors(matrix_tensors(table), tmp_path / "t.safetensors")
-    sampling = {"a": {"sampler": "unmask", "steps": 1}}
+    save_tensors(matrix_tensors(table), folder / "t.safetensors")
     settings = TypeAdapter(AnyModel).validate_python(
-        {"representation": "matrix", "net": "rows_small", "training": {"steps": 1}, "sampling": sampling,
+        {"representation": "matrix", "net": "rows_small", "training": {"steps": 1}, "sampling": {"a": {"sampler": "unmask"} | sampling},
          "objective": {"name": "masked", "unit": "value", "bins": K}})  # fmt: skip
-    codec, net = load_data(settings, tmp_path / "t.safetensors").codec, TwoAtOnePlace()
+    codec = load_data(settings, folder / "t.safetensors").codec
     net.register_parameter("weight", torch.nn.Parameter(torch.zeros(1)))
-    asked = pd.DataFrame({"atomic_numbers": [made.numbers], "space_group": [1], "formation_energy_per_atom": 0.0})
-    drawn, _ = generate_for_conditions(Model(settings, codec, {0: net}), asked, settings.sampling["a"], "a", scaffolds=[made])
-    first, *others = drawn["frac_coords"][0] * K
+    return Model(settings, codec, {0: net}), made
+
+
+def drawn(model: Model, crystal: Scaffold, count: int, on: bool = False, **changes) -> pd.DataFrame:
+    asked = pd.DataFrame({"atomic_numbers": [crystal.numbers] * count, "space_group": 1, "formation_energy_per_atom": 0.0})
+    sampling = model.settings.sampling["a"].model_copy(update=changes)
+    return generate_for_conditions(model, asked, sampling, "a", scaffolds=[crystal] * count if on else None)[0]
+
+
+def test_on_a_scaffold_atoms_that_a_network_takes_to_one_place_are_kept_apart_at_its_own_values(tmp_path):
+    first, *others = drawn(*a_model(TwoAtOnePlace(), "Ti1O2", tmp_path, steps=1), 1, on=True)["frac_coords"][0] * K
     assert np.abs(first).max() < 1e-4
     assert np.abs(np.array(others) % 1 - 0.25).max() < 1e-4, "the values are the network's own of a bin, not those that were tried"
     assert np.abs(others[0] - others[1]).max() >= 1 and [atom[0] for atom in others] == [pytest.approx(4.25)] * 2
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_crystals_whose_atoms_come_too_near_are_drawn_anew(on, tmp_path):
+    model, crystal = a_model(Undecided(), "C3", tmp_path, steps=4, temperature=1.0)
+
+    def contacts(table: pd.DataFrame) -> np.ndarray:
+        return np.array([shortest_contact(*c) for c in zip(table["lattice"], table["frac_coords"], table["atomic_numbers"], strict=True)])
+
+    plain, anew = drawn(model, crystal, 40, on), drawn(model, crystal, 40, on, contact=0.7, attempts=4)
+    was, now = contacts(plain), contacts(anew)
+    near = was < 0.7
+    assert 5 < near.sum() < 40, "there is something to do, and something to leave"
+    for column in ("frac_coords", "lattice"):
+        assert all(np.array_equal(a, b) for a, b in zip(plain[column][~near], anew[column][~near], strict=True))
+    assert (now >= was).all() and (now < 0.7).mean() < 0.6 * near.mean()
+    few = drawn(model, crystal, 7, on, contact=0.7, attempts=4)
+    assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(few["frac_coords"], anew["frac_coords"][:7], strict=True)), (
+        "others don't matter"
+    )
+    best = drawn(model, crystal, 40, on, contact=0.99, attempts=3)
+    assert (contacts(best) >= was).all(), "where none is apart enough, the best one stays"

@@ -102,6 +102,7 @@ WRONG = [
     (f"{FLOW}.sampling.sampler", "ddpm", "cannot sample a flow model"),
     (f"{FLOW}.sampling.sampler", "heun", "'one_step', 'euler', 'ddpm', 'ddim' or 'unmask'"),
     (f"{FLOW}.sampling.revisions", 3, "revisions 3 with sampler euler; expected sampler unmask"),
+    (f"{FLOW}.sampling.contact", 1.5, "less than 1"),
     (f"{FLOW}.sampling.max_targets", 0, "greater than or equal to 1"),
     (f"{FLOW}.sampling.guidance", -2.0, "greater than or equal to 0"),
     (f"{FLOW}.sampling.seed", -1, "greater than or equal to 0"),

@@ -53,20 +53,21 @@ class Model:
         return True
 
     def sample(self, condition: dict[str, Tensor], sampling: Sampling, seed: int | None = None,
-               symmetry: Callable[[Tensor, torch.device], Symmetry] | None = None) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
+               symmetry: Callable[[Tensor, torch.device], Symmetry] | None = None,
+               names: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
         """Draw crystals, as `codec.unscale` gives them.
 
         Args:
             condition: of `codec.request` or a data set, tensors (n, ...); empty for `sampling.count` unconditional ones.
             sampling: how; sample i follows from (sampling.seed, i) and its condition.
             seed: which network; the first without.
-            symmetry: see `draw_samples`.
+            symmetry, names: see `draw_samples`.
         """
         net = self.nets[next(iter(self.nets)) if seed is None else seed]
         condition = withheld(condition, sampling.withhold)
         count = len(next(iter(condition.values()))) if condition else sampling.count
         bf16 = self.settings.training.precision == "bf16"
-        drawn = draw_samples(net, self.objective, self.codec.shape, condition, count, sampling, symmetry=symmetry, bf16=bf16)
+        drawn = draw_samples(net, self.objective, self.codec.shape, condition, count, sampling, symmetry=symmetry, bf16=bf16, names=names)
         return self.codec.unscale(drawn, condition)
 
     def save(self, folder: Path) -> None:

@@ -18,11 +18,11 @@ MEMORY_SHARE = 0.25  # of what is free
 @torch.no_grad()
 def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], condition: dict[str, Tensor], count: int,
                  sampling: Sampling, symmetry: Callable[[Tensor, torch.device], Symmetry] | None = None,
-                 bf16: bool = False) -> Tensor:  # fmt: skip
+                 bf16: bool = False, names: Tensor | None = None) -> Tensor:  # fmt: skip
     """Draw `count` samples of `shape`, (count, *shape), scaled as the training data; sample i follows from (seed, i) and its condition.
 
     condition: tensors (count, ...), or empty for an unconditional model. symmetry: of samples by number, on a device. bf16:
-    whether the network works in that precision; all else is in single precision.
+    whether the network works in that precision; all else is in single precision. names: int (count,), what stands for i.
     """
     if count == 0:
         return torch.zeros(0, *shape)
@@ -30,12 +30,12 @@ def draw_samples(net: nn.Module, objective: Objective, shape: tuple[int, ...], c
     device = next(net.parameters()).device
     model = guided(_in_bf16(net, device) if bf16 else net, sampling.guidance)
     size = batch_size(net, shape, {name: value[:1] for name, value in condition.items()}, device)
-    drawn = torch.zeros(count, *shape)
+    drawn, names = torch.zeros(count, *shape), torch.arange(count) if names is None else names
     if sampling.temperature and sampling.per_target > 1:
         condition = condition | {"greedy": torch.arange(count) % sampling.per_target == 0}
     for numbers in _order(net, condition, count).split(size):
         part = {name: value[numbers].to(device) for name, value in condition.items()}
-        generators = [torch.Generator().manual_seed(sampling.seed * 1_000_003 + number) for number in numbers.tolist()]
+        generators = [torch.Generator().manual_seed(sampling.seed * 1_000_003 + name) for name in names[numbers].tolist()]
         noise = objective.prior((len(numbers), *shape), part, generators).to(device)
         kept = FREE if symmetry is None else symmetry(numbers, device)
         drawn[numbers] = objective.sample(model, noise, part, sampling, generators, kept).cpu()

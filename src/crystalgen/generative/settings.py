@@ -35,6 +35,10 @@ class Sampling(Strict):
     # the first is always the most probable one
     temperature: Weight = 0.0
     revisions: Annotated[Whole, Field(ge=0, le=1000)] = 0  # of masked prediction: times that a part of a crystal is drawn anew
+    # a crystal with two atoms nearer than this share of the sum of their covalent radii is drawn anew, up to so many times in all; 0 takes
+    # all as they are. Where none is apart enough, the best one stays
+    contact: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    attempts: Annotated[Count, Field(le=100)] = 8
     withhold: Annotated[tuple[Withheld, ...], Distinct] = ()  # what the network is not told; it must have been trained to do without
 
     @model_validator(mode="after")
@@ -43,6 +47,8 @@ class Sampling(Strict):
             raise ValueError(f"steps {self.steps}: expected 1 of the sampler one_step")
         if self.sampler != "unmask" and self.revisions:
             raise ValueError(f"revisions {self.revisions} with sampler {self.sampler}; expected sampler unmask")
+        if self.contact and self.per_target > 1:
+            raise ValueError(f"contact {self.contact:g} with per_target {self.per_target}: the first of several is never drawn; expected 1")
         return self
 
 

@@ -1,5 +1,6 @@
 """From a trained model to crystals: sample, decode, and count what could not be decoded."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas as pd
 import torch
 
 from crystalgen.crystals import from_columns, write_crystals
+from crystalgen.crystals.plausibility import shortest_contact
 from crystalgen.crystals.schema import MIN_VOLUME
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.format import PROPERTIES, TEST, WRAP_TOLERANCE
@@ -22,6 +24,7 @@ from crystalgen.represent.symmetric import sample_scaffolds
 from crystalgen.utils.files import write_json
 
 _EXACT = 1e-12  # of coordinates that are averaged in double precision, which moving by more would take off their symmetry
+_ATTEMPT = 10**12  # between the numbers that stand for a sample's attempts
 _ASKED = ("space_group", "formation_energy_per_atom")  # a condition's columns that a crystal has too
 
 
@@ -132,10 +135,7 @@ def _draw(model: Model, condition: dict[str, torch.Tensor], sampling: Sampling, 
     """Draw the crystals of each network, one table; `asked` (one row per sample) is taken along."""
     tables, rejected = [], Counter()
     for seed in model.nets:
-        if scaffolds is None:
-            drawn = decode(model, model.sample(condition, sampling, seed), condition)
-        else:
-            drawn = sample_scaffolds(model, condition, sampling, seed, scaffolds)
+        drawn = _apart(model, condition, sampling, seed, scaffolds, len(asked))
         table, faults = _decoded(*drawn, row, seed, asked, WRAP_TOLERANCE if scaffolds is None else _EXACT)
         tables.append(table)
         rejected += faults
@@ -149,6 +149,32 @@ def _draw(model: Model, condition: dict[str, torch.Tensor], sampling: Sampling, 
         "rejected": dict(sorted(rejected.items())),
     }
     return samples, record
+
+
+def _apart(model: Model, condition: dict[str, torch.Tensor], sampling: Sampling, seed: int, scaffolds: Sequence[Scaffold] | None,
+           count: int) -> tuple[list, ...]:  # fmt: skip
+    """Draw crystals as `decode` returns them; those whose atoms come too near are drawn anew, see `Sampling.contact`."""
+    best, contacts, due = [None] * count, np.full(count, -math.inf), np.arange(count)
+    for attempt in range(sampling.attempts if sampling.contact else 1):
+        told, some = {name: value[due] for name, value in condition.items()}, sampling.model_copy(update={"count": len(due)})
+        names = torch.from_numpy(due) + attempt * _ATTEMPT
+        if scaffolds is None:
+            drawn = decode(model, model.sample(told, some, seed, names=names), told)
+        else:
+            drawn = sample_scaffolds(model, told, some, seed, [scaffolds[i] for i in due], names)
+        for i, *crystal in zip(due, *drawn, strict=True):
+            contact = _contact(*crystal) if sampling.contact else 0.0
+            if contact > contacts[i]:
+                best[i], contacts[i] = crystal, contact
+        due = np.flatnonzero(contacts < sampling.contact)
+        if len(due) == 0:
+            break
+    return tuple(map(list, zip(*best, strict=True))) if best else ([], [], [])
+
+
+def _contact(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> float:
+    """See `shortest_contact`; -1 of what is no crystal."""
+    return -1.0 if _fault(lattice, numbers, coords) else shortest_contact(lattice, coords, numbers)
 
 
 def save_samples(samples: pd.DataFrame, record: dict, folder: Path, requests: pd.DataFrame | None = None) -> None:

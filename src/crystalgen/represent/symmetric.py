@@ -15,10 +15,10 @@ from crystalgen.utils.lattice import lattices_from_parameters
 
 
 def sample_scaffolds(model: Model, condition: dict[str, torch.Tensor], sampling: Sampling, seed: int,
-                     scaffolds: Sequence[Scaffold]) -> tuple[list, list, list]:  # fmt: skip
+                     scaffolds: Sequence[Scaffold], names: torch.Tensor | None = None) -> tuple[list, list, list]:  # fmt: skip
     """Draw a crystal on each scaffold: lattices (3, 3), Å, atomic numbers and fractional coordinates, as `generate.decode` returns them.
 
-    condition: of `codec.request` for the scaffolds' atoms; empty for an unconditional UniMat model.
+    condition: of `codec.request` for the scaffolds' atoms; empty for an unconditional UniMat model. names: see `sample.draw_samples`.
     """
     matrix, codec, tables = model.settings.representation == "matrix", model.codec, subspaces(scaffolds)
     sizes = torch.tensor([len(scaffold.numbers) for scaffold in scaffolds])
@@ -31,7 +31,7 @@ def sample_scaffolds(model: Model, condition: dict[str, torch.Tensor], sampling:
         return Symmetric(tables.of(numbers, device), MatrixView(codec, here >= 0) if matrix else UniMatView(codec, here))
 
     sampling = sampling.model_copy(update={"count": len(scaffolds)})
-    drawn = model.sample(condition, sampling, seed, symmetry)
+    drawn = model.sample(condition, sampling, seed, symmetry, names)
     if matrix:
         lattices, values = drawn[:, -3:].double().numpy(), drawn[:, : places.shape[1]]
     else:
