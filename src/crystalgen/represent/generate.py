@@ -156,7 +156,8 @@ def _apart(model: Model, condition: dict[str, torch.Tensor], sampling: Sampling,
     """Draw crystals as `decode` returns them; those whose atoms come too near are drawn anew, see `Sampling.contact`."""
     best, contacts, due = [None] * count, np.full(count, -math.inf), np.arange(count)
     for attempt in range(sampling.attempts if sampling.contact else 1):
-        told, some = {name: value[due] for name, value in condition.items()}, sampling.model_copy(update={"count": len(due)})
+        told = {name: value[due] for name, value in condition.items()}
+        some = sampling if condition else sampling.model_copy(update={"count": len(due)})
         names = torch.from_numpy(due) + attempt * _ATTEMPT
         if scaffolds is None:
             drawn = decode(model, model.sample(told, some, seed, names=names), told)
