@@ -101,7 +101,7 @@ def test_a_flow_whose_network_knows_the_end_arrives_there(settings, speed, steps
 @pytest.mark.parametrize("settings", [Endpoint(), BinsFlow(bins=K)])
 def test_flows_take_the_shorter_way_and_a_network_without_a_fault_has_no_loss(settings):
     (x, condition), objective = crystals(), settings.build()
-    x_t, t, target = objective.corrupt(x, condition, seeded())
+    x_t, t, target, _ = objective.corrupt(x, condition, seeded())
     left = shortest(x - x_t)
     assert (left[:, :-3].abs() <= 0.5 * (1 - t.view(-1, 1, 1)) + 1e-5).all()
     if settings.name == "endpoint":
@@ -138,7 +138,7 @@ def test_what_is_hidden_is_asked_and_nothing_else(unit):
     (x, condition), objective = crystals(), Masked(unit=unit, noise=0.01, bins=K).build()
     shares = []
     for seed in range(200):
-        x_t, t, target = objective.corrupt(x, condition, seeded(seed))
+        x_t, t, target, _ = objective.corrupt(x, condition, seeded(seed))
         hidden = x_t.isnan()
         assert torch.equal(hidden, ~target.isnan())
         assert not (hidden & ~meaning(condition)).any()

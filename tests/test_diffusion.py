@@ -35,7 +35,7 @@ SCHEDULES = pytest.mark.parametrize("schedule", ["squaredcos_cap_v2", "linear", 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.2887)])
 def test_noised_data_have_the_schedules_mean_and_variance(schedule, mean, std):
     settings = Diffusion(train_steps=10, schedule=schedule, mean=mean, std=std)
-    x_t, t, noise = settings.build().corrupt(torch.full((4000, 10), 3.0), {}, seeded())
+    x_t, t, noise, _ = settings.build().corrupt(torch.full((4000, 10), 3.0), {}, seeded())
     step = (t * 10).round().long()
     assert sorted(set(step.tolist())) == list(range(10))
     assert noise.mean().item() == pytest.approx(0, abs=0.02)
@@ -68,7 +68,7 @@ def exact_answer(settings: Diffusion, times: list[float]):
 
 def test_noise_levels_are_drawn_as_often_as_their_signal_to_noise_ratio_up_to_five():
     settings = Diffusion(train_steps=10, times="min_snr")
-    _, t, _ = settings.build().corrupt(torch.zeros(50000, 1), {}, seeded())
+    _, t, _, _ = settings.build().corrupt(torch.zeros(50000, 1), {}, seeded())
     kept = _alpha_bar(settings)
     expected = np.minimum(kept / (1 - kept), 5)
     shares = torch.bincount((t * 10).round().long(), minlength=10).numpy() / 50000
@@ -83,7 +83,7 @@ PREDICTIONS = pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.2887)])
 def test_training_asks_for_what_the_network_is_to_say(prediction, mean, std):
     settings = Diffusion(train_steps=10, prediction=prediction, mean=mean, std=std)
-    x_t, t, target = settings.build().corrupt(POINT.expand(50, 3), {}, seeded())
+    x_t, t, target, _ = settings.build().corrupt(POINT.expand(50, 3), {}, seeded())
     answers = torch.stack([exact_answer(settings, [])(x_t[i : i + 1], t[i : i + 1], {})[0] for i in range(50)])
     torch.testing.assert_close(target, answers, atol=2e-3, rtol=1e-3)
 

@@ -81,7 +81,7 @@ def test_orbits_are_hidden_together_and_fixed_sites_are_shown(file, unit, trim):
     data, objective = MatrixData(file, trim=trim), Masked(unit=unit, bins=8, orbits=True).build()
     batch, seen = data.batch(torch.tensor([0, 1, 4, 6])), []
     for seed in range(100):
-        x_t, _, target = objective.corrupt(batch.x, batch.condition, torch.Generator().manual_seed(seed))
+        x_t, _, target, _ = objective.corrupt(batch.x, batch.condition, torch.Generator().manual_seed(seed))
         hidden, sites = x_t.isnan(), slice(0, -3)
         assert torch.equal(hidden, ~target.isnan()) and hidden.any(dim=(1, 2)).all()
         assert not hidden[:, sites][batch.condition["fixed"][:, sites]].any()

@@ -187,8 +187,8 @@ def test_training_learns(job):
 def test_a_loss_that_is_not_finite_names_the_step(job):
     class Broken(Spy):
         def corrupt(self, x, condition, generator):
-            x_t, t, target = super().corrupt(x, condition, generator)
-            return x_t, t, target * torch.nan
+            x_t, t, target, scale = super().corrupt(x, condition, generator)
+            return x_t, t, target * torch.nan, scale
 
     with pytest.raises(FloatingPointError, match="step 0"):
         run(job, small_model(), objective=Broken(Flow()))

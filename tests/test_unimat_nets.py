@@ -1,5 +1,7 @@
 """UniMat's networks: what they see, what they do not see, and what sampling gives."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.data.format import NULL
 from crystalgen.generative.jobs import load_data
-from crystalgen.generative.nets.scores import null_scores
+from crystalgen.generative.nets.scores import SPREAD, null_scores, residual, settled
 from crystalgen.generative.objectives.settings import Diffusion
 from crystalgen.generative.settings import UniMatModel
 from crystalgen.represent.generate import sample_row
@@ -17,6 +19,7 @@ NETS = {
     "dense": {"name": "unet3d", "scores": True, "channels": 8, "multipliers": [1, 2], "heads": 2},
     "places": {"name": "places", "channels": 16, "blocks": 2},
     "elements": {"name": "places", "token": "element", "scores": True, "waves": 2, "channels": 16, "blocks": 2},
+    "residual": {"name": "places", "token": "element", "scores": True, "skips": True, "residual": True, "channels": 16, "blocks": 2},
     "skipping": {"name": "places", "token": "element", "scores": True, "skips": True, "channels": 16, "blocks": 2},
 }
 ITEMS = torch.tensor([1, 5, 40])
@@ -147,9 +150,36 @@ def test_a_noisy_null_atom_scores_its_noise_at_every_level():
     """With the schedule's own noise: the score is the noise that was added, whatever the time; an atom stands out at small noise."""
     objective = Diffusion(train_steps=1024, schedule="cosine_log_snr").build()
     null = torch.full((500, 3, 2, 1, 1), NULL)
-    x_t, t, noise = objective.corrupt(null, {}, torch.Generator().manual_seed(0))
+    x_t, t, noise, _ = objective.corrupt(null, {}, torch.Generator().manual_seed(0))
     middle = (t > 0.1) & (t < 0.99)
     torch.testing.assert_close(null_scores(x_t, t)[middle], noise[middle], atol=0.05, rtol=0.02)
     low = torch.full((500,), 0.1)
     assert (null_scores(torch.full_like(null, 0.0), low) > 5).all()
     assert null_scores(torch.full_like(null, 0.9), low * 0.01).max() == 10
+
+
+@pytest.mark.parametrize("t", [0.02, 0.1, 0.5, 0.9])
+def test_a_residual_of_0_is_what_noisy_data_are_on_average_and_its_unit_is_what_that_leaves_open(t):
+    """Of normal data of the spread the posterior is known: its mean is a residual of 0, its deviation one of 1."""
+    generator = torch.Generator().manual_seed(0)
+    data, noise = SPREAD * torch.randn(200_000, 1, generator=generator), torch.randn(200_000, 1, generator=generator)
+    x, times = math.cos(t * math.pi / 2) * data + math.sin(t * math.pi / 2) * noise, torch.full((200_000,), t)
+    mean = residual(torch.zeros_like(x), x, times)
+    assert float((data - mean).mean()) == pytest.approx(0, abs=3e-3)
+    assert float(((data - mean) * x).mean()) == pytest.approx(0, abs=3e-3), "nothing of the noisy data tells more"
+    unit = residual(torch.ones_like(x), x, times) - mean
+    assert float((data - mean).std()) == pytest.approx(float(unit[0]), rel=0.01)
+    objective = Diffusion(train_steps=1024, schedule="cosine_log_snr", prediction="sample", weighting="noise").build()
+    scale = objective.path(noise[:1], data[:1], torch.tensor([round(t * 1024)])).scale
+    assert float(scale * unit[0]) == pytest.approx(1.0, rel=0.05), "errors of every level count alike"
+
+
+def test_an_atom_is_answered_beside_where_it_is_surely_seen_and_null_where_it_surely_is_not():
+    answer, places = torch.full((2, 3, 3, 1, 1), 0.7), torch.full((2, 3, 3, 1, 1), NULL)
+    places[:, :, 0], places[:, :, 1] = 0.3, 0.9
+    t = torch.tensor([0.01, 0.97])
+    signal = torch.cos(t * math.pi / 2).view(-1, 1, 1, 1, 1)
+    meant = settled(answer, signal * places, t)
+    assert (meant[0, :, 2] == NULL).all() and torch.allclose(meant[0, :, :2], places[0, :, :2], atol=0.02)
+    assert not torch.equal(meant[0, :, :2], places[0, :, :2]), "the answer says what to add"
+    assert torch.equal(meant[1], answer[1]), "in noise the answer is the data"

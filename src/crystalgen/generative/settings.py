@@ -186,10 +186,11 @@ class UniMatModel(_ModelBase):
     @model_validator(mode="after")
     def _skips_fit(self):
         fits = getattr(self.objective, "prediction", None) == "sample" and self.objective.schedule != "linear"
-        if getattr(self.net, "skips", False) and not fits:
-            raise ValueError(
-                "net.skips: expected an objective of diffusion on a cosine schedule that predicts the data (prediction: sample)"
-            )
+        for name in ("skips", "residual"):
+            if getattr(self.net, name, False) and not fits:
+                raise ValueError(
+                    f"net.{name}: expected an objective of diffusion on a cosine schedule that predicts the data (prediction: sample)"
+                )
         return self
 
     @field_validator("objective")

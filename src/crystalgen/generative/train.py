@@ -141,11 +141,14 @@ def validation_loss(net: Net, objective: Objective, data: MatrixData | UniMatDat
 def _step_loss(net: Net, objective: Objective, batch: Batch, number: int, accelerator: Accelerator | None,
                share: slice = slice(None)) -> Tensor:  # fmt: skip
     torch.manual_seed(number)  # dropout
-    x_t, t, target = objective.corrupt(batch.x, batch.condition, torch.Generator().manual_seed(number))
+    x_t, t, target, scale = objective.corrupt(batch.x, batch.condition, torch.Generator().manual_seed(number))
     condition = {name: value[share] for name, value in batch.condition.items()}
     with accelerator.autocast() if accelerator else nullcontext():
         prediction = net(x_t[share], t[share], condition)
     weight = batch.weight[share] if len(batch.weight) == len(batch.x) else batch.weight
+    if scale is not None:
+        scale = scale[share].view(-1, *[1] * (target.dim() - 1))
+        return objective.loss(prediction * scale, target[share] * scale, weight)
     return objective.loss(prediction, target[share], weight)
 
 

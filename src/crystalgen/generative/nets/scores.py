@@ -1,12 +1,14 @@
-"""An input that makes null atoms easy to tell: distances from them in units of the noise."""
+"""What a noise level says of UniMat's table: how far a place is from a null atom, and how near an answer is to what is seen."""
 
 import math
 
+import torch
 from torch import Tensor
 
 from crystalgen.generative.data.format import NULL
 
 CERTAINTY = 4.0  # deviations of the noise
+SPREAD = 0.5  # of the data, about
 
 
 def null_scores(coordinates: Tensor, t: Tensor) -> Tensor:
@@ -27,3 +29,26 @@ def absent(coordinates: Tensor, t: Tensor) -> Tensor:
     """
     angle = (t * math.pi / 2).clamp(1e-3, math.pi / 2 - 1e-3).view(-1, 1, 1)
     return coordinates[:, :, 0].mean(dim=1) < -CERTAINTY / math.sqrt(3) * angle.sin()
+
+
+def residual(answer: Tensor, x: Tensor, t: Tensor, spread: float = SPREAD) -> Tensor:
+    """Return the data that a network's answer (B, ...) means beside the noisy ones x at times t (B,).
+
+    The preconditioning of Karras et al. 2022 (arXiv 2206.00364, table 1) in the variance-preserving scale of a cosine schedule: in
+    pure noise the data are the answer, near the data they are x, and the answer says what to add in units of the noise.
+    """
+    angle = (t * math.pi / 2).clamp(1e-3, math.pi / 2 - 1e-3).view(-1, *[1] * (x.dim() - 1))
+    signal, noise = angle.cos(), angle.sin()
+    total = (signal * spread).square() + noise.square()
+    return signal * spread**2 / total * x + noise * spread / total.sqrt() * answer
+
+
+def settled(answer: Tensor, coordinates: Tensor, t: Tensor) -> Tensor:
+    """Return coordinates (B, 3, ...) that an answer means: null where an atom surely is not, a `residual` where it surely is.
+
+    Sure is what would else be CERTAINTY deviations of the noise away. Between the two, the answer is the data itself.
+    """
+    angle = (t * math.pi / 2).clamp(1e-3, math.pi / 2 - 1e-3).view(-1, *[1] * (coordinates.dim() - 1))
+    mean, doubt = coordinates.mean(dim=1, keepdim=True), CERTAINTY / math.sqrt(3) * angle.sin()
+    atom, null = mean > NULL * angle.cos() + doubt, mean < -doubt
+    return torch.where(null, NULL, torch.where(atom, residual(answer, coordinates, t), answer))

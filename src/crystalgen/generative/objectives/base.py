@@ -21,11 +21,13 @@ class Corrupted(NamedTuple):
     x_t: (B, ...), on the way from noise to data.
     t: (B,), in [0, 1].
     target: (B, ...), shaped like x_t.
+    scale: (B,), by which prediction and target are multiplied before they are compared; None for 1.
     """
 
     x_t: Tensor
     t: Tensor
     target: Tensor
+    scale: Tensor | None = None
 
 
 class Objective(Protocol):

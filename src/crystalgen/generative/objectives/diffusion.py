@@ -12,6 +12,7 @@ from crystalgen.generative.settings import Sampling
 from crystalgen.generative.symmetry import FREE, Symmetry
 
 MAX_SNR = 5.0  # from which on noise levels count alike
+SPREAD, MAX_SCALE = 0.5, 50.0  # of the data, about; from which on errors count alike
 
 
 class DenoisingDiffusion:
@@ -37,7 +38,12 @@ class DenoisingDiffusion:
         signal, spread = alpha_bar**0.5, (1 - alpha_bar) ** 0.5
         data = (x - self.settings.mean) / self.settings.std
         targets = {"epsilon": lambda: noise, "v_prediction": lambda: signal * noise - spread * data, "sample": lambda: data}
-        return Corrupted(signal * data + spread * noise, step.to(x.device) / self.settings.train_steps, targets[self.settings.prediction]())
+        scale = None
+        if self.settings.weighting == "noise":
+            scale = ((signal**2 + (spread / SPREAD) ** 2).sqrt() / spread).flatten().clamp(max=MAX_SCALE)
+        return Corrupted(
+            signal * data + spread * noise, step.to(x.device) / self.settings.train_steps, targets[self.settings.prediction](), scale
+        )
 
     def prior(self, shape: tuple[int, ...], condition: dict[str, Tensor], generators: Generators) -> Tensor:
         """Draw noise."""

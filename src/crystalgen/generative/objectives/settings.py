@@ -58,6 +58,9 @@ class Diffusion(Strict):
     # the velocity (arXiv 2202.00512) or the data themselves
     times: Literal["uniform", "min_snr"] = "uniform"  # of training; the second draws a noise level as often as min(SNR, 5), which
     # suits a network that predicts the data (arXiv 2303.09556): what noise has hidden is not worth many guesses
+    # of noise levels in the loss: as the errors are, or, of data that are predicted, in units of what noise leaves open, so that little
+    # noise counts as much as much noise (arXiv 2206.00364)
+    weighting: Literal["plain", "noise"] = "plain"
     mean: Mean = 0.0  # the data are brought from this mean
     std: Spread = 1.0  # and spread to 0 and 1, which the noise has
     clip: Positive | None = None  # bound of the data that a sampling step may predict; 1 fits UniMat, scaled to [-1, 1]

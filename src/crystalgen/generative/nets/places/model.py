@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crystalgen.generative.data.format import NULL
-from crystalgen.generative.data.unimat import Layout
+from crystalgen.generative.data.unimat import CELL_STD, Layout
 from crystalgen.generative.nets.blocks import zero_init
 from crystalgen.generative.nets.conditioning import AuxiliaryEmbedding, TimeEmbedding
 from crystalgen.generative.nets.places.settings import PlacesConfig
-from crystalgen.generative.nets.scores import absent, null_scores
+from crystalgen.generative.nets.scores import absent, null_scores, residual, settled
 
 PARTS = 4  # of a batch, by the number of tokens
 
@@ -56,7 +56,7 @@ class PlaceTransformer(nn.Module):
         self.layout, self.per_layer, self.stacked = layout, elements.numel(), config.token == "element"
         self.register_buffer("used", (elements > 0).expand(layout.grid).clone(), persistent=False)
         depth = layers if self.stacked else 1
-        self.scored, self.waves, self.skips = config.scores, config.waves, config.skips
+        self.scored, self.waves, self.skips, self.residual = config.scores, config.waves, config.skips, config.residual
         features = (3 if layout.as_token else 9) * depth
         self.time = TimeEmbedding(channels, channels)
         self.auxiliary = AuxiliaryEmbedding(auxiliary, channels)
@@ -87,11 +87,14 @@ class PlaceTransformer(nn.Module):
         h = self.norm(self._mixed(h, self.time(t) + self.auxiliary(condition), mask)).float()
         with torch.autocast(x.device.type, enabled=False):
             prediction = self.leave(h[:, : token.shape[1]]) * mask[:, : token.shape[1], None]
-            cell = self.cell_out(h[:, -1]) if self.layout.as_token else None
+            found = self.cell_out(h[:, -1]) if self.layout.as_token else None
         out = self._grids(torch.zeros_like(rows, dtype=prediction.dtype).scatter_add(1, index, prediction))
+        if self.residual:
+            out = torch.cat([torch.where(heard[:, None], settled(out[:, :3], coordinates, t), out[:, :3]), out[:, 3:]], dim=1)
+            found = None if found is None else residual(found, cell, t, CELL_STD)
         if skips:
             out = torch.where((places & ~heard)[:, None], NULL, out)
-        return out if cell is None else self.layout.join(out, cell)
+        return out if found is None else self.layout.join(out, found)
 
     def _mixed(self, h: Tensor, embedding: Tensor, mask: Tensor) -> Tensor:
         """h (B, N, C) through all blocks; crystals of like length together where places are skipped, each part with tokens of its own."""

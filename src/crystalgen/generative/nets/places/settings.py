@@ -20,6 +20,8 @@ class PlacesConfig(NetSettings):
     # elements that are surely absent cost nothing, and the answer for them is the null atom; for diffusion on a cosine schedule that
     # predicts the data, see `nets.scores.absent`
     skips: bool = False
+    # what is surely an atom, and the cell, are answered relative to where they stand, see `nets.scores.residual`; for the same diffusion
+    residual: bool = False
     # so many sines and cosines of each coordinate enter too, of 1, 2, 4, ... periods in the cell
     waves: Annotated[Whole, Field(ge=0, le=64)] = 0
     channels: Width = 128
