@@ -183,3 +183,17 @@ def test_an_atom_is_answered_beside_where_it_is_surely_seen_and_null_where_it_su
     assert (meant[0, :, 2] == NULL).all() and torch.allclose(meant[0, :, :2], places[0, :, :2], atol=0.02)
     assert not torch.equal(meant[0, :, :2], places[0, :, :2]), "the answer says what to add"
     assert torch.equal(meant[1], answer[1]), "in noise the answer is the data"
+
+
+@pytest.mark.parametrize("composition", ["none", "exact"])
+def test_near_the_data_a_network_that_answers_residuals_answers_what_it_sees(made, composition):
+    """Whatever its weights; one that answers the data itself may say anything."""
+    off = {}
+    for name in ("residual", "skipping"):
+        net, data, _ = made(name, cell="token", composition=composition)
+        batch = data.batch(ITEMS)
+        answer = net(batch.x, torch.full((3,), 0.002), batch.condition).detach()
+        (found, cell), (places, own) = data.codec.layout.split(answer), data.codec.layout.split(batch.x)
+        used = batch.condition["places"] if composition == "exact" else net.used.expand(3, -1, -1, -1)
+        off[name] = max(float(((found - places).abs() * used[:, None]).max()), float((cell - own).abs().max()))
+    assert off["residual"] < 0.05 < off["skipping"]

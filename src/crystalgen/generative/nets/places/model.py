@@ -90,7 +90,8 @@ class PlaceTransformer(nn.Module):
             found = self.cell_out(h[:, -1]) if self.layout.as_token else None
         out = self._grids(torch.zeros_like(rows, dtype=prediction.dtype).scatter_add(1, index, prediction))
         if self.residual:
-            out = torch.cat([torch.where(heard[:, None], settled(out[:, :3], coordinates, t), out[:, :3]), out[:, 3:]], dim=1)
+            meant = (residual if "places" in condition else settled)(out[:, :3], coordinates, t)
+            out = torch.cat([torch.where(heard[:, None], meant, out[:, :3]), out[:, 3:]], dim=1)
             found = None if found is None else residual(found, cell, t, CELL_STD)
         if skips:
             out = torch.where((places & ~heard)[:, None], NULL, out)
