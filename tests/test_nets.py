@@ -220,5 +220,5 @@ def test_unet3d_gives_a_tensor_like_its_input_for_any_block(grid, cell, stride):
     out = net(x, t, {})
     assert out.shape == x.shape
     assert out.isfinite().all()
-    torch.testing.assert_close(net(x[1:], t[1:], {}), out[1:], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(net(x[1:], t[1:], {}), out[1:], atol=1e-4, rtol=1e-3)
     assert not torch.allclose(net(x, 1 - t, {}), out)
