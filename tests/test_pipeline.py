@@ -146,7 +146,8 @@ def test_a_label_trains_and_samples_nothing(dry_pipeline):
 
 
 def test_a_default_that_no_study_spells_out_reruns_what_reads_it(dry_pipeline):
-    edit_module(dry_pipeline, "generative/settings.py", "lt=1)] = 0.0", "lt=1)] = 0.1")
+    weight_decay = "weight_decay: Annotated[Number, Field(ge=0, lt=1)] = 0."
+    edit_module(dry_pipeline, "generative/settings.py", f"{weight_decay}0", f"{weight_decay}1")
     ran = stages_run(dry_pipeline)
     assert {name for model in MODELS for name in of_model(model, "train", "sample", "evaluate")} <= ran
     assert ran & {"data", "representations", "dft", "library-card", "baseline@template", "evaluate@template"} == set()
