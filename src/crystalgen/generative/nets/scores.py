@@ -17,8 +17,8 @@ def null_scores(coordinates: Tensor, t: Tensor) -> Tensor:
     Of a null atom this is a standard normal number at every noise level, of an atom it is far above where the noise is
     small: what separates the two need not be learnt anew for every t. The noise is taken to be that of a cosine schedule.
     """
-    angle = (t * math.pi / 2).clamp(1e-3, math.pi / 2 - 1e-3).view(-1, *[1] * (coordinates.dim() - 1))
-    return ((coordinates - angle.cos() * NULL) / angle.sin()).clamp(-10, 10)
+    signal, noise = _levels(t, coordinates.dim())
+    return ((coordinates - signal * NULL) / noise).clamp(-10, 10)
 
 
 def absent(coordinates: Tensor, t: Tensor) -> Tensor:
@@ -27,8 +27,7 @@ def absent(coordinates: Tensor, t: Tensor) -> Tensor:
     An element's atoms take its first layers, and an atom's coordinates are at least 0. Where that atom's mean coordinate would be
     CERTAINTY deviations below 0, there is none. This holds for the noise of a cosine schedule; where it is large, nothing is sure.
     """
-    angle = (t * math.pi / 2).clamp(1e-3, math.pi / 2 - 1e-3).view(-1, 1, 1)
-    return coordinates[:, :, 0].mean(dim=1) < -CERTAINTY / math.sqrt(3) * angle.sin()
+    return coordinates[:, :, 0].mean(dim=1) < -CERTAINTY / math.sqrt(3) * _levels(t, 3)[1]
 
 
 def residual(answer: Tensor, x: Tensor, t: Tensor, spread: float = SPREAD) -> Tensor:
@@ -37,8 +36,7 @@ def residual(answer: Tensor, x: Tensor, t: Tensor, spread: float = SPREAD) -> Te
     The preconditioning of Karras et al. 2022 (arXiv 2206.00364, table 1) in the variance-preserving scale of a cosine schedule: in
     pure noise the data are the answer, near the data they are x, and the answer says what to add in units of the noise.
     """
-    angle = (t * math.pi / 2).clamp(1e-3, math.pi / 2 - 1e-3).view(-1, *[1] * (x.dim() - 1))
-    signal, noise = angle.cos(), angle.sin()
+    signal, noise = _levels(t, x.dim())
     total = (signal * spread).square() + noise.square()
     return signal * spread**2 / total * x + noise * spread / total.sqrt() * answer
 
@@ -48,7 +46,13 @@ def settled(answer: Tensor, coordinates: Tensor, t: Tensor) -> Tensor:
 
     Sure is what would else be CERTAINTY deviations of the noise away. Between the two, the answer is the data itself.
     """
-    angle = (t * math.pi / 2).clamp(1e-3, math.pi / 2 - 1e-3).view(-1, *[1] * (coordinates.dim() - 1))
-    mean, doubt = coordinates.mean(dim=1, keepdim=True), CERTAINTY / math.sqrt(3) * angle.sin()
-    atom, null = mean > NULL * angle.cos() + doubt, mean < -doubt
+    signal, noise = _levels(t, coordinates.dim())
+    mean, doubt = coordinates.mean(dim=1, keepdim=True), CERTAINTY / math.sqrt(3) * noise
+    atom, null = mean > NULL * signal + doubt, mean < -doubt
     return torch.where(null, NULL, torch.where(atom, residual(answer, coordinates, t), answer))
+
+
+def _levels(t: Tensor, dims: int) -> tuple[Tensor, Tensor]:
+    """Signal and noise of a cosine schedule at times (B,), neither quite 0, shaped for tensors (B, ...) of so many dimensions."""
+    angle = (t * math.pi / 2).clamp(1e-3, math.pi / 2 - 1e-3).view(-1, *[1] * (dims - 1))
+    return angle.cos(), angle.sin()

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from crystalgen.generative import samplers, schedules
 from crystalgen.generative.losses import weighted_mse
+from crystalgen.generative.nets.scores import SPREAD
 from crystalgen.generative.objectives.base import Corrupted
 from crystalgen.generative.objectives.settings import Diffusion
 from crystalgen.generative.samplers import Generators, Net
@@ -12,7 +13,7 @@ from crystalgen.generative.settings import Sampling
 from crystalgen.generative.symmetry import FREE, Symmetry
 
 MAX_SNR = 5.0  # from which on noise levels count alike
-SPREAD, MAX_SCALE = 0.5, 50.0  # of the data, about; from which on errors count alike
+MAX_SCALE = 50.0  # from which on errors count alike
 
 
 class DenoisingDiffusion:
