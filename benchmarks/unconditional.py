@@ -4,8 +4,9 @@
 
 SOURCE: `copies`, a draw of training crystals; `exchanged`, training crystals with elements exchanged for similar ones; `drawn`, such
 compositions (and space groups) placed by a model that is told them; `symmetric`, likewise, each on the orbits of its training crystal, so
-that it keeps the space group; `joint`, a model that is told nothing; or `file`, crystals that were sampled before. The row's entries are
-added to OUT.json; the crystals are kept with --keep, and read again from there.
+that it keeps the space group; `joint`, a model that is told nothing; or `file`, crystals that were sampled before. What was made can be
+denoised by a trained denoiser (--denoiser, see benchmarks/denoiser.py), and after that relaxed by 7net-l3i5 (--pressure, GPa). The row's
+entries are added to OUT.json; the crystals are kept with --keep, and read again from there.
 """
 
 import argparse
@@ -15,7 +16,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from crystalgen.crystals import read_crystals, write_crystals
+from crystalgen.chemistry.spacegroups import find_space_groups
+from crystalgen.corrector.denoising import TrainedDenoiser, denoised
+from crystalgen.crystals import read_crystals, to_structures, write_crystals
 from crystalgen.experiments.drawn_compositions import draw_compositions, exchanged_templates
 from crystalgen.experiments.scaffolds import own_scaffolds
 from crystalgen.generative.checkpoint import Model
@@ -23,12 +26,17 @@ from crystalgen.generative.settings import Sampling
 from crystalgen.metrics.benchmarks import cutoffs_of
 from crystalgen.metrics.proxy import Coverage, share_of_requested
 from crystalgen.metrics.score import score_unconditional
+from crystalgen.potentials.batched import relax_together
+from crystalgen.potentials.registry import ENERGY
+from crystalgen.potentials.relaxation import CONVERGED, UNCONVERGED
+from crystalgen.represent.canonical import wrap
 from crystalgen.represent.generate import generate_for_conditions, generate_freely
 from crystalgen.utils import paths
 from crystalgen.utils.files import write_json
 from crystalgen.utils.statistics import Scoring
 
 ROUNDS = 2000  # redraws behind an interval
+FORCE, STEPS = 0.2, 40  # eV/Å at which a crystal is at rest, and steps of L-BFGS
 
 
 def main() -> None:
@@ -41,11 +49,17 @@ def main() -> None:
     parser.add_argument("--sampling", default='{"sampler": "ddpm", "steps": 256}', help="how the model is sampled, JSON")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reference", type=int, help="judge by a draw of so many crystals of the set's; 0: without coverage, by all")
-    parser.add_argument("--keep", type=Path, help="a parquet file for the crystals; for `file`, that which is judged")
+    parser.add_argument("--denoiser", type=Path, help="a trained denoiser's folder")
+    parser.add_argument("--noise", type=float, default=0.1, help="that the denoiser begins with, in units of (volume / sites)^(1/3)")
+    parser.add_argument("--pressure", type=float, help="GPa, at which the crystals are relaxed by 7net-l3i5; without it they are not")
+    parser.add_argument("--from", dest="given", type=Path, help="for `file`, the parquet file of the crystals; else the one of --keep")
+    parser.add_argument("--keep", type=Path, help="a parquet file for the crystals")
     options = parser.parse_args()
     crystals = read_crystals(options.crystals)
     samples, seconds = made(options, crystals[crystals["split"] == "train"])
-    if options.keep and options.source != "file":
+    samples, more = refined(options, samples)
+    seconds = None if seconds is None else seconds + more
+    if options.keep and (options.source != "file" or options.given):
         options.keep.parent.mkdir(parents=True, exist_ok=True)
         write_crystals(samples, options.keep)
     if options.reference:
@@ -69,7 +83,7 @@ def main() -> None:
 def made(options: argparse.Namespace, training: pd.DataFrame) -> tuple[pd.DataFrame, float | None]:
     """The row's crystals, at most `options.count`, and CPU seconds that they took, where they were made here."""
     if options.source == "file":
-        return read_crystals(options.keep).iloc[: options.count], None
+        return read_crystals(options.given or options.keep).iloc[: options.count].reset_index(drop=True), None
     start = time.process_time()
     if options.source == "copies":
         return training.sample(options.count, random_state=options.seed).reset_index(drop=True), None
@@ -88,6 +102,22 @@ def made(options: argparse.Namespace, training: pd.DataFrame) -> tuple[pd.DataFr
         samples, record = generate_for_conditions(model, asked, sampling, options.row, scaffolds=scaffolds)
     print(record, flush=True)
     return samples, time.process_time() - start
+
+
+def refined(options: argparse.Namespace, samples: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    """The crystals, denoised and relaxed as asked, and CPU seconds that it took. What cannot be relaxed stays as it was."""
+    start = time.process_time()
+    if options.denoiser:
+        samples = denoised(TrainedDenoiser.load(options.denoiser), samples, options.noise, seed=options.seed)
+    if options.pressure is not None:
+        found = relax_together(to_structures(samples), FORCE, STEPS, potential=ENERGY, pressure=options.pressure)
+        kept = [one.status in (CONVERGED, UNCONVERGED) for one in found]
+        cells = [(one.structure.lattice.matrix, wrap(one.structure.frac_coords)) for one in found]
+        old = zip(samples["lattice"], samples["frac_coords"], strict=True)
+        cells = [new if good else was for new, was, good in zip(cells, old, kept, strict=True)]
+        samples = samples.assign(lattice=[lattice for lattice, _ in cells], frac_coords=[coords for _, coords in cells])
+        print(pd.Series([one.status for one in found]).value_counts().to_dict(), flush=True)
+    return find_space_groups(samples), time.process_time() - start
 
 
 if __name__ == "__main__":

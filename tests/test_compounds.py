@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from ase.units import GPa
 from conftest import caesium_chloride, rocksalt
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
@@ -194,6 +195,14 @@ def test_a_relaxation_keeps_the_space_group_against_any_forces(monkeypatch):
         (found,) = batched.relax_together([rutile], max_steps=3, symmetric=symmetric)
         assert found.steps > 0 and abs(found.structure.volume - rutile.volume) > 1e-3, "it moved"
         assert (find_space_groups(from_structures([found.structure], "x"), 1e-4)["space_group"].iloc[0] == 136) == symmetric
+
+
+def test_a_crystal_at_rest_under_pressure_presses_back():
+    (free,), (pressed,) = (batched.relax_together([moved(rocksalt(5.5).get_primitive_structure())], 0.01, 80, pressure=p) for p in (0, 10))
+    assert free.status == pressed.status == CONVERGED and pressed.structure.volume < 0.85 * free.structure.volume
+    single = calculator("chgnet")
+    single.calculate(AseAtomsAdaptor.get_atoms(pressed.structure))
+    np.testing.assert_allclose(single.results["stress"] / GPa, -10 * np.eye(3), atol=0.3)
 
 
 def test_interrupted_relaxations_are_kept_as_they_are():

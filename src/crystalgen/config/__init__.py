@@ -1,6 +1,6 @@
 """Settings of studies: strict, so that an unknown or misspelt key is an error that names it."""
 
-from crystalgen.config.corrector import Corrector, NetworkTraining
+from crystalgen.config.corrector import Corrector, Denoiser, NetworkTraining
 from crystalgen.config.study import (
     Ablation,
     Ablations,
@@ -29,6 +29,7 @@ __all__ = [
     "Baseline",
     "Corrector",
     "Data",
+    "Denoiser",
     "Energies",
     "Filter",
     "Guidance",

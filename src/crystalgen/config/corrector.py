@@ -22,6 +22,26 @@ class NetworkTraining(Strict):
     precision: Literal["no", "bf16"] = "bf16"
 
 
+class Denoiser(Strict):
+    """A network that takes noise out of crystals (see `crystalgen.corrector.denoising`)."""
+
+    # spread of the noise that training adds to sites, in units of (volume / sites)^(1/3), between
+    least: Annotated[Positive, Field(le=1)] = 0.015
+    most: Annotated[Positive, Field(le=2)] = 0.45
+    width: Annotated[Count, Field(multiple_of=8, le=4096)] = 96
+    blocks: Annotated[Count, Field(le=64)] = 4
+    heads: Annotated[Count, Field(le=64)] = 6
+    training: NetworkTraining = NetworkTraining(epochs=160, batch_size=64, learning_rate=1.5e-3, weight_decay=0.01, precision="no")
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads}: expected a divisor of width {self.width}")
+        if self.least >= self.most:
+            raise ValueError(f"least {self.least:g}: expected less than most {self.most:g}")
+        return self
+
+
 class Corrector(Strict):
     """Networks that choose among the candidates that retrieval finds, and correct them (see `crystalgen.corrector`)."""
 

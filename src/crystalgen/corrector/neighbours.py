@@ -55,3 +55,15 @@ def pair_features(lattice: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, 
                                 for other in range(3):
                                     tensors[i, j, k, one, other] += value * unit[one] * unit[other]
     return sums, directions, tensors
+
+
+@njit(cache=True)
+def batch_features(lattices: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return `pair_features` of crystals with equally many sites in single precision; lattices (B, 3, 3), coords (B, n, 3)."""
+    count, n = coords.shape[:2]
+    sums = np.empty((count, n, n, RADIAL), np.float32)
+    directions = np.empty((count, n, n, RADIAL, 3), np.float32)
+    tensors = np.empty((count, n, n, RADIAL, 3, 3), np.float32)
+    for place in range(count):
+        sums[place], directions[place], tensors[place] = pair_features(lattices[place], coords[place])
+    return sums, directions, tensors

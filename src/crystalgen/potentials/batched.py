@@ -54,7 +54,7 @@ class _Held(Calculator):
 class _Run:
     """A crystal under way."""
 
-    def __init__(self, structure: Structure, symmetric: bool = False):
+    def __init__(self, structure: Structure, symmetric: bool = False, pressure: float = 0.0):
         self.given, self.atoms, self.status = structure, AseAtomsAdaptor.get_atoms(structure), ""
         if symmetric:
             try:
@@ -62,7 +62,7 @@ class _Run:
             except Exception as error:  # spglib finds no symmetry where atoms coincide
                 self.status = f"failed: {reason(error)}"
         self.atoms.calc = _Held()
-        self.guard, self.filter = Guard(structure.volume), CellFilter(self.atoms)
+        self.guard, self.filter = Guard(structure.volume), CellFilter(self.atoms, pressure)
         self.optimiser = LBFGS(self.filter, logfile=None)
 
     def look(self, fmax: float) -> None:
@@ -81,7 +81,7 @@ class _Run:
 
 
 def relax_together(structures: list[Structure], fmax: float = 0.1, max_steps: int = 40, drop: float | None = None, patience: int = 8,
-                   potential: str = GEOMETRY, symmetric: bool = False,
+                   potential: str = GEOMETRY, symmetric: bool = False, pressure: float = 0.0,
                    seen: Callable[[int, int], None] | None = None) -> list[Relaxed]:  # fmt: skip
     """Relax cells and positions, all together.
 
@@ -93,12 +93,13 @@ def relax_together(structures: list[Structure], fmax: float = 0.1, max_steps: in
         patience: see there.
         potential: one of those with `together`, see `registry`.
         symmetric: whether each keeps the space group that it has at 0.01 Å, against the rounding of forces too.
+        pressure: on the cell, GPa.
         seen: called after each step with the steps done and the crystals that go on.
 
     Returns:
         one for each structure, in order; also after Ctrl-C, which ends what is under way as it is.
     """
-    runs = [_Run(structure, symmetric) for structure in structures]
+    runs = [_Run(structure, symmetric, pressure) for structure in structures]
     for run in runs:
         if problem := contact_problem(run.given.lattice.matrix, run.given.frac_coords, run.atoms.numbers, MIN_CONTACT):
             run.status = f"failed: {problem}"

@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.filters import FrechetCellFilter
 from ase.optimize import LBFGS
+from ase.units import GPa
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
@@ -158,8 +159,9 @@ def minimise(structure: Structure, fmax: float, max_steps: int, guard: Callable[
 class CellFilter(FrechetCellFilter):
     """ASE's filter, which an optimiser asks for the same forces three times a step, each of nine matrix exponentials: asked once here."""
 
-    def __init__(self, atoms: Atoms):
-        super().__init__(atoms)
+    def __init__(self, atoms: Atoms, pressure: float = 0.0):
+        """Take atoms, and the pressure on the cell, GPa."""
+        super().__init__(atoms, scalar_pressure=pressure * GPa)
         self._of, self._forces = None, None
 
     def get_forces(self) -> np.ndarray:
