@@ -5,7 +5,7 @@
 SOURCE: `copies`, a draw of training crystals; `exchanged`, training crystals with elements exchanged for similar ones; `drawn`, such
 compositions (and space groups) placed by a model that is told them; `symmetric`, likewise, each on the orbits of its training crystal, so
 that it keeps the space group; `joint`, a model that is told nothing; or `file`, crystals that were sampled before. What was made can be
-denoised by a trained denoiser (--denoiser, see benchmarks/denoiser.py), and after that relaxed by 7net-l3i5 (--pressure, GPa). The row's
+settled by a trained denoiser (--denoiser, see benchmarks/denoiser.py), and after that relaxed by 7net-l3i5 (--pressure, GPa). The row's
 entries are added to OUT.json; the crystals are kept with --keep, and read again from there.
 """
 
@@ -14,10 +14,12 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from crystalgen.chemistry.spacegroups import find_space_groups
-from crystalgen.corrector.denoising import TrainedDenoiser, denoised
+from crystalgen.corrector.denoising import TrainedDenoiser
+from crystalgen.corrector.settling import settled
 from crystalgen.crystals import read_crystals, to_structures, write_crystals
 from crystalgen.experiments.drawn_compositions import draw_compositions, exchanged_templates
 from crystalgen.experiments.scaffolds import own_scaffolds
@@ -50,7 +52,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reference", type=int, help="judge by a draw of so many crystals of the set's; 0: without coverage, by all")
     parser.add_argument("--denoiser", type=Path, help="a trained denoiser's folder")
-    parser.add_argument("--noise", type=float, default=0.1, help="that the denoiser begins with, in units of (volume / sites)^(1/3)")
+    parser.add_argument("--rounds", type=int, default=30, help="of the denoiser, at most")
+    parser.add_argument("--enough", type=float, default=0.02, help="doubt of the denoiser below which a crystal is left alone")
     parser.add_argument("--pressure", type=float, help="GPa, at which the crystals are relaxed by 7net-l3i5; without it they are not")
     parser.add_argument("--from", dest="given", type=Path, help="for `file`, the parquet file of the crystals; else the one of --keep")
     parser.add_argument("--keep", type=Path, help="a parquet file for the crystals")
@@ -108,7 +111,9 @@ def refined(options: argparse.Namespace, samples: pd.DataFrame) -> tuple[pd.Data
     """The crystals, denoised and relaxed as asked, and CPU seconds that it took. What cannot be relaxed stays as it was."""
     start = time.process_time()
     if options.denoiser:
-        samples = denoised(TrainedDenoiser.load(options.denoiser), samples, options.noise, seed=options.seed)
+        trained = TrainedDenoiser.load(options.denoiser)
+        samples, left = settled(trained, samples, options.rounds, options.enough, options.seed)
+        print("doubt, by tenths:", np.quantile(left, np.linspace(0, 1, 11)).round(3).tolist(), flush=True)
     if options.pressure is not None:
         found = relax_together(to_structures(samples), FORCE, STEPS, potential=ENERGY, pressure=options.pressure)
         kept = [one.status in (CONVERGED, UNCONVERGED) for one in found]

@@ -8,7 +8,7 @@ from pymatgen.core import Lattice, Structure
 
 from crystalgen.config import Denoiser as Settings
 from crystalgen.config import NetworkTraining
-from crystalgen.corrector import denoising
+from crystalgen.corrector import denoising, settling
 from crystalgen.corrector.denoiser import Denoiser
 from crystalgen.crystals import from_structures
 
@@ -150,3 +150,22 @@ def test_what_cannot_be_is_refused(tmp_path, net):
         Settings(heads=5)
     with pytest.raises(ValueError, match=r"least 0.5: expected less than most 0.45"):
         Settings(least=0.5)
+
+
+def test_settling_keeps_what_is_doubted_less_and_leaves_the_rest(tmp_path):
+    table = diamonds()
+    settings = SMALL.model_copy(update={"training": SMALL.training.model_copy(update={"epochs": 60})})
+    trained = denoising.TrainedDenoiser(settings, denoising.train_denoiser(table, settings, tmp_path / "run.pt", "x").net)
+    rng = np.random.default_rng(0)
+    shaken = table.assign(frac_coords=[coords + rng.normal(0, 0.06, coords.shape) for coords in table["frac_coords"]])
+    shaken = pd.concat([table, shaken], ignore_index=True)
+    before = settling.doubt(trained, shaken)
+    assert before[: len(table)].max() < before[len(table) :].min(), "what was moved is doubted more"
+    enough = before[: len(table)].max() + 1e-9
+    found, left = settling.settled(trained, shaken, 6, enough)
+    np.testing.assert_allclose(left, settling.doubt(trained, found), rtol=1e-4)
+    assert (left <= before).all() and np.median(left[len(table) :] / before[len(table) :]) < 0.3
+    for lattice, was in zip(found["lattice"][: len(table)], table["lattice"], strict=True):
+        np.testing.assert_array_equal(lattice, was)
+    none, _ = settling.settled(trained, shaken, 0, enough)
+    np.testing.assert_array_equal(np.concatenate(none["frac_coords"]), np.concatenate(shaken["frac_coords"]))
