@@ -17,19 +17,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from crystalgen.crystals import read_crystals, to_structures, write_crystals
+from crystalgen.crystals import read_crystals, write_crystals
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.settings import Sampling
 from crystalgen.metrics.validity import structure_validity
 from crystalgen.potentials.registry import ENERGY_SOURCE
-from crystalgen.potentials.shipped import shipped_energies
-from crystalgen.potentials.single_point import rate
+from crystalgen.potentials.shipped import formation_energies_as_they_are
 from crystalgen.report.figures.energies import energies_obtained
 from crystalgen.report.style import save_figure
 from crystalgen.represent.generate import generate_for_energies
 from crystalgen.represent.tensors import save_tensors, unimat_tensors
-from crystalgen.stability.hull import elemental_references
-from crystalgen.utils.elements import SYMBOLS
 from crystalgen.utils.files import write_json
 
 REDRAWS = 2000
@@ -47,7 +44,9 @@ def main() -> None:
     options = parser.parse_args()
     table = read_crystals(options.files[0])
     if options.step == "energies":
-        write_crystals(table.assign(formation_energy_per_atom=energies(table), energy_source=ENERGY_SOURCE), options.files[1])
+        write_crystals(
+            table.assign(formation_energy_per_atom=formation_energies_as_they_are(table), energy_source=ENERGY_SOURCE), options.files[1]
+        )
     elif options.step == "tensors":
         save_tensors(unimat_tensors(table, shift=SHIFT), options.files[1])
     else:
@@ -63,7 +62,7 @@ def judge(table: pd.DataFrame, options: argparse.Namespace) -> None:
     for weight in options.weights:
         samples, _ = generate_for_energies(model, asked, sampling.model_copy(update={"guidance": weight}), "guided")
         drawn = pd.DataFrame({"asked": samples["asked_formation_energy_per_atom"], "weight": weight, "valid": structure_validity(samples)})
-        found[f"weight_{weight:g}"] = drawn.assign(energy=energies(samples))
+        found[f"weight_{weight:g}"] = drawn.assign(energy=formation_energies_as_they_are(samples))
     metrics = {f"guidance.{name}.{key}": value for name, rows in found.items() for key, value in measures(rows).items()}
     write_json(metrics, options.files[2])
     for key, value in metrics.items():
@@ -72,14 +71,6 @@ def judge(table: pd.DataFrame, options: argparse.Namespace) -> None:
         guided = pd.concat(found, ignore_index=True)
         guided["asked"] = pd.qcut(guided["asked"], 6).map(lambda bin_: round(bin_.mid, 2)).astype(float)  # a line through six groups
         save_figure(energies_obtained(guided), options.figure, "guidance")
-
-
-def energies(table: pd.DataFrame) -> np.ndarray:
-    """Return formation energies by 7net-l3i5 as the crystals are, eV/atom; NaN without."""
-    elements = np.unique(np.concatenate(table["atomic_numbers"].to_numpy()))
-    references = elemental_references(pd.concat([shipped_energies([SYMBOLS[z - 1]]) for z in elements]))
-    per_atom = [rate(structure)["energy_per_atom"] or np.nan for structure in to_structures(table)]
-    return np.array([energy - references[z].mean() for energy, z in zip(per_atom, table["atomic_numbers"], strict=True)])
 
 
 def measures(rows: pd.DataFrame) -> dict:
