@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from conftest import rocksalt
 
+from crystalgen.crystals import from_structures
 from crystalgen.potentials.registry import ENERGY_SOURCE
-from crystalgen.potentials.shipped import shipped_energies, shipped_hull
+from crystalgen.potentials.shipped import formation_energies_as_they_are, shipped_energies, shipped_hull
 from crystalgen.stability.hull import EnergySourceError
 
 
@@ -50,3 +52,12 @@ def test_what_is_no_element_or_has_no_reference_is_named():
         shipped_hull(["Ti", "Xx"])
     with pytest.raises(ValueError, match="Po: the shipped table has no crystal of the element alone"):
         shipped_hull(["Ti", "Po"])
+
+
+def test_energies_of_crystals_as_they_are_stand_beside_the_shipped_elements():
+    crowded = rocksalt(5.6)
+    crowded.translate_sites([4], [-0.48, 0, 0])
+    found = formation_energies_as_they_are(from_structures([rocksalt(5.65), rocksalt(7.5), crowded], "x"))
+    assert -2.3 < found[0] < -1.8, "measured: -2.13 eV/atom"
+    assert found[1] > found[0] + 0.2, "as they are: what is stretched is not relaxed"
+    assert np.isnan(found[2]), "atoms lie inside each other"
