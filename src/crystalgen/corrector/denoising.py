@@ -83,7 +83,7 @@ def denoised(trained: TrainedDenoiser, crystals: pd.DataFrame, noise: float, ste
     Steps are ancestral (Song et al. 2021, arXiv 2011.13456, the variance-exploding case), their noise falls geometrically.
 
     Args:
-        crystals: of which numbers and shapes of cells are kept by and large.
+        crystals: of which numbers and shapes of cells are kept by and large; columns such as space_group stay as they are.
         noise: where it starts, in units of (volume / sites)^(1/3); the more, the more is made anew. What training saw bounds it.
         steps: of the network. seed: of everything random.
 
@@ -95,34 +95,34 @@ def denoised(trained: TrainedDenoiser, crystals: pd.DataFrame, noise: float, ste
         raise ValueError(f"noise {noise:g}; expected a number between {least:g} and {most:g}, what the denoiser was trained on")
     if steps < 1:
         raise ValueError(f"steps {steps}; expected at least 1")
-    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     cells, lattices, coords = cells_of(crystals), [None] * len(crystals), [None] * len(crystals)
     counts = crystals["atomic_numbers"].map(len).to_numpy()
     for batch in equal_batches(counts, _BATCH, np.random.default_rng(seed)):
-        for row, lattice, sites in zip(batch, *_without_noise(trained.net, *stacked(cells, batch), noise, steps), strict=True):
+        for row, lattice, sites in zip(batch, *_without_noise(trained.net, *stacked(cells, batch), noise, steps, generator), strict=True):
             lattices[row], coords[row] = lattice, sites
     return crystals.assign(lattice=lattices, frac_coords=coords)
 
 
 def _without_noise(net: Denoiser, lattices: np.ndarray, coords: np.ndarray, numbers: Tensor, noise: float,
-                   steps: int) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+                   steps: int, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Lattices (B, 3, 3) and fractional coordinates (B, n, 3) after noise was added and taken out in steps."""
     count, sites = coords.shape[:2]
     levels = [*np.geomspace(noise, net.least, steps), 0.0]
-    lattices, coords = moved(lattices, coords, np.full(count, noise), *draw_noise(count, sites))
+    lattices, coords = moved(lattices, coords, np.full(count, noise), *draw_noise(count, sites, generator))
     for level, after in zip(levels, levels[1:], strict=False):
         shift, strain = (part.double().numpy() for part in answer(net, lattices, coords, numbers, np.full(count, level)))
         kept = (after / level) ** 2  # of the variance
         spread = after * math.sqrt(1 - kept) / level
-        fresh = draw_noise(count, sites)
+        fresh = draw_noise(count, sites, generator)
         shift, strain = ((1 - kept) * part + spread * new for part, new in zip((shift, strain), fresh, strict=True))
         lattices, coords = moved(lattices, coords, np.full(count, level), shift, strain)
     return lattices, coords % 1.0
 
 
-def draw_noise(count: int, sites: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw shifts (count, sites, 3), of mean zero, and symmetric strains (count, 3, 3), of spread 1, from torch's global generator."""
-    shift, strain = (torch.randn(count, rows, 3, dtype=torch.float64).numpy() for rows in (sites, 3))
+def draw_noise(count: int, sites: int, generator: torch.Generator | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Draw shifts (count, sites, 3), of mean zero, and symmetric strains (count, 3, 3), of spread 1; without a generator from torch's."""
+    shift, strain = (torch.randn(count, rows, 3, dtype=torch.float64, generator=generator).numpy() for rows in (sites, 3))
     return shift - shift.mean(axis=1, keepdims=True), (strain + strain.swapaxes(1, 2)) / 2
 
 
