@@ -1,1 +1,1 @@
-"""Correct and choose: networks that see a retrieved candidate, shift its atoms and cell, and say whether it is what was asked for."""
+"""Correct and choose: networks that shift a crystal's atoms and cell, a retrieved candidate's or a drawn one's, and say what is likely."""
