@@ -19,7 +19,7 @@ def trained():
 
 
 def test_shaken_crystals_return(trained):
-    table = read_crystals(FOLDER / "samples" / "unimat_drawn.parquet").sample(24, random_state=0).reset_index(drop=True)
+    table = read_crystals(FOLDER / "samples" / "unimat_drawn_1000.parquet").sample(24, random_state=0).reset_index(drop=True)
     rng, coords = np.random.default_rng(0), []
     for lattice, sites, _ in cells_of(table):
         coords.append(sites + rng.normal(0, SHAKEN, sites.shape) @ np.linalg.inv(lattice))

@@ -11,8 +11,9 @@ from crystalgen.utils import paths
 
 ROWS = [
     ("perov_5_unimat", "unimat"),
+    ("perov_5_unimat", "unimat_settled"),
     ("perov_5_unimat", "unimat_drawn"),
-    ("carbon_24_unimat", "unimat_drawn"),
+    ("carbon_24_unimat", "unimat_drawn_1000"),
     ("mp_20_unimat", "unimat"),
     ("mp_20_unimat", "unimat_drawn"),
 ]
