@@ -18,7 +18,7 @@ import pandas as pd
 from crystalgen.crystals import read_crystals
 from crystalgen.metrics.distributions import wasserstein
 from crystalgen.metrics.validity import structure_validity
-from crystalgen.potentials.shipped import formation_energies_as_they_are
+from crystalgen.potentials.formation import formation_energies_as_they_are
 from crystalgen.utils.files import write_json
 
 DRAWS = 200  # redraws behind an interval

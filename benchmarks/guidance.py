@@ -21,8 +21,8 @@ from crystalgen.crystals import read_crystals, write_crystals
 from crystalgen.generative.checkpoint import Model
 from crystalgen.generative.settings import Sampling
 from crystalgen.metrics.validity import structure_validity
+from crystalgen.potentials.formation import formation_energies_as_they_are
 from crystalgen.potentials.registry import ENERGY_SOURCE
-from crystalgen.potentials.shipped import formation_energies_as_they_are
 from crystalgen.report.figures.energies import energies_obtained
 from crystalgen.report.style import save_figure
 from crystalgen.represent.generate import generate_for_energies

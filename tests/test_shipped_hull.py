@@ -5,8 +5,9 @@ import pytest
 from conftest import rocksalt
 
 from crystalgen.crystals import from_structures
+from crystalgen.potentials.formation import formation_energies_as_they_are
 from crystalgen.potentials.registry import ENERGY_SOURCE
-from crystalgen.potentials.shipped import formation_energies_as_they_are, shipped_energies, shipped_hull
+from crystalgen.potentials.shipped import shipped_energies, shipped_hull
 from crystalgen.stability.hull import EnergySourceError
 
 

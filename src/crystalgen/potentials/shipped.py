@@ -4,16 +4,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from crystalgen.crystals import to_structures
 from crystalgen.potentials.registry import ENERGY_SOURCE
-from crystalgen.potentials.single_point import rate
 from crystalgen.represent.canonical import counted_numbers
-from crystalgen.stability.hull import Hull, elemental_references, formation_energies
+from crystalgen.stability.hull import Hull, formation_energies
 from crystalgen.utils import paths
-from crystalgen.utils.elements import SYMBOLS
 from crystalgen.utils.formulas import ATOMIC_NUMBERS, parse_composition
 
 SINGLE_POINTS = paths.SHIPPED / "materials_project" / "single_points.parquet"
@@ -58,12 +54,3 @@ def shipped_hull(elements: Iterable[str], path: Path = SINGLE_POINTS) -> Hull:
     if missing := sorted(set(elements) - {symbol for formula in alone for symbol in parse_composition(formula)}):
         raise ValueError(f"{', '.join(missing)}: the shipped table has no crystal of the element alone to draw a hull from")
     return Hull(table.assign(formation_energy_per_atom=formation_energies(table), energy_source=ENERGY_SOURCE))
-
-
-def formation_energies_as_they_are(table: pd.DataFrame) -> np.ndarray:
-    """Compute formation energies of crystals, unrelaxed, against the shipped elements, eV/atom (n,); NaN where there is no energy."""
-    elements = np.unique(np.concatenate(table["atomic_numbers"].to_numpy()))
-    references = elemental_references(pd.concat([shipped_energies([SYMBOLS[z - 1]]) for z in elements]))
-    per_atom = [rate(structure)["energy_per_atom"] for structure in to_structures(table)]
-    energies = [np.nan if e is None else e - references[z].mean() for e, z in zip(per_atom, table["atomic_numbers"], strict=True)]
-    return np.array(energies)
