@@ -13,6 +13,7 @@ ROWS = [
     ("perov_5_unimat", "unimat"),
     ("perov_5_unimat", "unimat_settled"),
     ("perov_5_unimat", "unimat_drawn"),
+    ("carbon_24_unimat", "unimat_settled"),
     ("carbon_24_unimat", "unimat_drawn_1000"),
     ("mp_20_unimat", "unimat"),
     ("mp_20_unimat", "unimat_settled"),
