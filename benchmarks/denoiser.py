@@ -17,7 +17,6 @@ import torch
 
 from crystalgen.config import Denoiser as Settings
 from crystalgen.corrector import denoising
-from crystalgen.corrector.train import equal_batches
 from crystalgen.crystals import read_crystals
 from crystalgen.utils.files import write_json
 
@@ -48,12 +47,11 @@ def main() -> None:
 def left_over(net: denoising.Denoiser, table: pd.DataFrame) -> pd.DataFrame:
     """Shares of the noise's mean square that are left, by noise: sites and cell."""
     torch.manual_seed(0)
-    cells, counts, rows = denoising.cells_of(table), table["atomic_numbers"].map(len).to_numpy(), []
+    rows = []
     for noise in NOISES:
-        for batch in equal_batches(counts, 64, np.random.default_rng(0)):
-            lattices, coords, numbers = denoising.stacked(cells, batch)
-            drawn = denoising.draw_noise(len(batch), coords.shape[1])
-            level = np.full(len(batch), noise)
+        for _, lattices, coords, numbers in denoising.batches_of(table):
+            drawn = denoising.draw_noise(*coords.shape[:2])
+            level = np.full(len(coords), noise)
             said = denoising.answer(net, *denoising.moved(lattices, coords, level, *drawn), numbers, level)
             parts = [((part.numpy() + was) ** 2).mean(axis=(1, 2)) / (was**2).mean() for part, was in zip(said, drawn, strict=True)]
             rows += [(noise, *values) for values in zip(*parts, strict=True)]

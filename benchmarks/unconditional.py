@@ -30,7 +30,6 @@ from crystalgen.metrics.proxy import Coverage, share_of_requested
 from crystalgen.metrics.score import score_unconditional
 from crystalgen.potentials.batched import relax_together
 from crystalgen.potentials.registry import ENERGY
-from crystalgen.potentials.relaxation import CONVERGED, UNCONVERGED
 from crystalgen.represent.canonical import wrap
 from crystalgen.represent.generate import generate_for_conditions, generate_freely
 from crystalgen.utils import paths
@@ -108,7 +107,9 @@ def made(options: argparse.Namespace, training: pd.DataFrame) -> tuple[pd.DataFr
 
 
 def refined(options: argparse.Namespace, samples: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """The crystals, denoised and relaxed as asked, and CPU seconds that it took. What cannot be relaxed stays as it was."""
+    """The crystals, settled and relaxed as asked, and CPU seconds that it took. What cannot be relaxed stays as it was."""
+    if not options.denoiser and options.pressure is None:
+        return samples, 0.0
     start = time.process_time()
     if options.denoiser:
         trained = TrainedDenoiser.load(options.denoiser)
@@ -116,11 +117,8 @@ def refined(options: argparse.Namespace, samples: pd.DataFrame) -> tuple[pd.Data
         print("doubt, by tenths:", np.quantile(left, np.linspace(0, 1, 11)).round(3).tolist(), flush=True)
     if options.pressure is not None:
         found = relax_together(to_structures(samples), FORCE, STEPS, potential=ENERGY, pressure=options.pressure)
-        kept = [one.status in (CONVERGED, UNCONVERGED) for one in found]
-        cells = [(one.structure.lattice.matrix, wrap(one.structure.frac_coords)) for one in found]
-        old = zip(samples["lattice"], samples["frac_coords"], strict=True)
-        cells = [new if good else was for new, was, good in zip(cells, old, kept, strict=True)]
-        samples = samples.assign(lattice=[lattice for lattice, _ in cells], frac_coords=[coords for _, coords in cells])
+        lattices, coords = [one.structure.lattice.matrix for one in found], [wrap(one.structure.frac_coords) for one in found]
+        samples = samples.assign(lattice=lattices, frac_coords=coords)
         print(pd.Series([one.status for one in found]).value_counts().to_dict(), flush=True)
     return find_space_groups(samples), time.process_time() - start
 

@@ -22,6 +22,12 @@ class NetworkTraining(Strict):
     precision: Literal["no", "bf16"] = "bf16"
 
 
+def _check_heads(heads: int, width: int) -> None:
+    """Raise ValueError unless the width divides evenly among the heads."""
+    if width % heads:
+        raise ValueError(f"heads {heads}: expected a divisor of width {width}")
+
+
 class Denoiser(Strict):
     """A network that takes noise out of crystals (see `crystalgen.corrector.denoising`)."""
 
@@ -35,8 +41,7 @@ class Denoiser(Strict):
 
     @model_validator(mode="after")
     def _fits(self):
-        if self.width % self.heads:
-            raise ValueError(f"heads {self.heads}: expected a divisor of width {self.width}")
+        _check_heads(self.heads, self.width)
         if self.least >= self.most:
             raise ValueError(f"least {self.least:g}: expected less than most {self.most:g}")
         return self
@@ -58,6 +63,5 @@ class Corrector(Strict):
 
     @model_validator(mode="after")
     def _heads_divide(self):
-        if self.width % self.heads:
-            raise ValueError(f"heads {self.heads}: expected a divisor of width {self.width}")
+        _check_heads(self.heads, self.width)
         return self

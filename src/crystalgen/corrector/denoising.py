@@ -5,6 +5,7 @@ is the score of the wrapped normal density (Jiao et al. 2023, arXiv 2309.04475, 
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,10 +97,9 @@ def denoised(trained: TrainedDenoiser, crystals: pd.DataFrame, noise: float, ste
     if steps < 1:
         raise ValueError(f"steps {steps}; expected at least 1")
     generator = torch.Generator().manual_seed(seed)
-    cells, lattices, coords = cells_of(crystals), [None] * len(crystals), [None] * len(crystals)
-    counts = crystals["atomic_numbers"].map(len).to_numpy()
-    for batch in equal_batches(counts, _BATCH, np.random.default_rng(seed)):
-        for row, lattice, sites in zip(batch, *_without_noise(trained.net, *stacked(cells, batch), noise, steps, generator), strict=True):
+    lattices, coords = [None] * len(crystals), [None] * len(crystals)
+    for rows, *batch in batches_of(crystals, seed):
+        for row, lattice, sites in zip(rows, *_without_noise(trained.net, *batch, noise, steps, generator), strict=True):
             lattices[row], coords[row] = lattice, sites
     return crystals.assign(lattice=lattices, frac_coords=coords)
 
@@ -144,6 +144,13 @@ def answer(net: Denoiser, lattices: np.ndarray, coords: np.ndarray, numbers: Ten
 def _volumes(lattices: np.ndarray, coords: np.ndarray) -> np.ndarray:
     """Volume of a site, Å^3, (B,)."""
     return np.abs(np.linalg.det(lattices)) / coords.shape[1]
+
+
+def batches_of(crystals: pd.DataFrame, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, Tensor]]:
+    """Yield crystals with equally many sites together: their places in the table, and what `stacked` gives of them."""
+    cells, counts = cells_of(crystals), crystals["atomic_numbers"].map(len).to_numpy()
+    for rows in equal_batches(counts, _BATCH, np.random.default_rng(seed)):
+        yield rows, *stacked(cells, rows)
 
 
 def cells_of(crystals: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from crystalgen.corrector.denoising import TrainedDenoiser, answer, cells_of, denoised, stacked
-from crystalgen.corrector.train import equal_batches
+from crystalgen.corrector.denoising import TrainedDenoiser, answer, batches_of, denoised
 
 NOISES = (0.1, 0.15, 0.2)  # in units of (volume / sites)^(1/3), of one round after another
 STEPS = 20  # of the network in a round
 _LEVELS = (0.03, 0.06)  # of noise that the network is told when it is asked for its doubt
-_BATCH = 64
 
 
 @torch.inference_mode()
@@ -23,9 +21,8 @@ def doubt(trained: TrainedDenoiser, crystals: pd.DataFrame) -> np.ndarray:
 
     Nine of ten training crystals of Carbon-24 lie below 0.03, and 87 % of those of its validation split.
     """
-    found, cells, counts = np.empty(len(crystals)), cells_of(crystals), crystals["atomic_numbers"].map(len).to_numpy()
-    for rows in equal_batches(counts, _BATCH, np.random.default_rng(0)):
-        lattices, coords, numbers = stacked(cells, rows)
+    found = np.empty(len(crystals))
+    for rows, lattices, coords, numbers in batches_of(crystals):
         shifts = [answer(trained.net, lattices, coords, numbers, np.full(len(rows), level))[0].numpy() for level in _LEVELS]
         found[rows] = np.mean([(shift**2).mean(axis=(1, 2)) for shift in shifts], axis=0)
     return found
